@@ -1,0 +1,179 @@
+//! `imagepool import`: convert and store pictures.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::builder::FalseyValueParser;
+use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
+
+use super::{Context, End, signals};
+use crate::codec::{Limits, Settings};
+use crate::image::parse_tag;
+use crate::import::{Observer, Options, Report, Status, Summary, import};
+use crate::store::{Access, StoreError};
+
+/// Quality of libwebp that `cwebp`, and so the old service, uses by default.
+pub(super) const DEFAULT_QUALITY: u8 = 75;
+
+/// Convert and store every picture below the paths
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folders and files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// WebP quality of lossy images, 0 (small) to 100 (best)
+    #[arg(long, env = "IMAGEPOOL_QUALITY", default_value_t = DEFAULT_QUALITY, value_parser = clap::value_parser!(u8).range(0..=100))]
+    quality: u8,
+
+    /// Pictures converted at once [default: one a core]
+    #[arg(long, env = "IMAGEPOOL_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+
+    /// A tag for every image (repeatable)
+    #[arg(long, env = "IMAGEPOOL_TAG", value_name = "T", value_parser = parse_tag)]
+    tag: Vec<String>,
+
+    /// Do not make a tag of each folder below PATH
+    #[arg(long, env = "IMAGEPOOL_NO_DIR_TAGS", value_parser = FalseyValueParser::new())]
+    no_dir_tags: bool,
+
+    /// Only say what would be done
+    #[arg(long, env = "IMAGEPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
+    dry_run: bool,
+
+    /// Write one JSON object a line for each file, once what it says is stored
+    #[arg(long, env = "IMAGEPOOL_REPORT", value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Print the summary as JSON on stdout
+    #[arg(long, env = "IMAGEPOOL_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+/// Workers by default: one a core.
+pub(super) fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Args {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
+        let store = if self.dry_run {
+            match context.open(Access::Read) {
+                Ok(store) => Some(store),
+                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => None,
+                Err(error) => return Err(error),
+            }
+        } else {
+            Some(context.open(Access::Create)?)
+        };
+        let options = Options {
+            settings: Settings { quality: self.quality },
+            limits: Limits::default(),
+            jobs: self.jobs.map_or_else(default_jobs, usize::from),
+            tags: self.tag,
+            folder_tags: !self.no_dir_tags,
+            dry_run: self.dry_run,
+        };
+        let report = match &self.report {
+            None => None,
+            Some(path) => {
+                let file =
+                    File::create(path).with_context(|| format!("{}: can't be written", path.display()))?;
+                Some(BufWriter::new(file))
+            }
+        };
+        let stop = signals::stop_flag()?;
+        let mut console = Console { context, bar: progress_bar(context), files: 0, files_done: 0, report };
+        let summary = import(store.as_ref(), &self.paths, &options, &stop, &mut console)?;
+        console.bar.finish_and_clear();
+
+        context.say(describe(&summary, self.dry_run));
+        if self.json {
+            writeln!(io::stdout(), "{}", serde_json::to_string(&summary)?)?;
+        }
+        if summary.interrupted {
+            context.say(
+                "interrupted: what was converted is stored; run the same command again to go on from there",
+            );
+            return Ok(End::Interrupted);
+        }
+        Ok(if summary.failed > 0 { End::SomeFailed } else { End::Done })
+    }
+}
+
+/// The sums in words, for example `312 imported (311.7 MB became 66.9 MB), 2 not pictures; 41.2 s`.
+pub(super) fn describe(summary: &Summary, dry_run: bool) -> String {
+    let mut parts = vec![if dry_run {
+        format!("dry run: {} would be imported", HumanCount(summary.imported))
+    } else {
+        let (bytes_in, bytes_out) = (DecimalBytes(summary.bytes_in), DecimalBytes(summary.bytes_out));
+        format!("{} imported ({bytes_in} became {bytes_out})", HumanCount(summary.imported))
+    }];
+    for (count, what) in [
+        (summary.already_present, "already present"),
+        (summary.duplicates, "duplicates"),
+        (summary.not_images, "not pictures"),
+        (summary.failed, "failed"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{} {what}", HumanCount(count)));
+        }
+    }
+    format!("{}; {:.1} s", parts.join(", "), summary.seconds)
+}
+
+fn progress_bar(context: &Context) -> ProgressBar {
+    if context.quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(
+        "{wide_bar} {msg} pictures  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+    );
+    let bar = ProgressBar::no_length();
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// Shows progress on a terminal, failures as they come, and keeps the report.
+struct Console<'c> {
+    context: &'c Context,
+    bar: ProgressBar,
+    files: u64,
+    files_done: u64,
+    report: Option<BufWriter<File>>,
+}
+
+impl Observer for Console<'_> {
+    fn planned(&mut self, files: u64, bytes: u64) {
+        self.bar.set_length(bytes);
+        self.files = files;
+        self.bar.set_message(format!("0/{}", HumanCount(files)));
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    fn file(&mut self, report: &Report) -> io::Result<()> {
+        self.bar.inc(report.bytes_in);
+        self.files_done += 1;
+        self.bar.set_message(format!("{}/{}", HumanCount(self.files_done), HumanCount(self.files)));
+        let line = match (report.status, &report.reason) {
+            (Status::Failed, Some(reason)) => Some(format!("failed: {}: {reason}", report.path.display())),
+            (Status::NotImage, Some(reason)) if self.context.verbose => {
+                Some(format!("skipped: {}: {reason}", report.path.display()))
+            }
+            _ => None,
+        };
+        if let Some(line) = line {
+            self.bar.suspend(|| eprintln!("{line}"));
+        }
+        if let Some(file) = &mut self.report {
+            serde_json::to_writer(&mut *file, report)?;
+            file.write_all(b"\n")?;
+            file.flush()?;
+        }
+        Ok(())
+    }
+}

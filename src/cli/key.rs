@@ -1,0 +1,180 @@
+//! `imagepool key`: make, replace, list and end keys. A running server obeys with its next request.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use clap::builder::FalseyValueParser;
+use serde_json::json;
+
+use super::{Context, End};
+use crate::image::{now, rfc3339};
+use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyId, KeyRecord};
+use crate::store::{Access, Store};
+
+/// A key file longer than this is none.
+const MAX_KEY_FILE_BYTES: u64 = 4096;
+
+/// Make, replace, list and end API keys; a running server obeys with its next request
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replace a key by a new one, which is printed once
+    Rotate {
+        /// The key to replace
+        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", default_value = DEFAULT_KEY_NAME)]
+        name: String,
+        /// How long the old key stays valid beside the new one, such as 24h [default: not at all]
+        #[arg(long, env = "IMAGEPOOL_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
+        grace: Option<Duration>,
+    },
+    /// Add one more key, which is printed once
+    Add {
+        /// Its name
+        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N")]
+        name: String,
+        /// When it ends, such as 30d [default: never]
+        #[arg(long, env = "IMAGEPOOL_EXPIRES", value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires: Option<Duration>,
+    },
+    /// List the keys' ids, names and ends
+    List {
+        /// As JSON on stdout
+        #[arg(long, env = "IMAGEPOOL_JSON", value_parser = FalseyValueParser::new())]
+        json: bool,
+    },
+    /// End a key
+    Revoke {
+        /// Its id, the first 16 digits
+        id: KeyId,
+    },
+    /// Take over an existing key, such as the old service's `api_key.txt`
+    Import {
+        /// A file with the 64 digits, or - for stdin
+        file: PathBuf,
+        /// The name it gets
+        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", default_value = DEFAULT_KEY_NAME)]
+        name: String,
+    },
+}
+
+impl Args {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
+        match self.command {
+            Command::Rotate { name, grace } => {
+                let (store, key, record) = new_key(context, &name, None)?;
+                store.change_keys(|keys| keys::rotate(keys, record, grace.map(|grace| grace.as_secs())))?;
+                let old = match grace {
+                    None => "the old one is refused from now on".to_owned(),
+                    Some(grace) => {
+                        format!("the old one is good for another {}", humantime::format_duration(grace))
+                    }
+                };
+                reveal(context, &key, &format!("The new key {name:?}; {old}."))?;
+            }
+            Command::Add { name, expires } => {
+                let (store, key, record) = new_key(context, &name, expires)?;
+                store.change_keys(|keys| keys::add(keys, record))?;
+                reveal(context, &key, &format!("The key {name:?}."))?;
+            }
+            Command::List { json } => list(&context.open(Access::Read)?, json)?,
+            Command::Revoke { id } => {
+                context.open(Access::Write)?.change_keys(|keys| keys::revoke(keys, id))?;
+                context.say(format_args!("key {id} is refused from now on"));
+            }
+            Command::Import { file, name } => take_over(context, &file, &name)?,
+        }
+        Ok(End::Done)
+    }
+}
+
+fn new_key(
+    context: &Context,
+    name: &str,
+    expires: Option<Duration>,
+) -> anyhow::Result<(Store, ApiKey, KeyRecord)> {
+    keys::check_name(name)?;
+    let store = context.open(Access::Write)?;
+    let key = ApiKey::generate()?;
+    let now = now();
+    let expires = expires.map(|expires| now.saturating_add(expires.as_secs()));
+    let record = KeyRecord::new(&key, name, now, expires)?;
+    Ok((store, key, record))
+}
+
+/// Prints a key, once: alone where stdout is no terminal.
+fn reveal(context: &Context, key: &ApiKey, words: &str) -> anyhow::Result<()> {
+    let secret = key.reveal();
+    let mut stdout = io::stdout().lock();
+    if stdout.is_terminal() {
+        writeln!(stdout, "{words} It is shown now and never again:\n\n    {secret}\n")?;
+    } else {
+        writeln!(stdout, "{secret}")?;
+        context.say(words);
+    }
+    Ok(())
+}
+
+fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
+    let now = now();
+    let mut keys = store.keys()?;
+    keys.sort_by(|a, b| (&a.name, a.created).cmp(&(&b.name, b.created)));
+    let mut stdout = io::stdout().lock();
+    if as_json {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                json!({
+                    "id": key.id.to_string(),
+                    "name": key.name,
+                    "created": rfc3339(key.created),
+                    "expires": key.expires.map(rfc3339),
+                    "expired": !key.live(now),
+                })
+            })
+            .collect();
+        writeln!(stdout, "{}", serde_json::to_string(&keys)?)?;
+        return Ok(());
+    }
+    writeln!(stdout, "{:16}  {:20}  {:20}  EXPIRES", "ID", "NAME", "CREATED")?;
+    for key in keys {
+        let expires = match key.expires {
+            None => "never".to_owned(),
+            Some(end) if key.live(now) => rfc3339(end),
+            Some(end) => format!("{} (expired)", rfc3339(end)),
+        };
+        writeln!(stdout, "{}  {:20}  {:20}  {expires}", key.id, key.name, rfc3339(key.created))?;
+    }
+    Ok(())
+}
+
+fn take_over(context: &Context, file: &PathBuf, name: &str) -> anyhow::Result<()> {
+    keys::check_name(name)?;
+    let mut text = String::new();
+    let read = if file.as_os_str() == "-" {
+        io::stdin().take(MAX_KEY_FILE_BYTES).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text))
+    };
+    read.with_context(|| format!("{}: can't be read", file.display()))?;
+    let key: ApiKey = text.trim().parse().with_context(|| format!("{}: holds no key", file.display()))?;
+    let store = context.open(Access::Create)?;
+    let record = KeyRecord::new(&key, name, now(), None)?;
+    let taken = store.change_keys(|keys| {
+        if keys.iter().any(|known| known.id == record.id && known.live(record.created) && known.verify(&key))
+        {
+            return Ok(false);
+        }
+        keys::add(keys, record).map(|()| true)
+    })?;
+    let words = if taken { "is valid from now on" } else { "was known already" };
+    context.say(format_args!("key {} {words}", key.id()));
+    Ok(())
+}

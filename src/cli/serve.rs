@@ -1,0 +1,201 @@
+//! `imagepool serve`: the server, and what is composed with it: the first key, and an import while it runs.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use super::import::{DEFAULT_QUALITY, default_jobs, describe};
+use super::signals::StopSignals;
+use super::{Context, End};
+use crate::codec;
+use crate::http::{self, Gallery};
+use crate::image;
+use crate::import::{Observer, Options, Report, Status, import};
+use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
+use crate::store::{Access, Store, StoreError};
+
+/// Serve random images to clients that show the key
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen
+    #[arg(long, env = "IMAGEPOOL_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:5000")]
+    listen: String,
+
+    /// Import this folder first; serving starts at once (repeatable)
+    #[arg(long, env = "IMAGEPOOL_IMPORT", value_name = "DIR", value_delimiter = None)]
+    import: Vec<PathBuf>,
+
+    /// Connections at once; further ones wait
+    #[arg(long, env = "IMAGEPOOL_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: u32,
+
+    /// Time for a client to send a request's head, and between two requests
+    #[arg(long, env = "IMAGEPOOL_HEADER_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    header_timeout: Duration,
+
+    /// Time for answers under way to finish after SIGTERM or Ctrl-C
+    #[arg(long, env = "IMAGEPOOL_SHUTDOWN_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    shutdown_timeout: Duration,
+
+    /// Log to this file too; it is rotated at 10 MB, and 10 old ones are kept
+    #[arg(long, env = "IMAGEPOOL_LOG_FILE", value_name = "PATH")]
+    pub(super) log_file: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
+        let store = open(context, !self.import.is_empty())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.serve(store))?;
+        Ok(End::Done)
+    }
+
+    async fn serve(self, store: Store) -> anyhow::Result<()> {
+        let mut signals = StopSignals::listen()?;
+        let listener = TcpListener::bind(&self.listen).await.with_context(|| {
+            format!("can't listen on {}; is the port free, and the address this machine's?", self.listen)
+        })?;
+        let address = reachable(listener.local_addr()?);
+        let new_key = ensure_key(&store)?;
+        let gallery = Arc::new(Gallery::new(store.clone())?);
+        tokio::spawn(Arc::clone(&gallery).keep_current());
+
+        let stop_import = Arc::new(AtomicBool::new(false));
+        let importing = start_import(store.clone(), self.import, &stop_import);
+        match new_key {
+            Some(key) => announce(&key, address)?,
+            None => tracing::info!(
+                "random images at http://{address}/random-image/KEY; a lost key is replaced by `imagepool key rotate`"
+            ),
+        }
+        tracing::info!(gallery = %store.locator(), writable = store.writable(), "listening on http://{address}");
+        let limits = http::Limits {
+            max_connections: self.max_connections as usize,
+            header_timeout: self.header_timeout,
+            shutdown_timeout: self.shutdown_timeout,
+        };
+        let stopped = async {
+            signals.next().await;
+            stop_import.store(true, Ordering::Relaxed);
+            // Who asks a second time does not want to wait.
+            tokio::spawn(signals.exit_at_next());
+        };
+        let cut = http::serve(listener, gallery, limits, stopped).await?;
+        if cut > 0 {
+            tracing::warn!(connections = cut, "stopped before these were through; see --shutdown-timeout");
+        }
+        if let Some(importing) = importing {
+            tokio::task::spawn_blocking(|| importing.join())
+                .await?
+                .map_err(|_| anyhow::anyhow!("the import panicked"))?;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The gallery; it is made when it is missing. Without an import a read-only one will do.
+fn open(context: &Context, must_write: bool) -> anyhow::Result<Store> {
+    if must_write {
+        return context.open(Access::Create);
+    }
+    match Store::open(&context.gallery, Access::Read) {
+        Err(StoreError::Missing { .. }) => {
+            let store = context.open(Access::Create)?;
+            tracing::info!(gallery = %store.locator(), "made a new gallery; `imagepool import DIR` fills it while this runs");
+            Ok(store)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Makes a key for a gallery that has none.
+fn ensure_key(store: &Store) -> anyhow::Result<Option<ApiKey>> {
+    let now = image::now();
+    let has_key = |keys: &[KeyRecord]| keys.iter().any(|key| key.live(now));
+    if has_key(&store.keys()?) {
+        return Ok(None);
+    }
+    anyhow::ensure!(
+        store.writable(),
+        "{}: the gallery has no valid key and is read-only, so nobody could read it; \
+         run `imagepool key rotate` where it is writable",
+        store.locator()
+    );
+    let key = ApiKey::generate()?;
+    let record = KeyRecord::new(&key, DEFAULT_KEY_NAME, now, None)?;
+    // Another process may have made one since.
+    let made = store.change_keys(|stored| {
+        if has_key(stored) {
+            return Ok(false);
+        }
+        keys::rotate(stored, record, None).map(|()| true)
+    })?;
+    Ok(made.then_some(key))
+}
+
+/// Shows a new key, once.
+fn announce(key: &ApiKey, address: SocketAddr) -> io::Result<()> {
+    let secret = key.reveal();
+    let mut stdout = io::stdout().lock();
+    writeln!(
+        stdout,
+        "This gallery had no API key, so one was made. It is shown now and never again:\n\n    {secret}\n\n\
+         A random image, for any browser:\n\n    http://{address}/random-image/{secret}\n"
+    )?;
+    stdout.flush()
+}
+
+/// An address that a browser on this machine can open.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// Imports on a thread of its own while the server runs; how it went is logged.
+fn start_import(store: Store, folders: Vec<PathBuf>, stop: &Arc<AtomicBool>) -> Option<JoinHandle<()>> {
+    if folders.is_empty() {
+        return None;
+    }
+    let options = Options {
+        settings: codec::Settings { quality: DEFAULT_QUALITY },
+        limits: codec::Limits::default(),
+        jobs: default_jobs(),
+        tags: Vec::new(),
+        folder_tags: true,
+        dry_run: false,
+    };
+    let stop = Arc::clone(stop);
+    Some(thread::spawn(move || match import(Some(&store), &folders, &options, &stop, &mut ToLog) {
+        Ok(summary) => tracing::info!("import: {}", describe(&summary, false)),
+        Err(error) => tracing::error!(%error, "the import ended early; images imported before are served"),
+    }))
+}
+
+/// Logs the files that failed.
+struct ToLog;
+
+impl Observer for ToLog {
+    fn planned(&mut self, files: u64, bytes: u64) {
+        tracing::info!(files, bytes, "importing");
+    }
+
+    fn file(&mut self, report: &Report) -> io::Result<()> {
+        if let (Status::Failed, Some(reason)) = (report.status, &report.reason) {
+            tracing::warn!(path = %report.path.display(), %reason, "not imported");
+        }
+        Ok(())
+    }
+}

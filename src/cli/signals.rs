@@ -1,0 +1,56 @@
+//! Ctrl-C and SIGTERM.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Exit code of a program that was stopped by Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
+/// The two signals that ask a program to end.
+pub(super) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Takes the signals over; must be called within a tokio runtime.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals can't be listened to");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Ends the process at the next signal.
+    pub(super) async fn exit_at_next(mut self) {
+        self.next().await;
+        std::process::exit(INTERRUPTED);
+    }
+}
+
+/// A flag that the first signal sets, for work on plain threads; the second one ends the process.
+pub(super) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _in_runtime = runtime.enter();
+        StopSignals::listen()?
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            signals.next().await;
+            flag.store(true, Ordering::Relaxed);
+            signals.exit_at_next().await;
+        });
+    });
+    Ok(stop)
+}

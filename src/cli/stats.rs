@@ -1,0 +1,123 @@
+//! `imagepool stats`: counts and sizes.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write};
+
+use clap::builder::FalseyValueParser;
+use indicatif::{DecimalBytes, HumanCount};
+use serde::Serialize;
+
+use super::{Context, End};
+use crate::image::{ImageRecord, Orientation, now};
+use crate::store::Access;
+
+/// Columns of the longest bar of the histogram.
+const BAR_COLUMNS: u64 = 40;
+
+/// Count images, bytes and formats
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// As JSON on stdout
+    #[arg(long, env = "IMAGEPOOL_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Stats {
+    images: u64,
+    /// Length of all images.
+    bytes: u64,
+    /// Length of all images' sources.
+    source_bytes: u64,
+    /// What the gallery takes on disk.
+    disk_bytes: u64,
+    animated: u64,
+    landscape: u64,
+    portrait: u64,
+    square: u64,
+    renditions: u64,
+    /// Keys that are valid now.
+    keys: u64,
+    /// Images by their source's format.
+    formats: BTreeMap<String, u64>,
+    tags: BTreeMap<String, u64>,
+    /// Images by size: of at least this power of two of bytes, and less than the next.
+    sizes: BTreeMap<u64, u64>,
+}
+
+impl Stats {
+    fn count(&mut self, record: &ImageRecord) {
+        self.images += 1;
+        self.bytes += record.size_bytes;
+        self.source_bytes += record.source_bytes;
+        self.animated += u64::from(record.animated());
+        self.renditions += record.renditions.len() as u64;
+        *match record.orientation() {
+            Orientation::Landscape => &mut self.landscape,
+            Orientation::Portrait => &mut self.portrait,
+            Orientation::Square => &mut self.square,
+        } += 1;
+        *self.formats.entry(record.source_format.clone()).or_default() += 1;
+        for tag in &record.tags {
+            *self.tags.entry(tag.clone()).or_default() += 1;
+        }
+        *self.sizes.entry(1 << record.size_bytes.max(1).ilog2()).or_default() += 1;
+    }
+}
+
+impl Args {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
+        let store = context.open(Access::Read)?;
+        let now = now();
+        let mut stats = Stats { disk_bytes: store.size_on_disk()?, ..Stats::default() };
+        stats.keys = store.keys()?.iter().filter(|key| key.live(now)).count() as u64;
+        store.each_image(|_, record| stats.count(&record))?;
+        let mut stdout = io::stdout().lock();
+        if self.json {
+            writeln!(stdout, "{}", serde_json::to_string(&stats)?)?;
+        } else {
+            let bars = stdout.is_terminal();
+            describe(&stats, bars, &mut stdout)?;
+        }
+        Ok(End::Done)
+    }
+}
+
+fn describe(stats: &Stats, bars: bool, out: &mut impl Write) -> io::Result<()> {
+    let list = |counts: &BTreeMap<String, u64>| {
+        let mut counts: Vec<_> = counts.iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        counts
+            .iter()
+            .map(|(name, count)| format!("{name} {}", HumanCount(**count)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let Stats { images, landscape, portrait, square, animated, renditions, keys, .. } = *stats;
+    for (name, value) in [
+        ("images", format!("{} ({} animated)", HumanCount(images), HumanCount(animated))),
+        ("orientation", format!("{landscape} landscape, {portrait} portrait, {square} square")),
+        (
+            "stored",
+            format!("{} from {} of sources", DecimalBytes(stats.bytes), DecimalBytes(stats.source_bytes)),
+        ),
+        ("renditions", HumanCount(renditions).to_string()),
+        ("on disk", DecimalBytes(stats.disk_bytes).to_string()),
+        ("keys", keys.to_string()),
+        ("formats", list(&stats.formats)),
+        ("tags", list(&stats.tags)),
+    ] {
+        writeln!(out, "{name:>11}  {value}")?;
+    }
+    if !bars {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let most = stats.sizes.values().copied().max().unwrap_or(1);
+    for (size, count) in &stats.sizes {
+        let columns = (count * BAR_COLUMNS).div_ceil(most);
+        let bar = "█".repeat(usize::try_from(columns).unwrap_or(0));
+        writeln!(out, "{:>11}  {bar} {}", DecimalBytes(*size).to_string(), HumanCount(*count))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! The access log: one line a request, with every key in it replaced by its public id.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use warp::http::header::CONTENT_LENGTH;
+use warp::http::{Method, Uri};
+use warp::reply::Response;
+
+use crate::keys::ApiKey;
+
+/// Routes whose last segment is a key.
+const KEY_ROUTES: [&str; 3] = ["/random-image/", "/update-images/", "/update-key/"];
+/// Digits of a key's public id.
+const PUBLIC_DIGITS: usize = 16;
+/// More hexadecimal digits in a row than an image id has may be a key, wherever they stand.
+const SUSPECT_DIGITS: usize = 33;
+
+/// What the log line needs of a request, kept until it is answered.
+pub(super) struct AccessLine {
+    peer: SocketAddr,
+    method: Method,
+    uri: Uri,
+    started: Instant,
+}
+
+impl AccessLine {
+    pub(super) fn new(peer: SocketAddr, method: &Method, uri: &Uri) -> Self {
+        Self { peer, method: method.clone(), uri: uri.clone(), started: Instant::now() }
+    }
+
+    pub(super) fn write(&self, response: &Response) {
+        let bytes =
+            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).unwrap_or("-");
+        tracing::info!(
+            target: "imagepool::access",
+            peer = %self.peer,
+            method = %self.method,
+            path = %redact(&self.uri),
+            status = response.status().as_u16(),
+            bytes,
+            micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        );
+    }
+}
+
+/// The path and query as they may be logged.
+fn redact(uri: &Uri) -> String {
+    let path = uri.path();
+    let key_route = KEY_ROUTES.iter().find_map(|route| path.strip_prefix(route).map(|key| (route, key)));
+    let mut line = match key_route {
+        Some((route, key)) => format!("{route}{}", redact_key(key)),
+        None => redact_digits(path).into_owned(),
+    };
+    if let Some(query) = uri.query() {
+        for (index, pair) in query.split('&').enumerate() {
+            line.push(if index == 0 { '?' } else { '&' });
+            match pair.split_once('=') {
+                Some((name, value)) if name.eq_ignore_ascii_case("key") => {
+                    line.push_str(name);
+                    line.push('=');
+                    line.push_str(&redact_key(value));
+                }
+                _ => line.push_str(&redact_digits(pair)),
+            }
+        }
+    }
+    line
+}
+
+fn redact_key(text: &str) -> String {
+    text.parse::<ApiKey>().map_or_else(|_| "***".to_owned(), |key| key.id().to_string())
+}
+
+/// Cuts every long run of hexadecimal digits to a public id's length.
+fn redact_digits(text: &str) -> Cow<'_, str> {
+    let is_digit = |character: &char| character.is_ascii_hexdigit();
+    let suspect = text.split(|character: char| !is_digit(&character)).any(|run| run.len() >= SUSPECT_DIGITS);
+    if !suspect {
+        return Cow::Borrowed(text);
+    }
+    let mut redacted = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let run = rest.chars().take_while(is_digit).count();
+        let (digits, behind) = rest.split_at(run);
+        redacted.push_str(if run >= SUSPECT_DIGITS { &digits[..PUBLIC_DIGITS] } else { digits });
+        if run >= SUSPECT_DIGITS {
+            redacted.push('…');
+        }
+        let other = behind.find(|character: char| is_digit(&character)).unwrap_or(behind.len());
+        redacted.push_str(&behind[..other]);
+        rest = &behind[other..];
+    }
+    Cow::Owned(redacted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_reaches_a_log_line() {
+        let key = "0123456789abcdef".repeat(4);
+        let id = "0123456789abcdef";
+        let image = "0123456789abcdef0123456789abcdef";
+        for (uri, expected) in [
+            (format!("/random-image/{key}"), format!("/random-image/{id}")),
+            (format!("/random-image/{key}?x=1"), format!("/random-image/{id}?x=1")),
+            (format!("/random-image/{key}/more"), "/random-image/***".into()),
+            ("/update-key/secret".into(), "/update-key/***".into()),
+            (format!("/random?w=640&key={key}"), format!("/random?w=640&key={id}")),
+            (format!("/random?KEY={}", &key[..40]), "/random?KEY=***".into()),
+            (format!("/oops/{key}"), format!("/oops/{id}…")),
+            (format!("/random?k={key}&a"), format!("/random?k={id}…&a")),
+            (format!("/images/{image}.webp"), format!("/images/{image}.webp")),
+        ] {
+            assert_eq!(redact(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Who may read: where a request shows its key, and the two-step check of it.
+//!
+//! An id that no live key has is refused at once. The first use of a known id runs argon2 on a blocking thread, at
+//! most two at a time; what it proved is remembered (`keys::KnownKey`), and from then on a check is one hash of 32
+//! bytes. Wrong secrets for a key that was not proven yet are throttled. Keys are read anew when the gallery's
+//! version has moved, so a rotated key ends with the next request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use warp::http::HeaderMap;
+use warp::http::header::AUTHORIZATION;
+
+use super::error::ApiError;
+use crate::image;
+use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Recall};
+use crate::store::{Store, StoreError};
+
+/// argon2 runs at once: each takes 19 MiB and a core for tens of milliseconds.
+const HASHES_AT_ONCE: usize = 2;
+/// Wrong secrets for one unproven key that are hashed before the throttle holds,
+const FREE_FAILURES: u32 = 10;
+/// and how long each further one has to wait.
+const FAILURE_COST: Duration = Duration::from_secs(1);
+
+pub(super) struct Gate {
+    store: Store,
+    ring: ArcSwap<Ring>,
+    reloading: Mutex<()>,
+    /// Under which proofs are remembered; of this process only.
+    memory_key: [u8; 32],
+    hashes: Semaphore,
+}
+
+/// The keys at one version of the gallery.
+struct Ring {
+    version: u64,
+    keys: HashMap<KeyId, Arc<Entry>>,
+}
+
+struct Entry {
+    key: KnownKey,
+    throttle: Mutex<Throttle>,
+}
+
+/// A leaky bucket of failures.
+#[derive(Clone, Copy)]
+struct Throttle {
+    failures: u32,
+    since: Instant,
+}
+
+impl Gate {
+    pub(super) fn new(store: Store) -> Result<Self, StoreError> {
+        let mut memory_key = [0; 32];
+        rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut memory_key)
+            .map_err(|_| KeyError::NoRandomness)?;
+        let ring = Ring::load(&store, None)?;
+        Ok(Self {
+            store,
+            ring: ArcSwap::from_pointee(ring),
+            reloading: Mutex::default(),
+            memory_key,
+            hashes: Semaphore::new(HASHES_AT_ONCE),
+        })
+    }
+
+    /// Admits a presented key.
+    pub(super) async fn admit(&self, presented: Option<&str>) -> Result<KeyId, ApiError> {
+        let key: ApiKey = presented.and_then(|text| text.parse().ok()).ok_or(ApiError::Unauthorized)?;
+        let ring = self.current()?;
+        let entry = ring.keys.get(&key.id()).filter(|entry| entry.key.record.live(image::now()));
+        let entry = Arc::clone(entry.ok_or(ApiError::Unauthorized)?);
+        match entry.key.recall(&self.memory_key, &key) {
+            Recall::Right => Ok(key.id()),
+            Recall::Wrong => Err(ApiError::Unauthorized),
+            Recall::Unproven => self.prove(entry, key).await,
+        }
+    }
+
+    async fn prove(&self, entry: Arc<Entry>, key: ApiKey) -> Result<KeyId, ApiError> {
+        entry.wait_for_throttle()?;
+        let _permit = self.hashes.acquire().await.map_err(|_| ApiError::Unavailable)?;
+        // Whoever was before us in the queue may have settled it.
+        match entry.key.recall(&self.memory_key, &key) {
+            Recall::Right => return Ok(key.id()),
+            Recall::Wrong => return Err(ApiError::Unauthorized),
+            Recall::Unproven => {}
+        }
+        entry.wait_for_throttle()?;
+        let memory_key = self.memory_key;
+        let checked = tokio::task::spawn_blocking(move || {
+            let right = entry.key.record.verify(&key);
+            if right {
+                entry.key.remember(&memory_key, &key)
+            } else {
+                entry.count_failure()
+            }
+            right.then(|| key.id())
+        });
+        checked.await.map_err(|_| ApiError::Internal)?.ok_or(ApiError::Unauthorized)
+    }
+
+    /// Reads the keys from the gallery if it has changed since they were last read.
+    pub(super) fn reload(&self) -> Result<(), ApiError> {
+        self.current().map(|_| ())
+    }
+
+    /// The keys as of the gallery's present version.
+    fn current(&self) -> Result<Arc<Ring>, ApiError> {
+        let ring = self.ring.load();
+        if ring.version == self.store.version() {
+            return Ok(Arc::clone(&ring));
+        }
+        let _one_reload = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.load();
+        if ring.version == self.store.version() {
+            return Ok(Arc::clone(&ring));
+        }
+        // Keys that can't be read admit nobody: an old set might hold a key that was revoked.
+        let loaded = Ring::load(&self.store, Some(&ring)).map_err(|error| {
+            tracing::error!(%error, "the keys can't be read");
+            ApiError::Unavailable
+        })?;
+        let loaded = Arc::new(loaded);
+        self.ring.store(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+}
+
+impl Ring {
+    fn load(store: &Store, earlier: Option<&Self>) -> Result<Self, StoreError> {
+        // Read first: a commit in between makes the next request load again.
+        let version = store.version();
+        let keys = store.keys()?.into_iter().map(|record| {
+            let id = record.id;
+            let key = KnownKey::new(record);
+            let entry = match earlier.and_then(|ring| ring.keys.get(&id)) {
+                Some(known) => {
+                    Entry { key: key.carry_over(&known.key), throttle: Mutex::new(known.throttle()) }
+                }
+                None => Entry { key, throttle: Mutex::new(Throttle { failures: 0, since: Instant::now() }) },
+            };
+            (id, Arc::new(entry))
+        });
+        Ok(Self { version, keys: keys.collect() })
+    }
+}
+
+impl Entry {
+    fn throttle(&self) -> Throttle {
+        *self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_throttle(&self) -> Result<(), ApiError> {
+        let throttle = self.throttle();
+        if throttle.left(Instant::now()) < FREE_FAILURES {
+            return Ok(());
+        }
+        Err(ApiError::TooManyRequests { retry_after_seconds: FAILURE_COST.as_secs().max(1) })
+    }
+
+    fn count_failure(&self) {
+        let now = Instant::now();
+        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        *throttle = Throttle { failures: throttle.left(now) + 1, since: now };
+    }
+}
+
+impl Throttle {
+    /// Failures that time has not forgiven yet.
+    fn left(self, now: Instant) -> u32 {
+        let forgiven = now.duration_since(self.since).as_secs() / FAILURE_COST.as_secs();
+        self.failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+    }
+}
+
+/// The key that a request shows in its headers or its query, in this order: `Authorization: Bearer KEY`,
+/// `X-API-Key: KEY`, `?key=KEY`. The first that is there counts, whatever the others say.
+pub(super) fn presented<'r>(headers: &'r HeaderMap, query: &'r str) -> Option<&'r str> {
+    let bearer = headers.get(AUTHORIZATION).map(|value| {
+        let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    let header = || headers.get("x-api-key").map(|value| value.to_str().ok());
+    let parameter = || query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(Some);
+    bearer.or_else(header).or_else(parameter).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_place_with_a_key_counts() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect::<HeaderMap>()
+        };
+        for (pairs, query, expected) in [
+            (&[][..], "", None),
+            (&[], "w=1&key=q", Some("q")),
+            (&[], "monkey=q", None),
+            (&[("x-api-key", "h")], "key=q", Some("h")),
+            (&[("authorization", "bearer b"), ("x-api-key", "h")], "key=q", Some("b")),
+            (&[("authorization", "Basic b")], "key=q", None),
+        ] {
+            assert_eq!(presented(&headers(pairs), query), expected, "{pairs:?} {query:?}");
+        }
+    }
+
+    #[test]
+    fn the_throttle_forgives_with_time() {
+        let start = Instant::now();
+        let throttle = Throttle { failures: 12, since: start };
+        assert_eq!(throttle.left(start), 12);
+        assert_eq!(throttle.left(start + Duration::from_secs(3)), 9);
+        assert_eq!(throttle.left(start + Duration::from_secs(99)), 0);
+    }
+}

@@ -1,0 +1,89 @@
+//! What clients are told when something is wrong: status, JSON body and headers, in one place. Internal text stays
+//! in the log.
+
+use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use warp::http::{HeaderName, HeaderValue, StatusCode};
+use warp::reply::{Reply as _, Response};
+
+/// The methods of every route.
+pub(super) const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ApiError {
+    Unauthorized,
+    NoSuchRoute,
+    NoSuchImage,
+    /// The gallery is empty.
+    NoImages,
+    MethodNotAllowed,
+    UriTooLong,
+    /// Of an image of this many bytes.
+    RangeNotSatisfiable {
+        total_bytes: usize,
+    },
+    TooManyRequests {
+        retry_after_seconds: u64,
+    },
+    /// The catalog or the keys can't be had just now.
+    Unavailable,
+    Internal,
+}
+
+impl ApiError {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NoSuchRoute | Self::NoSuchImage | Self::NoImages => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "Unauthorized",
+            Self::NoSuchRoute => "Not found",
+            Self::NoSuchImage => "No such image",
+            Self::NoImages => "No images found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::UriTooLong => "URI too long",
+            Self::RangeNotSatisfiable { .. } => "Range not satisfiable",
+            Self::TooManyRequests { .. } => "Too many requests",
+            Self::Unavailable => "Service unavailable",
+            Self::Internal => "Internal server error",
+        }
+    }
+
+    fn header(self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::MethodNotAllowed => Some((ALLOW, ALLOWED_METHODS)),
+            Self::RangeNotSatisfiable { total_bytes } => {
+                let value =
+                    HeaderValue::try_from(format!("bytes */{total_bytes}")).expect("digits are header text");
+                Some((CONTENT_RANGE, value))
+            }
+            Self::TooManyRequests { retry_after_seconds } => Some((RETRY_AFTER, retry_after_seconds.into())),
+            Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::NoSuchRoute | Self::NoSuchImage | Self::NoImages | Self::UriTooLong | Self::Internal => {
+                None
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Response {
+    fn from(error: ApiError) -> Self {
+        let body = warp::reply::json(&serde_json::json!({ "error": error.message() }));
+        let mut response = warp::reply::with_status(body, error.status()).into_response();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = error.header() {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}

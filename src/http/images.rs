@@ -1,0 +1,253 @@
+//! Pictures going out: whole, in part, or as "you have it".
+//!
+//! An image is copied out of the gallery in chunks, each under a read transaction of its own, so a slow client holds
+//! one chunk and pins no pages. An image's first read since the start happens on a blocking thread, which compares
+//! its bytes with its id: a cold disk delays that request alone, and damaged bytes are never sent.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use warp::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
+    RANGE,
+};
+use warp::http::{HeaderMap, HeaderValue, StatusCode};
+use warp::reply::{Reply as _, Response};
+
+use super::error::ApiError;
+use super::gallery::Gallery;
+use crate::image::ImageId;
+use crate::store::{Store, StoreError};
+
+/// Up to this many bytes an image goes out as one piece.
+const WHOLE_BYTES: usize = 256 << 10;
+/// Larger ones go out in pieces of this many bytes.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// What an id names never changes, so a client need never ask again.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+
+/// The image as `/random` sends it: whole, never kept by anyone. `None` when it is not in the gallery any more.
+pub(super) async fn random_image(gallery: &Arc<Gallery>, id: ImageId) -> Result<Option<Response>, ApiError> {
+    let Some(total_bytes) = length(gallery, id).await? else { return Ok(None) };
+    let Some(mut response) = body(gallery, id, 0..total_bytes)? else { return Ok(None) };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(Some(response))
+}
+
+/// The image under its own address: conditional, in ranges, to be kept for ever.
+pub(super) async fn named_image(
+    gallery: &Arc<Gallery>,
+    id: ImageId,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let total_bytes = length(gallery, id).await?.ok_or(ApiError::NoSuchImage)?;
+    let etag = HeaderValue::try_from(format!("\"{id}\"")).map_err(|_| ApiError::Internal)?;
+    if headers.get(IF_NONE_MATCH).is_some_and(|tags| names(tags, &etag)) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        response.headers_mut().insert(ETAG, etag);
+        response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+        return Ok(response);
+    }
+    let current = headers.get(IF_RANGE).is_none_or(|tag| *tag == etag);
+    let range = match headers.get(RANGE).filter(|_| current).map(|range| parse_range(range, total_bytes)) {
+        None | Some(Asked::Everything) => None,
+        Some(Asked::Part(range)) => Some(range),
+        Some(Asked::Nothing) => return Err(ApiError::RangeNotSatisfiable { total_bytes }),
+    };
+    let part = range.clone().unwrap_or(0..total_bytes);
+    let mut response = body(gallery, id, part)?.ok_or(ApiError::NoSuchImage)?;
+    if let Some(Range { start, end }) = range {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let value = format!("bytes {start}-{}/{total_bytes}", end - 1);
+        response.headers_mut().insert(CONTENT_RANGE, value.try_into().map_err(|_| ApiError::Internal)?);
+    }
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response.headers_mut().insert(ETAG, etag);
+    response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+    Ok(response)
+}
+
+/// Whether the image can be read; for the health check.
+pub(super) async fn is_readable(gallery: &Arc<Gallery>, id: ImageId) -> bool {
+    length(gallery, id).await.is_ok()
+}
+
+/// The image's length in bytes, after its bytes were compared with its id once.
+async fn length(gallery: &Arc<Gallery>, id: ImageId) -> Result<Option<usize>, ApiError> {
+    let catalog = gallery.catalog();
+    if catalog.as_ref().is_some_and(|catalog| catalog.is_checked(id)) {
+        return gallery.store.blob(id, 0, <[u8]>::len).map_err(|error| unreadable(id, &error));
+    }
+    let store = gallery.store.clone();
+    let checked =
+        tokio::task::spawn_blocking(move || store.blob(id, 0, |webp| (webp.len(), ImageId::of(webp) == id)));
+    match checked.await.map_err(|_| ApiError::Internal)?.map_err(|error| unreadable(id, &error))? {
+        None => Ok(None),
+        Some((length, true)) => {
+            if let Some(catalog) = catalog {
+                catalog.mark_checked(id);
+            }
+            Ok(Some(length))
+        }
+        Some((_, false)) => {
+            tracing::error!(%id, "the image is damaged and not served; run `imagepool verify`, then remove and import it again");
+            Err(ApiError::Internal)
+        }
+    }
+}
+
+fn unreadable(id: ImageId, error: &StoreError) -> ApiError {
+    tracing::error!(%id, %error, "the image can't be read");
+    ApiError::Internal
+}
+
+/// A reply with this part of the image; `None` when the image is not in the gallery.
+fn body(gallery: &Arc<Gallery>, id: ImageId, part: Range<usize>) -> Result<Option<Response>, ApiError> {
+    let length = part.len();
+    let first =
+        part.start..part.end.min(part.start + if length <= WHOLE_BYTES { WHOLE_BYTES } else { CHUNK_BYTES });
+    let copied = gallery.store.blob_part(id, 0, first.clone()).map_err(|error| unreadable(id, &error))?;
+    let Some(copied) = copied.filter(|copied| copied.len() == first.len()) else { return Ok(None) };
+    let copied = Bytes::from(copied);
+    let mut response = if first.end == part.end {
+        Response::new(copied.into())
+    } else {
+        let rest =
+            Chunks { store: gallery.store.clone(), id, first: Some(copied), rest: first.end..part.end };
+        warp::reply::stream(rest).into_response()
+    };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/webp"));
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    Ok(Some(response))
+}
+
+/// The rest of an image, chunk by chunk, as the connection asks for it.
+struct Chunks {
+    store: Store,
+    id: ImageId,
+    first: Option<Bytes>,
+    rest: Range<usize>,
+}
+
+/// The image was removed, or could not be read, while it was being sent; the connection is cut.
+#[derive(Debug, thiserror::Error)]
+enum CutShort {
+    #[error("the image was removed while it was being sent")]
+    Removed,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Chunks {
+    fn next(&mut self) -> Option<Result<Bytes, CutShort>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        let chunk = self.rest.start..self.rest.end.min(self.rest.start + CHUNK_BYTES);
+        let read = self.store.blob_part(self.id, 0, chunk.clone()).map_err(CutShort::from);
+        let read = read.and_then(|bytes| bytes.ok_or(CutShort::Removed));
+        self.rest.start = if read.is_ok() { chunk.end } else { self.rest.end };
+        Some(read.map(Bytes::from))
+    }
+}
+
+impl warp::Stream for Chunks {
+    type Item = Result<Bytes, CutShort>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.next())
+    }
+}
+
+/// Whether an `If-None-Match` list names this tag (RFC 9110, 13.1.2: by weak comparison, `*` names all).
+fn names(tags: &HeaderValue, etag: &HeaderValue) -> bool {
+    let Ok(tags) = tags.to_str() else { return false };
+    tags.split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Everything,
+    Part(Range<usize>),
+    Nothing,
+}
+
+/// Reads a `Range` (RFC 9110, 14.2) of one part; several parts, other units and nonsense are answered whole.
+fn parse_range(range: &HeaderValue, total_bytes: usize) -> Asked {
+    let parts = range
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("bytes="))
+        .and_then(|part| part.split_once('-'));
+    let number = |digits: &str| -> Option<Option<usize>> {
+        match digits.trim() {
+            "" => Some(None),
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(Some(digits.parse().unwrap_or(usize::MAX)))
+            }
+            _ => None,
+        }
+    };
+    let Some((Some(first), Some(last))) = parts.map(|(first, last)| (number(first), number(last))) else {
+        return Asked::Everything;
+    };
+    let part = match (first, last) {
+        (None, None) => return Asked::Everything,
+        (None, Some(suffix)) => total_bytes.saturating_sub(suffix)..total_bytes,
+        (Some(first), None) => first..total_bytes,
+        (Some(first), Some(last)) if last < first => return Asked::Everything,
+        (Some(first), Some(last)) => first..total_bytes.min(last.saturating_add(1)),
+    };
+    if part.is_empty() { Asked::Nothing } else { Asked::Part(part) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_rfc_9110_says() {
+        use Asked::{Everything, Nothing, Part};
+        for (range, expected) in [
+            ("bytes=0-9", Part(0..10)),
+            ("bytes=90-", Part(90..100)),
+            ("bytes=-10", Part(90..100)),
+            ("bytes=-200", Part(0..100)),
+            ("bytes=50-500", Part(50..100)),
+            ("bytes=100-", Nothing),
+            ("bytes=-0", Nothing),
+            ("bytes=99999999999999999999999-", Nothing),
+            ("bytes=9-0", Everything),
+            ("bytes=-", Everything),
+            ("bytes=a-b", Everything),
+            ("bytes=0-1,5-6", Everything),
+            ("items=0-9", Everything),
+        ] {
+            assert_eq!(parse_range(&HeaderValue::from_static(range), 100), expected, "{range}");
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_is_found_in_a_list() {
+        let etag = HeaderValue::from_static("\"abc\"");
+        for (tags, expected) in [
+            ("\"abc\"", true),
+            ("W/\"abc\"", true),
+            ("\"x\", \"abc\"", true),
+            ("*", true),
+            ("\"x\"", false),
+            ("abc", false),
+        ] {
+            assert_eq!(names(&HeaderValue::from_static(tags), &etag), expected, "{tags}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Connections: the accept loop, its limits, and the drain at the end.
+//!
+//! warp's own server has no timeouts, so its filters run here as a service on hyper. The caller gives the listener
+//! and says when to stop.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use warp::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+};
+use warp::http::{HeaderValue, Method, Request, StatusCode};
+use warp::reply::{Reply as _, Response};
+
+use super::access::AccessLine;
+use super::error::{ALLOWED_METHODS, ApiError};
+use super::gallery::Gallery;
+use super::routes::routes;
+
+/// Longest path and query, in bytes; longer ones get 414.
+const MAX_URI_BYTES: usize = 8 << 10;
+/// A request's head must fit in here, or it gets 431.
+const READ_BUFFER_BYTES: usize = 16 << 10;
+/// Pause after the system refused a connection, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a server grants its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; further ones wait in the system's backlog.
+    pub max_connections: usize,
+    /// From a connection's start, or the end of its last answer, to the end of a request's head.
+    pub header_timeout: Duration,
+    /// From the order to stop until answers under way are cut.
+    pub shutdown_timeout: Duration,
+}
+
+/// Serves until `shutdown` is ready, then lets answers under way finish. Returns how many connections were cut.
+///
+/// # Errors
+/// None so far; failing accepts are logged and tried again.
+pub async fn serve(
+    listener: TcpListener,
+    gallery: Arc<Gallery>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<usize> {
+    let service = TowerToHyperService::new(warp::service(routes(gallery)));
+    let connections = Arc::new(Semaphore::new(limits.max_connections));
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(READ_BUFFER_BYTES);
+
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let (stream, peer, permit) = tokio::select! {
+            accepted = accept(&listener, &connections) => accepted,
+            () = &mut shutdown => break,
+        };
+        let routes = service.clone();
+        let service = service_fn(move |request: Request<Incoming>| respond(routes.clone(), peer, request));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // A client that goes away or talks no HTTP is its own affair.
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let under_way = graceful.count();
+    tracing::info!(connections = under_way, "stopping: answers under way may finish");
+    tokio::select! {
+        () = graceful.shutdown() => Ok(0),
+        () = tokio::time::sleep(limits.shutdown_timeout) => {
+            Ok(limits.max_connections - connections.available_permits())
+        }
+    }
+}
+
+/// The next connection, once there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let permit = Arc::clone(connections).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
+                }
+                return (stream, peer, permit);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn respond<F>(
+    routes: TowerToHyperService<F>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible>
+where
+    TowerToHyperService<F>:
+        hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    let line = AccessLine::new(peer, request.method(), request.uri());
+    let length = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let mut response = if length > MAX_URI_BYTES {
+        ApiError::UriTooLong.into()
+    } else if request.method() == Method::OPTIONS {
+        preflight()
+    } else {
+        routes.call(request).await?
+    };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(
+            "Content-Length, Content-Location, Content-Range, ETag, Retry-After, X-Image-Id",
+        ),
+    );
+    line.write(&response);
+    Ok(response)
+}
+
+/// What a browser asks before it sends a key from another site's page.
+fn preflight() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, ALLOWED_METHODS);
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Authorization, X-API-Key, Range, If-None-Match, If-Range"),
+    );
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}

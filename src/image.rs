@@ -1,0 +1,296 @@
+//! What an image in a gallery is: its id and its record. Plain data, no I/O.
+//!
+//! The byte layout of a record on disk belongs to `store::record`; this file only names the fields.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde::{Deserialize, Serialize};
+
+/// Names a stored image: the first 16 bytes of the BLAKE3 hash of its WebP bytes.
+///
+/// What an id names never changes, so the id doubles as a strong ETag and as the checksum of the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageId([u8; ImageId::LEN]);
+
+impl ImageId {
+    /// Length in bytes; the text form has twice as many hexadecimal digits.
+    pub const LEN: usize = 16;
+
+    /// The id of these WebP bytes.
+    #[must_use]
+    pub fn of(webp: &[u8]) -> Self {
+        let mut id = [0; Self::LEN];
+        id.copy_from_slice(&blake3::hash(webp).as_bytes()[..Self::LEN]);
+        Self(id)
+    }
+
+    /// The raw bytes, as the store keeps them.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// The id with these raw bytes; `None` unless there are exactly 16.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ImageId({self})")
+    }
+}
+
+/// The text is not 32 hexadecimal digits.
+#[derive(Debug, thiserror::Error)]
+#[error("an image id is 32 hexadecimal digits, as `imagepool list` prints them")]
+pub struct BadImageId;
+
+impl FromStr for ImageId {
+    type Err = BadImageId;
+
+    fn from_str(text: &str) -> Result<Self, BadImageId> {
+        decode_hex(text).map(Self).ok_or(BadImageId)
+    }
+}
+
+impl Serialize for ImageId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Decodes exactly `2 * N` hexadecimal digits of either case.
+#[must_use]
+pub fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = u8::try_from(high << 4 | low).ok()?;
+    }
+    Some(bytes)
+}
+
+/// How an image lies: wider than high, higher than wide, or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Orientation {
+    Landscape,
+    Portrait,
+    Square,
+}
+
+impl Orientation {
+    /// The orientation of an image of this many pixels.
+    #[must_use]
+    pub fn of(width: u32, height: u32) -> Self {
+        match width.cmp(&height) {
+            std::cmp::Ordering::Greater => Self::Landscape,
+            std::cmp::Ordering::Less => Self::Portrait,
+            std::cmp::Ordering::Equal => Self::Square,
+        }
+    }
+}
+
+/// The text is none of the three orientations.
+#[derive(Debug, thiserror::Error)]
+#[error("an orientation is landscape, portrait or square")]
+pub struct BadOrientation;
+
+impl FromStr for Orientation {
+    type Err = BadOrientation;
+
+    fn from_str(text: &str) -> Result<Self, BadOrientation> {
+        match text {
+            "landscape" => Ok(Self::Landscape),
+            "portrait" => Ok(Self::Portrait),
+            "square" => Ok(Self::Square),
+            _ => Err(BadOrientation),
+        }
+    }
+}
+
+/// A smaller copy of an image, stored beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendition {
+    /// Pixels.
+    pub width: u16,
+    /// Length of the rendition's WebP.
+    pub size_bytes: u64,
+}
+
+/// Longest tag, in bytes.
+const MAX_TAG_BYTES: usize = 200;
+
+/// The text can't be a tag.
+#[derive(Debug, thiserror::Error)]
+#[error("a tag has 1 to {MAX_TAG_BYTES} bytes, no control characters, and does not begin with + or -")]
+pub struct BadTag;
+
+/// Checks a tag that a person gave; white space around it is dropped.
+///
+/// # Errors
+/// [`BadTag`].
+pub fn parse_tag(text: &str) -> Result<String, BadTag> {
+    let tag = text.trim();
+    let fits = !tag.is_empty()
+        && tag.len() <= MAX_TAG_BYTES
+        && !tag.starts_with(['+', '-'])
+        && !tag.chars().any(char::is_control);
+    if fits { Ok(tag.to_owned()) } else { Err(BadTag) }
+}
+
+/// Everything a gallery knows of an image but its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// Pixels, orientation applied; 1 to 16,383.
+    pub width: u32,
+    /// Pixels, orientation applied; 1 to 16,383.
+    pub height: u32,
+    /// Length of the stored WebP.
+    pub size_bytes: u64,
+    /// 1 for a still image.
+    pub frames: u32,
+    /// Whether the stored WebP carries transparency.
+    pub alpha: bool,
+    /// Seconds since 1970, UTC.
+    pub imported_at: u64,
+    /// BLAKE3 of the source file.
+    pub source_hash: [u8; 32],
+    /// Length of the source file.
+    pub source_bytes: u64,
+    /// Format of the source file, such as `JPEG`.
+    pub source_format: String,
+    /// Path of the source file below the imported folder, for people; not always exact UTF-8.
+    pub source: String,
+    /// Sorted, without repeats.
+    pub tags: Vec<String>,
+    /// A blurred placeholder of some 25 bytes, <https://evanw.github.io/thumbhash/>.
+    pub thumbhash: Vec<u8>,
+    /// Average colour in sRGB, transparent pixels left out.
+    pub color: [u8; 3],
+    /// Ascending in width.
+    pub renditions: Vec<Rendition>,
+}
+
+impl ImageRecord {
+    #[must_use]
+    pub fn orientation(&self) -> Orientation {
+        Orientation::of(self.width, self.height)
+    }
+
+    #[must_use]
+    pub fn animated(&self) -> bool {
+        self.frames > 1
+    }
+}
+
+/// What `GET /images/ID/info` and `imagepool list --json` show of an image.
+#[derive(Serialize)]
+pub struct ImageInfo<'a> {
+    pub id: ImageId,
+    pub width: u32,
+    pub height: u32,
+    pub bytes: u64,
+    pub animated: bool,
+    pub frames: u32,
+    pub alpha: bool,
+    pub orientation: Orientation,
+    pub tags: &'a [String],
+    pub source: &'a str,
+    /// RFC 3339, UTC, whole seconds.
+    pub imported_at: String,
+    /// Base64.
+    pub thumbhash: String,
+    /// `#rrggbb`.
+    pub color: String,
+    /// Widths in pixels, ascending.
+    pub renditions: Vec<u16>,
+    /// Path of the image on the server.
+    pub url: String,
+}
+
+impl<'a> ImageInfo<'a> {
+    #[must_use]
+    pub fn new(id: ImageId, record: &'a ImageRecord) -> Self {
+        let [red, green, blue] = record.color;
+        Self {
+            id,
+            width: record.width,
+            height: record.height,
+            bytes: record.size_bytes,
+            animated: record.animated(),
+            frames: record.frames,
+            alpha: record.alpha,
+            orientation: record.orientation(),
+            tags: &record.tags,
+            source: &record.source,
+            imported_at: rfc3339(record.imported_at),
+            thumbhash: BASE64_STANDARD.encode(&record.thumbhash),
+            color: format!("#{red:02x}{green:02x}{blue:02x}"),
+            renditions: record.renditions.iter().map(|rendition| rendition.width).collect(),
+            url: image_path(id),
+        }
+    }
+}
+
+/// Path of the image on the server, `/images/ID.webp`.
+#[must_use]
+pub fn image_path(id: ImageId) -> String {
+    format!("/images/{id}.webp")
+}
+
+/// Seconds since 1970 as RFC 3339 in UTC, for example `2026-11-22T18:20:00Z`; times after the year 9999 as that year's end.
+#[must_use]
+pub fn rfc3339(unix_seconds: u64) -> String {
+    const LAST: u64 = 253_402_300_799;
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_seconds.min(LAST));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// Seconds since 1970, now; 0 on a clock that is set before.
+#[must_use]
+pub fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_survives_its_text_form() {
+        let id = ImageId::of(b"some bytes");
+        assert_eq!(id.to_string().parse::<ImageId>().unwrap(), id);
+        assert_eq!(id.to_string().to_uppercase().parse::<ImageId>().unwrap(), id);
+        for bad in ["", "abc", "zz", &"g".repeat(32), &"a".repeat(31), &"a".repeat(33), &"é".repeat(16)] {
+            assert!(bad.parse::<ImageId>().is_err(), "{bad:?} was taken for an id");
+        }
+    }
+
+    #[test]
+    fn an_id_is_the_start_of_the_blake3_hash() {
+        assert_eq!(ImageId::of(b"").to_string(), "af1349b9f5f9a1a6a0404dea36dcc949");
+    }
+
+    #[test]
+    fn times_are_written_in_utc_and_never_panic() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,83 @@
+//! What an import says of each file, and its sums.
+
+use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+
+use crate::image::ImageId;
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is in the gallery now.
+    Imported,
+    /// It was imported before.
+    AlreadyPresent,
+    /// Its image is in the gallery, from another file.
+    Duplicate,
+    NotImage,
+    Failed,
+}
+
+/// One file's line in the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    #[serde(serialize_with = "lossy")]
+    pub path: PathBuf,
+    pub status: Status,
+    pub id: Option<ImageId>,
+    /// Pixels, of the stored image.
+    pub width: Option<u32>,
+    /// Pixels, of the stored image.
+    pub height: Option<u32>,
+    /// Of the source.
+    pub format: Option<String>,
+    /// Length of the source.
+    pub bytes_in: u64,
+    /// Length of the stored image.
+    pub bytes_out: Option<u64>,
+    /// Why it was not imported.
+    pub reason: Option<String>,
+    pub notes: Vec<String>,
+}
+
+fn lossy<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// The sums of an import.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    pub imported: u64,
+    pub already_present: u64,
+    pub duplicates: u64,
+    pub not_images: u64,
+    pub failed: u64,
+    /// Images removed because their source is gone.
+    pub removed: u64,
+    /// Length of the sources of all imported images.
+    pub bytes_in: u64,
+    /// Length of all imported images.
+    pub bytes_out: u64,
+    pub seconds: f64,
+    /// Whether it was stopped before it had seen every file.
+    #[serde(skip)]
+    pub interrupted: bool,
+}
+
+impl Summary {
+    pub(super) fn count(&mut self, report: &Report) {
+        match report.status {
+            Status::Imported => {
+                self.imported += 1;
+                self.bytes_in += report.bytes_in;
+                self.bytes_out += report.bytes_out.unwrap_or(0);
+            }
+            Status::AlreadyPresent => self.already_present += 1,
+            Status::Duplicate => self.duplicates += 1,
+            Status::NotImage => self.not_images += 1,
+            Status::Failed => self.failed += 1,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The program: parse, set up logging, run one command, map its end to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use imagepool::cli::{Cli, explain, is_broken_pipe};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(end) => end.into(),
+        // Whoever read our output has seen enough, as in `imagepool list | head`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Verification: every blob against its id and its record, every record and source mark against the rest.
+//!
+//! Only bytes are looked at here; decoding them (`verify --deep`) is the caller's, who is handed each image.
+
+use std::collections::HashMap;
+
+use super::record::{blob_key, decode_image, decode_key, split_blob_key};
+use super::{Store, StoreError, Tree};
+use crate::image::{ImageId, ImageRecord};
+
+/// One thing that is wrong.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// What is affected: an image id, or a tree and a key.
+    pub subject: String,
+    pub problem: String,
+}
+
+impl Problem {
+    fn new(subject: impl ToString, problem: impl ToString) -> Self {
+        Self { subject: subject.to_string(), problem: problem.to_string() }
+    }
+}
+
+/// What a verification went through.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Verified {
+    pub images: u64,
+    pub bytes: u64,
+    pub problems: Vec<Problem>,
+}
+
+impl Store {
+    /// Checks the whole gallery. `look` is called with each image whose bytes are those that its id names; what it
+    /// returns is one more problem. Every image is read under a transaction of its own, so a long verification pins
+    /// no pages, and images that are removed meanwhile are not missed.
+    ///
+    /// # Errors
+    /// When the gallery can't be read on at all; damage that can be stepped over is in [`Verified::problems`].
+    pub fn verify(
+        &self,
+        mut look: impl FnMut(ImageId, &ImageRecord, &[u8]) -> Option<String>,
+    ) -> Result<Verified, StoreError> {
+        let mut verified = Verified::default();
+        let mut records = HashMap::new();
+        self.scan(Tree::Images, &mut |key, value| {
+            let decoded = ImageId::from_slice(key).map(|id| (id, decode_image(id, value)));
+            match decoded {
+                Some((id, Ok(record))) => drop(records.insert(id, record)),
+                Some((_, Err(error))) => verified.problems.push(Problem::new(hex(key), error)),
+                None => verified.problems.push(Problem::new(hex(key), "the key is no image id")),
+            }
+            Ok(())
+        })?;
+        for (id, record) in &records {
+            verified.images += 1;
+            self.verify_image(*id, record, &mut verified, &mut look)?;
+        }
+        self.verify_references(&records, &mut verified)?;
+        verified.problems.sort_by(|a, b| a.subject.cmp(&b.subject));
+        Ok(verified)
+    }
+
+    fn verify_image(
+        &self,
+        id: ImageId,
+        record: &ImageRecord,
+        verified: &mut Verified,
+        look: &mut impl FnMut(ImageId, &ImageRecord, &[u8]) -> Option<String>,
+    ) -> Result<(), StoreError> {
+        let found = self.blob(id, 0, |webp| {
+            verified.bytes += webp.len() as u64;
+            if ImageId::of(webp) != id {
+                return Some("its bytes are not those that its id names".to_owned());
+            }
+            if webp.len() as u64 != record.size_bytes {
+                return Some(format!("it has {} bytes, its record says {}", webp.len(), record.size_bytes));
+            }
+            look(id, record, webp)
+        })?;
+        match found {
+            Some(None) => {}
+            Some(Some(problem)) => verified.problems.push(Problem::new(id, problem)),
+            None if self.image(id)?.is_none() => {} // removed meanwhile
+            None => verified.problems.push(Problem::new(id, "its bytes are missing")),
+        }
+        for rendition in &record.renditions {
+            let key = blob_key(id, rendition.width);
+            let length = self.get(Tree::Blobs, &key, <[u8]>::len)?;
+            if length.is_none_or(|length| length as u64 != rendition.size_bytes) {
+                let problem = format!("its rendition of width {} is missing or cut", rendition.width);
+                verified.problems.push(Problem::new(id, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Blobs without a record, source marks of no image, keys that do not decode. Images that came after `records`
+    /// was read are looked up before they are called a problem.
+    fn verify_references(
+        &self,
+        records: &HashMap<ImageId, ImageRecord>,
+        verified: &mut Verified,
+    ) -> Result<(), StoreError> {
+        let mut suspects = Vec::new();
+        self.scan(Tree::Blobs, &mut |key, _| {
+            match split_blob_key(key) {
+                Some((id, _)) if records.contains_key(&id) => {}
+                Some((id, _)) => suspects.push((id, "there are bytes of it, but no record")),
+                None => verified.problems.push(Problem::new(hex(key), "the key of these bytes is malformed")),
+            }
+            Ok(())
+        })?;
+        self.scan(Tree::Sources, &mut |key, value| {
+            match ImageId::from_slice(value) {
+                Some(id) if records.contains_key(&id) => {}
+                Some(id) => suspects.push((id, "a source is marked as imported, but there is no such image")),
+                None => verified.problems.push(Problem::new(hex(key), "the source mark names no image")),
+            }
+            Ok(())
+        })?;
+        for (id, problem) in suspects {
+            let known = matches!(self.image(id), Ok(Some(_)) | Err(StoreError::Damaged { .. }));
+            if !known {
+                verified.problems.push(Problem::new(id, problem));
+            }
+        }
+        self.scan(Tree::Keys, &mut |key, value| {
+            if let Err(error) = decode_key(key, value) {
+                verified.problems.push(Problem::new(hex(key), error));
+            }
+            Ok(())
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,75 @@
+//! What can go wrong with a gallery, in words for the person who has to mend it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Locator;
+use crate::keys::KeyError;
+
+/// Why a gallery could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no gallery at {0}; `imagepool --gallery {0} import DIR` makes one", locator)]
+    Missing { locator: Locator },
+    #[error("{}: the folder that the gallery should lie in does not exist", path.display())]
+    NoParent { path: PathBuf },
+    #[error("{}: not an imagepool gallery: {reason}", path.display())]
+    NotAGallery { path: PathBuf, reason: String },
+    #[error(
+        "{locator}: its format is version {found}, this imagepool knows up to {known}; \
+         use the imagepool that wrote it, or a newer one"
+    )]
+    Newer { locator: Locator, found: u32, known: u32 },
+    #[error("{}: no permission: {source}; {advice}", path.display())]
+    Denied { path: PathBuf, advice: &'static str, source: io::Error },
+    #[error("{locator}: the gallery can be read but not changed: its file or file system is read-only")]
+    ReadOnly { locator: Locator },
+    #[error(
+        "{}: in use by another process; a sled gallery admits one process at a time: stop that one first, \
+         or use the default file engine, which admits several", path.display()
+    )]
+    InUse { path: PathBuf },
+    #[error("{}: the disk is full; nothing of this change was stored, what was stored before is safe; free some space and run it again", path.display())]
+    DiskFull { path: PathBuf },
+    #[error(
+        "{}: truncated: it has {found} bytes and needs {needed}; restore it from a backup", path.display()
+    )]
+    Truncated { path: PathBuf, found: u64, needed: u64 },
+    #[error(
+        "the gallery is damaged at {tree}/{key}: {reason}; `imagepool verify` lists all damage, a backup mends it"
+    )]
+    Damaged { tree: &'static str, key: String, reason: String },
+    #[error("this imagepool was built without the {feature} engine; build it with `--features {feature}`")]
+    EngineNotBuiltIn { feature: &'static str },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Lmdb { path: PathBuf, source: heed::Error },
+    #[cfg(feature = "sled")]
+    #[error("{}: {source}", path.display())]
+    Sled { path: PathBuf, source: sled::Error },
+}
+
+impl StoreError {
+    pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {
+        let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self::Damaged { tree, key, reason: reason.into() }
+    }
+
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path: path.to_owned() }
+            }
+            io::ErrorKind::PermissionDenied => Self::Denied {
+                path: path.to_owned(),
+                advice: "the gallery, its lock file and their folder must be accessible to this user",
+                source,
+            },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { locator: Locator::File(path.to_owned()) },
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+}

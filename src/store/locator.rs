@@ -1,0 +1,77 @@
+//! Where a gallery is: `PATH`, `sled:DIR` or `s3://BUCKET/PREFIX`. Parsing only, nothing is opened.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Names a gallery and the engine that keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Locator {
+    /// One LMDB data file.
+    File(PathBuf),
+    /// A sled directory.
+    Sled(PathBuf),
+}
+
+/// The text names no gallery that this build could open.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLocator {
+    #[error("it is empty; give a file, such as gallery.pool")]
+    Empty,
+    #[error("sled: needs a directory, such as sled:gallery.sled")]
+    NoDirectory,
+    #[error("object stores are not supported by this build; give a file, such as gallery.pool")]
+    ObjectStore,
+    #[error("there is no engine {0:?}; give PATH or sled:DIR (a file with a colon in its name: ./{0}:...)")]
+    UnknownEngine(String),
+}
+
+impl FromStr for Locator {
+    type Err = BadLocator;
+
+    fn from_str(text: &str) -> Result<Self, BadLocator> {
+        match text.split_once(':') {
+            _ if text.is_empty() => Err(BadLocator::Empty),
+            Some(("sled", "")) => Err(BadLocator::NoDirectory),
+            Some(("sled", dir)) => Ok(Self::Sled(dir.into())),
+            Some(("s3", _)) => Err(BadLocator::ObjectStore),
+            // `scheme:rest`, while `./a:b`, `/a:b` and `C:\b` are files.
+            Some((scheme, _))
+                if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
+            {
+                Err(BadLocator::UnknownEngine(scheme.to_owned()))
+            }
+            _ => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Sled(dir) => write!(f, "sled:{}", dir.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locator_says_which_engine_keeps_the_gallery() {
+        for (text, expected) in [
+            ("gallery.pool", Ok(Locator::File("gallery.pool".into()))),
+            ("/data/gallery.pool", Ok(Locator::File("/data/gallery.pool".into()))),
+            ("./odd:name", Ok(Locator::File("./odd:name".into()))),
+            ("sled:dir", Ok(Locator::Sled("dir".into()))),
+            ("sled:", Err(BadLocator::NoDirectory)),
+            ("s3://bucket/prefix", Err(BadLocator::ObjectStore)),
+            ("redis://host", Err(BadLocator::UnknownEngine("redis".into()))),
+            ("", Err(BadLocator::Empty)),
+        ] {
+            assert_eq!(text.parse::<Locator>(), expected, "{text:?}");
+        }
+    }
+}

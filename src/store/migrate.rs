@@ -1,0 +1,40 @@
+//! The format version of a gallery: written once, checked at every opening. `migrations/` describes each version.
+
+use rand::TryRng as _;
+
+use super::{Locator, StoreError, Tree, Writer};
+use crate::image;
+use crate::keys::KeyError;
+
+/// The format that this imagepool writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+pub(super) const FORMAT_KEY: &[u8] = b"format";
+const GALLERY_ID_KEY: &[u8] = b"gallery";
+const CREATED_KEY: &[u8] = b"created";
+
+/// Makes an empty tree set a gallery, unless another process just did.
+pub(super) fn initialise(writer: &mut Writer<'_>) -> Result<(), StoreError> {
+    if writer.get(Tree::Meta, FORMAT_KEY)?.is_some() {
+        return Ok(());
+    }
+    let mut gallery_id = [0_u8; 16];
+    rand::rngs::SysRng.try_fill_bytes(&mut gallery_id).map_err(|_| KeyError::NoRandomness)?;
+    writer.put(Tree::Meta, FORMAT_KEY, &FORMAT_VERSION.to_le_bytes())?;
+    writer.put(Tree::Meta, GALLERY_ID_KEY, &gallery_id)?;
+    writer.put(Tree::Meta, CREATED_KEY, &image::now().to_le_bytes())
+}
+
+/// Accepts a gallery of this version. Format 1 is the first, so there is nothing to migrate yet.
+pub(super) fn check(locator: &Locator, stored: Option<&[u8]>) -> Result<(), StoreError> {
+    let Some(stored) = stored else { return Err(StoreError::Missing { locator: locator.clone() }) };
+    let found = stored
+        .try_into()
+        .map(u32::from_le_bytes)
+        .map_err(|_| StoreError::damaged("meta", FORMAT_KEY, "the format version has not 4 bytes"))?;
+    match found {
+        FORMAT_VERSION => Ok(()),
+        0 => Err(StoreError::damaged("meta", FORMAT_KEY, "the format version is 0")),
+        _ => Err(StoreError::Newer { locator: locator.clone(), found, known: FORMAT_VERSION }),
+    }
+}

@@ -1,0 +1,157 @@
+//! Records and keys as bytes; the one place that knows bincode.
+//!
+//! A record is its own version byte, then bincode 1's format ("legacy" configuration: little endian, fixed-width
+//! integers, lengths as u64). Lengths inside are bounded by [`MAX_RECORD_BYTES`] before anything is allocated, and
+//! every byte must be consumed, so that hostile or damaged bytes give an error and nothing worse.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+use crate::image::{ImageId, ImageRecord};
+use crate::keys::KeyRecord;
+
+/// Largest record, in bytes; a record with a thousand long tags has a tenth of that.
+const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// Version of the image and key records that this file writes.
+const RECORD_VERSION: u8 = 1;
+
+fn configuration() -> impl bincode::config::Config {
+    bincode::config::legacy().with_limit::<MAX_RECORD_BYTES>()
+}
+
+/// Key of a blob: the image's id, then the width, big endian, so that an image's blobs lie side by side.
+pub(super) fn blob_key(id: ImageId, width: u16) -> [u8; ImageId::LEN + 2] {
+    let mut key = [0; ImageId::LEN + 2];
+    key[..ImageId::LEN].copy_from_slice(id.as_bytes());
+    key[ImageId::LEN..].copy_from_slice(&width.to_be_bytes());
+    key
+}
+
+/// The inverse of [`blob_key`]; `None` for a key of another length.
+pub(super) fn split_blob_key(key: &[u8]) -> Option<(ImageId, u16)> {
+    let (id, width) = key.split_at_checked(ImageId::LEN)?;
+    Some((ImageId::from_slice(id)?, u16::from_be_bytes(width.try_into().ok()?)))
+}
+
+pub(super) fn encode_image(id: ImageId, record: &ImageRecord) -> Result<Vec<u8>, StoreError> {
+    encode("images", id.as_bytes(), record)
+}
+
+pub(super) fn decode_image(id: ImageId, bytes: &[u8]) -> Result<ImageRecord, StoreError> {
+    decode("images", id.as_bytes(), bytes)
+}
+
+pub(super) fn encode_key(record: &KeyRecord) -> Result<Vec<u8>, StoreError> {
+    encode("keys", &record.id.0, record)
+}
+
+pub(super) fn decode_key(key: &[u8], bytes: &[u8]) -> Result<KeyRecord, StoreError> {
+    decode("keys", key, bytes)
+}
+
+fn encode(tree: &'static str, key: &[u8], record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = vec![RECORD_VERSION];
+    bincode::serde::encode_into_std_write(record, &mut bytes, configuration())
+        .map_err(|error| StoreError::damaged(tree, key, format!("can't be written: {error}")))?;
+    if bytes.len() > MAX_RECORD_BYTES {
+        return Err(StoreError::damaged(tree, key, "the record is too long"));
+    }
+    Ok(bytes)
+}
+
+fn decode<T: DeserializeOwned>(tree: &'static str, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    let damaged = |reason: String| StoreError::damaged(tree, key, reason);
+    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("the record is empty".into()))?;
+    if version != RECORD_VERSION {
+        return Err(damaged(format!("the record has the unknown version {version}")));
+    }
+    let (record, consumed) = bincode::serde::decode_from_slice(body, configuration())
+        .map_err(|error| damaged(format!("the record does not decode: {error}")))?;
+    if consumed != body.len() {
+        return Err(damaged(format!("{} bytes follow the record", body.len() - consumed)));
+    }
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::image::Rendition;
+
+    fn sample() -> ImageRecord {
+        ImageRecord {
+            width: 4000,
+            height: 3000,
+            size_bytes: 215_000,
+            frames: 1,
+            alpha: false,
+            imported_at: 1_700_000_000,
+            source_hash: [7; 32],
+            source_bytes: 1_000_000,
+            source_format: "JPEG".into(),
+            source: "beach/a.jpg".into(),
+            tags: vec!["beach".into(), "summer".into()],
+            thumbhash: vec![1, 2, 3],
+            color: [10, 20, 30],
+            renditions: vec![Rendition { width: 640, size_bytes: 9 }],
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_record_are_those_of_format_1() {
+        // These bytes lie in galleries: a change here needs a new record version and a migration.
+        let id = ImageId::of(b"");
+        let bytes = encode_image(id, &sample()).unwrap();
+        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"PLACEHOLDER_HASH");
+        assert_eq!(bytes.len(), 0);
+        assert_eq!(decode_image(id, &bytes).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_hostile_length_is_an_error_and_not_an_allocation() {
+        let id = ImageId::of(b"");
+        let mut bytes = encode_image(id, &sample()).unwrap();
+        let format_length = 1 + 4 + 4 + 8 + 4 + 1 + 8 + 32 + 8;
+        assert_eq!(bytes[format_length], 4, "the length of `JPEG`");
+        bytes[format_length..format_length + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(matches!(decode_image(id, &bytes), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_record_must_end_where_its_bytes_end() {
+        let id = ImageId::of(b"");
+        let mut bytes = encode_image(id, &sample()).unwrap();
+        bytes.push(0);
+        assert!(decode_image(id, &bytes).unwrap_err().to_string().contains("1 bytes follow"));
+        assert!(decode_image(id, &[]).is_err());
+        assert!(decode_image(id, &[2]).unwrap_err().to_string().contains("unknown version 2"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode_image(ImageId::of(b""), &bytes);
+            let _ = decode_key(&[0; 8], &bytes);
+        }
+
+        #[test]
+        fn a_damaged_record_never_makes_the_decoder_panic(at in 0_usize..200, to in any::<u8>()) {
+            let mut bytes = encode_image(ImageId::of(b""), &sample()).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = to;
+            let _ = decode_image(ImageId::of(b""), &bytes);
+        }
+    }
+
+    #[test]
+    fn blob_keys_sort_by_image_then_width() {
+        let id = ImageId::of(b"");
+        assert_eq!(split_blob_key(&blob_key(id, 640)), Some((id, 640)));
+        assert!(blob_key(id, 320) < blob_key(id, 640));
+        assert_eq!(split_blob_key(b"short"), None);
+    }
+}

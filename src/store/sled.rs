@@ -1,0 +1,200 @@
+//! The sled engine: the same trees and bytes in a sled directory. One process at a time, and sled holds in memory
+//! what it has read, whatever its cache size says.
+//!
+//! A write collects its changes in memory and applies them in one transaction over all trees, then flushes, so that
+//! nothing is reported as stored before it is on disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sled::Transactional as _;
+use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionalTree};
+
+use super::{Access, Locator, StoreError, Tree, Writer};
+
+/// Counts the commits: the gallery's version.
+const COMMITS_KEY: &[u8] = b"commits";
+/// sled's page cache, in bytes. Whole pages of images stay in memory above it.
+const CACHE_BYTES: u64 = 64 << 20;
+
+pub(super) struct SledEngine {
+    trees: [sled::Tree; Tree::ALL.len()],
+    db: sled::Db,
+    path: PathBuf,
+    commits: AtomicU64,
+    /// Held from a write's first read to its last byte: one writer at a time.
+    writing: Mutex<()>,
+}
+
+impl SledEngine {
+    pub(super) fn open(dir: &Path, access: Access) -> Result<Self, StoreError> {
+        examine(dir, access)?;
+        let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+        let db = config.open().map_err(|source| sled_error(dir, source))?;
+        let mut trees = Vec::with_capacity(Tree::ALL.len());
+        for tree in Tree::ALL {
+            trees.push(db.open_tree(tree.name()).map_err(|source| sled_error(dir, source))?);
+        }
+        let trees: [sled::Tree; Tree::ALL.len()] = trees.try_into().expect("one tree for each name");
+        let stored = trees[Tree::Meta as usize].get(COMMITS_KEY).map_err(|source| sled_error(dir, source))?;
+        let commits = stored.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_le_bytes);
+        Ok(Self { trees, db, path: dir.to_owned(), commits: commits.into(), writing: Mutex::new(()) })
+    }
+
+    #[expect(clippy::unused_self, reason = "the engines have the same methods")]
+    pub(super) fn writable(&self) -> bool {
+        true
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
+    pub(super) fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.db.size_on_disk().map_err(|source| self.wrap(source))
+    }
+
+    pub(super) fn get<R>(
+        &self,
+        tree: Tree,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, StoreError> {
+        let value = self.trees[tree as usize].get(key).map_err(|source| self.wrap(source))?;
+        Ok(value.map(|value| read(&value)))
+    }
+
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for entry in self.trees[tree as usize].scan_prefix(prefix) {
+            let (key, value) = entry.map_err(|source| self.wrap(source))?;
+            visit(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write<R>(
+        &self,
+        change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let _one_writer = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut writer = Writer::Sled(SledWriter { engine: self, changes: BTreeMap::new() });
+        let result = change(&mut writer)?;
+        if let Writer::Sled(writer) = writer {
+            self.commit(&writer.changes)?;
+        }
+        Ok(result)
+    }
+
+    fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
+        let commits = self.commits.load(Ordering::Acquire) + 1;
+        let [meta, images, blobs, sources, keys] = &self.trees;
+        let applied =
+            (meta, images, blobs, sources, keys).transaction(|(meta, images, blobs, sources, keys)| {
+                let trees: [&TransactionalTree; Tree::ALL.len()] = [meta, images, blobs, sources, keys];
+                for ((tree, key), value) in changes {
+                    match value {
+                        Some(value) => trees[*tree].insert(key.as_slice(), value.as_slice())?,
+                        None => trees[*tree].remove(key.as_slice())?,
+                    };
+                }
+                meta.insert(COMMITS_KEY, &commits.to_le_bytes())?;
+                Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
+            });
+        match applied {
+            Ok(()) => {}
+            Err(TransactionError::Storage(source)) => return Err(self.wrap(source)),
+            Err(TransactionError::Abort(never)) => match never {},
+        }
+        self.db.flush().map_err(|source| self.wrap(source))?;
+        self.commits.store(commits, Ordering::Release);
+        Ok(())
+    }
+
+    fn wrap(&self, source: sled::Error) -> StoreError {
+        sled_error(&self.path, source)
+    }
+}
+
+/// What a write has changed so far: `None` for a deleted key. The tree stands as its index, which sorts.
+type Changes = BTreeMap<(usize, Vec<u8>), Option<Vec<u8>>>;
+
+pub(super) struct SledWriter<'w> {
+    engine: &'w SledEngine,
+    changes: Changes,
+}
+
+impl SledWriter<'_> {
+    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.changes.get(&(tree as usize, key.to_vec())) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.engine.get(tree, key, <[u8]>::to_vec),
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the engines have the same methods")]
+    pub(super) fn put(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.changes.insert((tree as usize, key.to_vec()), Some(value.to_vec()));
+        Ok(())
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the engines have the same methods")]
+    pub(super) fn delete(&mut self, tree: Tree, key: &[u8]) -> Result<(), StoreError> {
+        self.changes.insert((tree as usize, key.to_vec()), None);
+        Ok(())
+    }
+
+    /// Visits what was there before this write began.
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.engine.scan(tree, prefix, visit)
+    }
+}
+
+/// Looks at the directory before sled does, which would make one anywhere.
+fn examine(dir: &Path, access: Access) -> Result<(), StoreError> {
+    let not_a_gallery =
+        |reason: &str| StoreError::NotAGallery { path: dir.to_owned(), reason: reason.into() };
+    match fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) if dir.join("db").is_file() && dir.join("conf").is_file() => Ok(()),
+            None if access == Access::Create => Ok(()),
+            None => Err(not_a_gallery("it is an empty folder")),
+            Some(_) => Err(not_a_gallery("it is a folder of other things; give a folder of its own")),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound && access == Access::Create => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::Missing { locator: Locator::Sled(dir.to_owned()) })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(not_a_gallery("it is a file; a sled gallery is a folder"))
+        }
+        Err(error) => Err(StoreError::io(dir, error)),
+    }
+}
+
+fn sled_error(path: &Path, source: sled::Error) -> StoreError {
+    match source {
+        // sled reports its own lock as an I/O error of no particular kind.
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+            StoreError::InUse { path: path.to_owned() }
+        }
+        sled::Error::Io(error) => match StoreError::io(path, error) {
+            StoreError::ReadOnly { .. } => StoreError::ReadOnly { locator: Locator::Sled(path.to_owned()) },
+            other => other,
+        },
+        source => StoreError::Sled { path: path.to_owned(), source },
+    }
+}
