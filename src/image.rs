@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Names a stored image: the first 16 bytes of the BLAKE3 hash of its WebP bytes.
 ///
-/// What an id names never changes, so the id doubles as a strong ETag and as the checksum of the bytes.
+/// What an id names never changes, so the id doubles as a strong entity tag and as the checksum of the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageId([u8; ImageId::LEN]);
 

@@ -1,3 +1,18 @@
+//! imagepool: a folder of pictures, served at random, out of one data file.
+//!
+//! The crate in reading order, lowest first; a module uses only what stands above it:
+//!
+//! - [`image`]: what an image is: its id, its record. Plain data.
+//! - [`keys`]: API keys: made, hashed, verified, rotated.
+//! - [`catalog`]: the index in memory, and the uniform pick.
+//! - [`codec`]: untrusted pictures in, WebP out.
+//! - [`store`]: the gallery on disk, on one of a closed set of engines.
+//! - [`import`]: walk, convert on all cores, commit in batches.
+//! - [`http`]: the server.
+//! - [`cli`]: the commands; what `main` runs.
+//!
+//! The library exists for the program, its tests and its benches; its interface is not a promise.
+
 pub mod catalog;
 pub mod cli;
 pub mod codec;

@@ -15,35 +15,41 @@ use crate::store::{Access, Store};
 /// Write images to a folder, as ID.webp
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The images' ids
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
-    id: Vec<ImageId>,
+    /// The images' ids, then the folder, which is made when it is missing
+    #[arg(required = true, value_name = "ID... DIR")]
+    targets: Vec<PathBuf>,
 
-    /// The folder; it is made when it is missing
-    #[arg(required = true)]
-    dir: PathBuf,
-
-    /// Every image
+    /// Every image: give only the folder
     #[arg(long, env = "IMAGEPOOL_ALL", value_parser = FalseyValueParser::new())]
     all: bool,
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
+    pub(super) fn run(mut self, context: &Context) -> anyhow::Result<End> {
+        let dir = self.targets.pop().context("give a folder")?;
+        let ids = self
+            .targets
+            .iter()
+            .map(|id| id.to_string_lossy().parse().with_context(|| format!("{}", id.display())));
+        let ids: Vec<ImageId> = ids.collect::<anyhow::Result<_>>()?;
+        anyhow::ensure!(
+            ids.is_empty() == self.all,
+            "give the ids of images and then a folder, or --all and a folder; `imagepool list` shows the ids"
+        );
         let store = context.open(Access::Read)?;
-        fs::create_dir_all(&self.dir).with_context(|| format!("{}: can't be made", self.dir.display()))?;
-        let ids = if self.all { store.ids()? } else { self.id };
+        fs::create_dir_all(&dir).with_context(|| format!("{}: can't be made", dir.display()))?;
+        let ids = if self.all { store.ids()? } else { ids };
         let mut end = End::Done;
         let mut exported = 0_u64;
         for id in ids {
-            if export(&store, id, &self.dir)? {
+            if export(&store, id, &dir)? {
                 exported += 1;
             } else {
                 eprintln!("error: {}", no_such_image(id));
                 end = End::SomeFailed;
             }
         }
-        context.say(format_args!("{exported} exported to {}", self.dir.display()));
+        context.say(format_args!("{exported} exported to {}", dir.display()));
         Ok(end)
     }
 }

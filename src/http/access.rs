@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use hyper::body::Body as _;
 use warp::http::header::CONTENT_LENGTH;
 use warp::http::{Method, Uri};
 use warp::reply::Response;
@@ -31,8 +32,9 @@ impl AccessLine {
     }
 
     pub(super) fn write(&self, response: &Response) {
-        let bytes =
-            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).unwrap_or("-");
+        let length =
+            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let bytes: Option<u64> = length.or_else(|| response.body().size_hint().exact());
         tracing::info!(
             target: "imagepool::access",
             peer = %self.peer,

@@ -95,9 +95,9 @@ impl Gate {
         let checked = tokio::task::spawn_blocking(move || {
             let right = entry.key.record.verify(&key);
             if right {
-                entry.key.remember(&memory_key, &key)
+                entry.key.remember(&memory_key, &key);
             } else {
-                entry.count_failure()
+                entry.count_failure();
             }
             right.then(|| key.id())
         });

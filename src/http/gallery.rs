@@ -68,7 +68,7 @@ impl Gallery {
             if stale {
                 match self.refresh().await {
                     Ok(catalog) => {
-                        tracing::debug!(images = catalog.len(), elapsed = ?started.elapsed(), "catalog loaded")
+                        tracing::debug!(images = catalog.len(), elapsed = ?started.elapsed(), "catalog loaded");
                     }
                     Err(error) => tracing::error!(%error, "the catalog can't be loaded"),
                 }

@@ -101,9 +101,8 @@ impl<'i> Committer<'i> {
         self.batch_bytes = 0;
         for (mut report, added) in std::mem::take(&mut self.reports).into_iter().zip(added) {
             match added {
-                Added::New => {}
                 Added::Existing if report.status == Status::Imported => report.status = Status::Duplicate,
-                Added::Existing => {}
+                Added::New | Added::Existing => {}
                 Added::Gone => {
                     report.status = Status::Failed;
                     report.reason = Some("removed by another process meanwhile; import it again".into());

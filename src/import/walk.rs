@@ -12,18 +12,18 @@ use crate::image::parse_tag;
 
 /// A file to look at.
 #[derive(Debug)]
-pub struct Source {
-    pub path: PathBuf,
+pub(super) struct Source {
+    pub(super) path: PathBuf,
     /// The path below the imported folder, for people; not always exact UTF-8.
-    pub name: String,
+    pub(super) name: String,
     /// From the folders between the imported folder and the file.
-    pub folder_tags: Vec<String>,
-    pub size_bytes: u64,
+    pub(super) folder_tags: Vec<String>,
+    pub(super) size_bytes: u64,
 }
 
 /// What a walk met.
 #[derive(Debug)]
-pub enum Met {
+pub(super) enum Met {
     Source(Source),
     /// No regular file, so no picture.
     Skipped {
@@ -38,15 +38,12 @@ pub enum Met {
 }
 
 /// Everything below `root`, which may be a single file, sorted by name.
-pub fn walk(root: &Path) -> impl Iterator<Item = Met> + '_ {
+pub(super) fn walk(root: &Path) -> impl Iterator<Item = Met> + '_ {
     WalkDir::new(root).sort_by_file_name().into_iter().filter_map(move |entry| match entry {
         Ok(entry) => meet(root, &entry),
         Err(error) => {
             let path = error.path().unwrap_or(root).to_owned();
-            let reason = match error.io_error() {
-                Some(error) => error.to_string(),
-                None => error.to_string(),
-            };
+            let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
             Some(Met::Failed { path, reason })
         }
     })

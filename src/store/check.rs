@@ -17,8 +17,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(subject: impl ToString, problem: impl ToString) -> Self {
-        Self { subject: subject.to_string(), problem: problem.to_string() }
+    fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { subject: subject.into(), problem: problem.into() }
     }
 }
 
@@ -47,7 +47,7 @@ impl Store {
             let decoded = ImageId::from_slice(key).map(|id| (id, decode_image(id, value)));
             match decoded {
                 Some((id, Ok(record))) => drop(records.insert(id, record)),
-                Some((_, Err(error))) => verified.problems.push(Problem::new(hex(key), error)),
+                Some((_, Err(error))) => verified.problems.push(Problem::new(hex(key), error.to_string())),
                 None => verified.problems.push(Problem::new(hex(key), "the key is no image id")),
             }
             Ok(())
@@ -80,16 +80,16 @@ impl Store {
         })?;
         match found {
             Some(None) => {}
-            Some(Some(problem)) => verified.problems.push(Problem::new(id, problem)),
+            Some(Some(problem)) => verified.problems.push(Problem::new(id.to_string(), problem)),
             None if self.image(id)?.is_none() => {} // removed meanwhile
-            None => verified.problems.push(Problem::new(id, "its bytes are missing")),
+            None => verified.problems.push(Problem::new(id.to_string(), "its bytes are missing")),
         }
         for rendition in &record.renditions {
             let key = blob_key(id, rendition.width);
             let length = self.get(Tree::Blobs, &key, <[u8]>::len)?;
             if length.is_none_or(|length| length as u64 != rendition.size_bytes) {
                 let problem = format!("its rendition of width {} is missing or cut", rendition.width);
-                verified.problems.push(Problem::new(id, problem));
+                verified.problems.push(Problem::new(id.to_string(), problem));
             }
         }
         Ok(())
@@ -122,12 +122,12 @@ impl Store {
         for (id, problem) in suspects {
             let known = matches!(self.image(id), Ok(Some(_)) | Err(StoreError::Damaged { .. }));
             if !known {
-                verified.problems.push(Problem::new(id, problem));
+                verified.problems.push(Problem::new(id.to_string(), problem));
             }
         }
         self.scan(Tree::Keys, &mut |key, value| {
             if let Err(error) = decode_key(key, value) {
-                verified.problems.push(Problem::new(hex(key), error));
+                verified.problems.push(Problem::new(hex(key), error.to_string()));
             }
             Ok(())
         })

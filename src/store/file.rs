@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
-use super::{Access, Locator, StoreError, Tree, Writer};
+use super::{Access, Locator, StoreError, Tree, Visit, Writer};
 
 /// Address space reserved for the map, far above any gallery; it is no memory. Halved where the system gives less.
 const MAP_BYTES: usize = 1 << 40;
@@ -88,12 +88,7 @@ impl FileEngine {
         Ok(value.map(read))
     }
 
-    pub(super) fn scan(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let txn = self.env.read_txn().map_err(|source| self.wrap(source))?;
         scan(&self.trees[tree as usize], &txn, prefix, &self.path, visit)
     }
@@ -121,7 +116,7 @@ impl FileEngine {
     pub(super) fn copy_of(
         scratch: &Path,
         target: &mut File,
-        scan: impl Fn(Tree, &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError>,
+        scan: impl Fn(Tree, &mut Visit<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         /// Bytes put between two commits; LMDB keeps what is uncommitted in memory.
         const COMMIT_BYTES: usize = 32 << 20;
@@ -180,12 +175,7 @@ impl FileWriter<'_> {
         deleted.map(|_| ()).map_err(|source| self.engine.wrap(source))
     }
 
-    pub(super) fn scan(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         scan(&self.engine.trees[tree as usize], &self.txn, prefix, &self.engine.path, visit)
     }
 }
@@ -195,7 +185,7 @@ fn scan(
     txn: &RoTxn<'_>,
     prefix: &[u8],
     path: &Path,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     let mut visit_entry = |entry: heed::Result<(&[u8], &[u8])>| {
         let (key, value) = entry.map_err(|source| lmdb_error(path, source))?;

@@ -45,6 +45,9 @@ pub enum Access {
     Create,
 }
 
+/// Looks at one key and its value; an error ends the scan.
+type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'v;
+
 /// The trees of a gallery; see `migrations/` for their keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tree {
@@ -157,12 +160,7 @@ impl Writer<'_> {
 
     /// Visits the entries of a tree that begin with `prefix` as they were when the transaction began, or as it has
     /// left them: a caller must not rely on either.
-    fn scan(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         on_writer!(self, writer => writer.scan(tree, prefix, visit))
     }
 
@@ -451,11 +449,7 @@ impl Store {
         on_engine!(&*self.engine, engine => engine.get(tree, key, read))
     }
 
-    fn scan(
-        &self,
-        tree: Tree,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, tree: Tree, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         on_engine!(&*self.engine, engine => engine.scan(tree, &[], visit))
     }
 

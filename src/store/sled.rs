@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionalTree};
 
-use super::{Access, Locator, StoreError, Tree, Writer};
+use super::{Access, Locator, StoreError, Tree, Visit, Writer};
 
 /// Counts the commits: the gallery's version.
 const COMMITS_KEY: &[u8] = b"commits";
@@ -68,12 +68,7 @@ impl SledEngine {
         Ok(value.map(|value| read(&value)))
     }
 
-    pub(super) fn scan(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         for entry in self.trees[tree as usize].scan_prefix(prefix) {
             let (key, value) = entry.map_err(|source| self.wrap(source))?;
             visit(&key, &value)?;
@@ -153,12 +148,7 @@ impl SledWriter<'_> {
     }
 
     /// Visits what was there before this write began.
-    pub(super) fn scan(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.engine.scan(tree, prefix, visit)
     }
 }
