@@ -42,6 +42,6 @@ EXPOSE 5000
 # By number: Kubernetes' runAsNonRoot cannot resolve a name.
 USER 10001:10001
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["imagepool", "health"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 CMD ["imagepool", "health"]
 ENTRYPOINT ["imagepool"]
 CMD ["serve"]

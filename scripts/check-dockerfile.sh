@@ -247,3 +247,113 @@ start_container() {
         read -r server _ <"/proc/$container/task/$container/children" || sleep 0.1
     done
 }
+
+# As the image's user, in the running container's namespaces.
+inside() {
+    nsenter --target "$server" --mount --pid --net --root --setuid 10001 --setgid 10001 \
+        env --ignore-environment "${environment[@]}" "$@"
+}
+
+# Tries a command until it succeeds, for 20 seconds.
+eventually() {
+    local attempt
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        [[ -e /proc/$server ]] || return 1
+        ! "$@" >/dev/null 2>&1 || return 0
+        sleep 0.2
+    done
+    return 1
+}
+
+check_health() {
+    local probe=()
+    mapfile -t probe < <(list .Docker.Config.Healthcheck.Test)
+    if eventually inside "${probe[@]:1}"; then
+        pass "healthcheck succeeds inside: ${probe[*]:1}"
+    else
+        fail "healthcheck never succeeded"
+    fi
+    expect 'process 1' imagepool "$(inside cat /proc/1/comm)"
+    expect 'its user' 10001 "$(inside stat --format %u /proc/1)"
+}
+
+fetch() {
+    nsenter --target "$server" --net curl --noproxy '*' --silent --fail --max-time 5 \
+        --output "$scratch/picture" --write-out '%{http_code} %{content_type}\n' "$1"
+}
+
+check_picture() {
+    local path=$1
+    if eventually fetch "http://$address:5000$path"; then
+        expect 'random image' '200 image/webp' "$(fetch "http://$address:5000$path")"
+        expect 'its first bytes' RIFF "$(head --bytes=4 "$scratch/picture")"
+    else
+        fail "no random image from port 5000"
+    fi
+}
+
+# Docker kills after 10 seconds, so an idle server has to be gone by then.
+check_stop() {
+    local status=0 attempt
+    kill -TERM "$server"
+    for ((attempt = 0; attempt < 100; attempt++)); do
+        [[ -e /proc/$server ]] || break
+        sleep 0.1
+    done
+    if [[ -e /proc/$server ]]; then
+        fail "SIGTERM: still running after 10 s"
+        kill -KILL "$server"
+    fi
+    wait "$container" || status=$?
+    container=
+    expect 'exit status after SIGTERM' 0 "$status"
+}
+
+check_running() {
+    local root=$1 path environment=() command=()
+    mapfile -t environment < <(list .Docker.Config.Env)
+    mapfile -t command < <(list .Docker.Config.Cmd)
+    mkdir "$scratch/pictures"
+    cp "$checkout"/samples/*/*.jpg "$scratch/pictures"
+    # What Docker makes of an empty named volume.
+    cp --archive "$root/data" "$scratch/volume"
+
+    step "container: serve --import /pictures, on an empty volume"
+    start_container "$root" serve --import /pictures
+    check_health
+    path=$(grep --only-matching --extended-regexp '/random-image/[0-9a-f]{64}' "$scratch/out") || true
+    if [[ -n $path ]]; then
+        pass "the first start prints an address with a key"
+    else
+        fail "the first start printed no address with a key"
+    fi
+    check_picture "$path"
+    check_stop
+
+    step "container: ${command[*]}, on the same volume"
+    start_container "$root" "${command[@]}"
+    check_health
+    check_picture "$path"
+    check_stop
+}
+
+main() {
+    local root
+    require
+    prepare
+    make_debian
+    make_rust
+    build_image
+    check_config
+    root=$(b mount "$(b from --pull-never "$image")")
+    check_contents "$root"
+    check_running "$root"
+    printf '\n'
+    if ((failures > 0)); then
+        tail -n 20 "$scratch/err" >&2
+        die "$failures checks failed"
+    fi
+    echo "All checks passed."
+}
+
+main "$@"

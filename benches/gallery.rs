@@ -1,0 +1,171 @@
+//! How fast the parts of a request and of an import are: the pick, the read, the key check, the conversion.
+//!
+//! Everything is made here from fixed seeds, so that two runs measure the same work. Whole requests through the
+//! server are measured by `compare.sh`, the start of a large gallery by `start.rs`.
+
+use std::hint::black_box;
+use std::io::Cursor;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ImageFormat, Rgb, RgbImage};
+use imagepool::catalog::Catalog;
+use imagepool::codec::{self, Limits, Settings};
+use imagepool::image::{ImageId, ImageRecord};
+use imagepool::keys::{ApiKey, KeyRecord, KnownKey, Recall};
+use imagepool::store::{Access, Addition, Locator, SourceKey, Store};
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+
+/// The program's allocator, so that a copy costs here what it costs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Length of a typical image of the galleries that the targets were set for.
+const IMAGE_BYTES: usize = 215_000;
+/// What the server copies at once out of a large image.
+const PART_BYTES: usize = 64 << 10;
+/// Images read in turn: 14 MB, more than a processor's second-level cache holds.
+const IMAGES_READ: usize = 64;
+/// Pixels a side of the picture that is converted.
+const PICTURE_SIDE: u32 = 1_000;
+
+criterion_group!(benches, pick, read, convert, check_key);
+criterion_main!(benches);
+
+/// One draw from the catalog; a thousand images and a million should cost nearly the same.
+fn pick(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pick");
+    group.throughput(Throughput::Elements(1));
+    for images in [1_000_u32, 1_000_000] {
+        let ids = (0..images).map(|index| ImageId::of(&index.to_le_bytes())).collect();
+        let catalog = Catalog::new(1, ids);
+        group.bench_function(BenchmarkId::new("images", images), |bencher| {
+            bencher.iter(|| black_box(&catalog).pick(&mut rand::rng()));
+        });
+    }
+}
+
+/// An image's bytes out of the gallery, copied as the server copies them.
+fn read(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let mut group = criterion.benchmark_group("read");
+    read_from(&mut group, "file", &Locator::File(folder.path().join("gallery.pool")));
+    #[cfg(feature = "sled")]
+    read_from(&mut group, "sled", &Locator::Sled(folder.path().join("gallery.sled")));
+}
+
+fn read_from(group: &mut BenchmarkGroup<'_, WallTime>, engine: &str, locator: &Locator) {
+    let (store, ids) = filled_store(locator);
+    let mut turn = ids.iter().copied().cycle();
+    let mut next = move || turn.next().expect("there are images");
+
+    group.throughput(Throughput::Bytes(IMAGE_BYTES as u64));
+    group.bench_function(BenchmarkId::new(engine, "whole image of 215 KB"), |bencher| {
+        bencher.iter(|| store.blob(next(), 0, <[u8]>::to_vec).expect("the gallery can be read"));
+    });
+    group.throughput(Throughput::Bytes(PART_BYTES as u64));
+    group.bench_function(BenchmarkId::new(engine, "part of 64 KiB"), |bencher| {
+        bencher.iter(|| store.blob_part(next(), 0, 0..PART_BYTES).expect("the gallery can be read"));
+    });
+}
+
+/// A store of images whose bytes are noise: the store never looks into them.
+fn filled_store(locator: &Locator) -> (Store, Vec<ImageId>) {
+    let store = Store::open(locator, Access::Create).expect("a gallery can be made");
+    let mut random = StdRng::seed_from_u64(1);
+    let mut ids = Vec::new();
+    for _ in 0..IMAGES_READ {
+        let mut webp = vec![0; IMAGE_BYTES];
+        random.fill_bytes(&mut webp);
+        let id = ImageId::of(&webp);
+        let source = SourceKey::new(blake3::hash(&webp).as_bytes(), [0; 8]);
+        let record = Box::new(record(webp.len()));
+        store.add(&[Addition::Image { id, record, webp, source }]).expect("an image can be added");
+        ids.push(id);
+    }
+    (store, ids)
+}
+
+fn record(webp_bytes: usize) -> ImageRecord {
+    ImageRecord {
+        width: 1_920,
+        height: 1_080,
+        size_bytes: webp_bytes as u64,
+        frames: 1,
+        alpha: false,
+        imported_at: 1_700_000_000,
+        source_hash: [0; 32],
+        source_bytes: 1_000_000,
+        source_format: "JPEG".into(),
+        source: "bench/noise.jpg".into(),
+        tags: vec!["bench".into()],
+        thumbhash: vec![0; 25],
+        color: [127; 3],
+        renditions: Vec::new(),
+    }
+}
+
+/// A source file to WebP, as an import does it: decode, encode, thumbhash and average colour.
+fn convert(criterion: &mut Criterion) {
+    let picture = photo_like(PICTURE_SIDE);
+    let mut png = Vec::new();
+    picture.write_to(&mut Cursor::new(&mut png), ImageFormat::Png).expect("a picture can be written as PNG");
+    let mut jpeg = Vec::new();
+    picture
+        .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, 90))
+        .expect("a picture can be written as JPEG");
+
+    let mut group = criterion.benchmark_group("convert 1 megapixel to WebP");
+    group.throughput(Throughput::Elements(u64::from(PICTURE_SIDE * PICTURE_SIDE)));
+    group.sample_size(20);
+    for (name, source) in [("from PNG", png), ("from JPEG", jpeg)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                codec::convert(black_box(&source), Settings { quality: 75 }, &Limits::default())
+                    .expect("the picture can be converted")
+            });
+        });
+    }
+}
+
+/// A picture that costs an encoder about what a photograph does: a sky of a smooth gradient, hills with soft
+/// texture in front of it, hard edges between them, and a sensor's noise over all.
+fn photo_like(side: u32) -> RgbImage {
+    let mut random = StdRng::seed_from_u64(1);
+    RgbImage::from_fn(side, side, |x, y| {
+        let (across, down) = (f64::from(x) / f64::from(side), f64::from(y) / f64::from(side));
+        let ridge = 0.55 + 0.08 * (across * 9.0).sin() + 0.03 * (across * 31.0).sin();
+        let base = if down < ridge {
+            [90.0 + 110.0 * down, 140.0 + 80.0 * down, 235.0 - 40.0 * down]
+        } else {
+            let texture = (across * 240.0).sin() * (down * 310.0).cos() + (across * 57.0 + down * 83.0).sin();
+            [70.0 + 22.0 * texture, 105.0 + 26.0 * texture - 40.0 * down, 45.0 + 14.0 * texture]
+        };
+        let noise = random.random_range(-6.0..6.0);
+        // A float becomes the nearest value that a byte can hold.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+        Rgb(base.map(|channel: f64| (channel + noise) as u8))
+    })
+}
+
+/// A key's first use since the start, and every later one.
+fn check_key(criterion: &mut Criterion) {
+    let key = ApiKey::generate().expect("the system has random numbers");
+    let record = KeyRecord::new(&key, "bench", 0, None).expect("a key can be hashed");
+    let memory_key = [7; 32];
+    let known = KnownKey::new(record.clone());
+    known.remember(&memory_key, &key);
+    assert!(record.verify(&key) && known.recall(&memory_key, &key) == Recall::Right);
+
+    let mut group = criterion.benchmark_group("key check");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("remembered", |bencher| {
+        bencher.iter(|| black_box(&known).recall(black_box(&memory_key), black_box(&key)));
+    });
+    group.sample_size(20);
+    group.bench_function("first use, argon2", |bencher| {
+        bencher.iter(|| black_box(&record).verify(black_box(&key)));
+    });
+}

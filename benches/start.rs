@@ -1,0 +1,237 @@
+//! How long the server takes to be ready, and how much memory it holds: empty, and with a million images.
+//!
+//! Makes galleries in a temporary folder, starts the real program on them and exits 1 when a target is missed:
+//!
+//! - empty: less than 25 MB of memory in all (VmRSS);
+//! - 1,000,000 images: ready in less than 2 s, less than 150 MB of heap (RssAnon).
+//!
+//! The images are a few bytes each, and none a picture: a start reads ids and no image. The gallery was just written
+//! when the server starts, so it lies in the page cache; mapped pages of the file are not heap. `cargo bench --bench
+//! start -- 50000` makes another number of images. Without `--bench`, which only `cargo bench` gives, or with
+//! `--test` it tries the way with 1,000 images and judges nothing: an unoptimised build would miss every target.
+//! Memory is read from `/proc`, so that elsewhere than on Linux it is neither shown nor judged.
+
+use std::fmt;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use imagepool::image::{ImageId, ImageRecord};
+use imagepool::keys::{self, ApiKey, KeyRecord};
+use imagepool::store::{Access, Addition, Locator, SourceKey, Store};
+
+/// Images of a full run.
+const FULL_IMAGES: u32 = 1_000_000;
+/// Images of a trial run.
+const TRIAL_IMAGES: u32 = 1_000;
+/// Images added in one commit: many, because each commit ends on the disk.
+const BATCH_IMAGES: u32 = 50_000;
+
+/// Most memory in all of a server with an empty gallery.
+const EMPTY_MEMORY_BYTES: u64 = 25_000_000;
+/// Longest time until a server with a full run's images is ready.
+const READY: Duration = Duration::from_secs(2);
+/// Most heap of such a server.
+const HEAP_BYTES: u64 = 150_000_000;
+
+/// Time between two looks at a server that is not ready yet.
+const POLL: Duration = Duration::from_millis(2);
+/// When a server that is still not ready counts as broken.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// From a server's first answer to the last look at its memory: what it does behind the first answer is over by then.
+const SETTLING: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let full = arguments.iter().any(|argument| argument == "--bench")
+        && arguments.iter().all(|argument| argument != "--test");
+    let wanted = arguments.iter().find_map(|argument| argument.parse().ok());
+    let images: u32 = wanted.unwrap_or(if full { FULL_IMAGES } else { TRIAL_IMAGES });
+
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    // `serve` makes the missing gallery and its first key, which costs more memory than to find them.
+    let empty = measure(&folder.path().join("empty.pool"), None);
+    let gallery = folder.path().join("filled.pool");
+    let started = Instant::now();
+    let key = fill(&gallery, images);
+    let filling = started.elapsed();
+    let filled = measure(&gallery, Some(&key));
+
+    println!("{:<16}  {:>9}  {:>12}  {:>12}", "images", "ready", "heap", "memory");
+    println!("{:<16}  {empty}", 0);
+    println!("{images:<16}  {filled}");
+    println!("Heap is RssAnon at its highest, memory VmRSS at the end. Filling took {filling:.1?}.");
+    let missed = if full { missed(&empty, &filled) } else { Vec::new() };
+    for target in &missed {
+        println!("MISSED: {target}");
+    }
+    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The targets that were not met. Those of a million images hold for fewer, too.
+fn missed(empty: &Measured, filled: &Measured) -> Vec<String> {
+    let mut missed = Vec::new();
+    if empty.memory_bytes.is_some_and(|bytes| bytes >= EMPTY_MEMORY_BYTES) {
+        missed.push(format!("an empty gallery takes less than {} of memory", Megabytes(EMPTY_MEMORY_BYTES)));
+    }
+    if filled.ready >= READY {
+        missed.push(format!("a filled gallery is ready in less than {READY:?}"));
+    }
+    if filled.heap_bytes.is_some_and(|bytes| bytes >= HEAP_BYTES) {
+        missed.push(format!("a filled gallery takes less than {} of heap", Megabytes(HEAP_BYTES)));
+    }
+    missed
+}
+
+/// Makes a gallery of this many images and one key. Images come in the random order of their ids, as in an import,
+/// so that the trees in the file are as full, or empty, as those of real galleries.
+fn fill(gallery: &Path, images: u32) -> ApiKey {
+    let store =
+        Store::open(&Locator::File(gallery.to_owned()), Access::Create).expect("a gallery can be made");
+    let key = ApiKey::generate().expect("the system has random numbers");
+    let record = KeyRecord::new(&key, keys::DEFAULT_KEY_NAME, 0, None).expect("a key can be hashed");
+    store.change_keys(|keys| keys::add(keys, record)).expect("a key can be added");
+    let mut first = 0;
+    while first < images {
+        let end = images.min(first + BATCH_IMAGES);
+        let batch: Vec<Addition> = (first..end).map(addition).collect();
+        store.add(&batch).expect("images can be added");
+        first = end;
+    }
+    key
+}
+
+/// An image whose record is as long as a typical one, and whose bytes are no picture.
+fn addition(index: u32) -> Addition {
+    let webp = format!("not a picture: {index}").into_bytes();
+    let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
+    let record = ImageRecord {
+        width: 1_920,
+        height: 1_080,
+        size_bytes: webp.len() as u64,
+        frames: 1,
+        alpha: false,
+        imported_at: 1_700_000_000 + u64::from(index),
+        source_hash,
+        source_bytes: 1_000_000,
+        source_format: "JPEG".into(),
+        source: format!("summer/beach/{index:07}.jpg"),
+        tags: vec!["beach".into(), "summer".into()],
+        thumbhash: vec![0; 25],
+        color: [127; 3],
+        renditions: Vec::new(),
+    };
+    let source = SourceKey::new(&source_hash, [0; 8]);
+    Addition::Image { id: ImageId::of(&webp), record: Box::new(record), webp, source }
+}
+
+/// What was seen of one server. Without `/proc` its memory is not known.
+struct Measured {
+    /// From the start of the program to the first 200 of `/readyz`.
+    ready: Duration,
+    /// RssAnon, the highest that was seen.
+    heap_bytes: Option<u64>,
+    /// VmRSS, when everything was quiet again.
+    memory_bytes: Option<u64>,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = |bytes: Option<u64>| {
+            bytes.map_or_else(|| "unknown".to_owned(), |bytes| Megabytes(bytes).to_string())
+        };
+        let ready = format!("{} ms", self.ready.as_millis());
+        write!(f, "{ready:>9}  {:>12}  {:>12}", megabytes(self.heap_bytes), megabytes(self.memory_bytes))
+    }
+}
+
+struct Megabytes(u64);
+
+impl fmt::Display for Megabytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} MB", self.0 / 1_000_000, self.0 / 100_000 % 10)
+    }
+}
+
+/// Starts the server on a gallery and waits until it is ready. With a key it asks for an image, too: the first check
+/// of a key takes memory, as it will in use.
+fn measure(gallery: &Path, key: Option<&ApiKey>) -> Measured {
+    let started = Instant::now();
+    let server = Server::start(gallery);
+    let mut heap_bytes = None;
+    while server.get("/readyz") != Some(200) {
+        heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
+        assert!(started.elapsed() < PATIENCE, "the server is not ready after {PATIENCE:?}");
+        thread::sleep(POLL);
+    }
+    let ready = started.elapsed();
+    heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
+    if let Some(key) = key {
+        assert_eq!(server.get(&format!("/random-image/{}", key.reveal())), Some(200), "an image is served");
+        heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
+    }
+    thread::sleep(SETTLING);
+    heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
+    Measured { ready, heap_bytes, memory_bytes: server.status_bytes("VmRSS") }
+}
+
+/// The program, serving; it is killed when this is dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(gallery: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imagepool"));
+        // The environment could set any flag; nothing in it is needed.
+        command.env_clear().arg("--gallery").arg(gallery).args(["serve", "--listen", "127.0.0.1:0"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the program can be started");
+        let log = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        let (found, address) = mpsc::channel();
+        // Reads on for as long as the server logs, so that a full pipe never holds it up.
+        thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("listening on http://") {
+                    // Nobody listens any more when the server was given up.
+                    let _ = found.send(address.trim().to_owned());
+                }
+            }
+        });
+        let mut server = Self { child, address: String::new() };
+        server.address = address.recv_timeout(PATIENCE).expect("the server says where it listens");
+        server
+    }
+
+    /// The status of the answer, `None` when there was none.
+    fn get(&self, path: &str) -> Option<u16> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+        std::str::from_utf8(status).ok()?.parse().ok()
+    }
+
+    /// A line of `/proc/PID/status` that counts kB.
+    fn status_bytes(&self, name: &str) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that is gone already is as good as one that was ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

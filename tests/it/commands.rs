@@ -1,0 +1,172 @@
+//! The commands: wrong input, output for machines and people.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::harness::{Workspace, on_each_engine};
+use crate::pictures::{photo, save};
+
+on_each_engine!(images_are_listed_shown_exported_and_counted);
+
+#[test]
+fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
+    let space = Workspace::file();
+    let id = "0".repeat(32);
+    for (arguments, words) in [
+        (&[][..], "Usage"),
+        (&["fly"], "fly"),
+        (&["import"], "PATH"),
+        (&["import", "--jobs", "0", "x"], "--jobs"),
+        (&["import", "--quality", "best", "x"], "--quality"),
+        (&["--gallery", "", "list"], "--gallery"),
+        (&["--gallery", "redis://x", "list"], "redis"),
+        (&["--gallery", "s3://bucket", "list"], "object stores"),
+        (&["--gallery", "sled:", "list"], "sled:"),
+        (&["--log-format", "xml", "list"], "xml"),
+        (&["-v", "-q", "list"], "cannot be used with"),
+        (&["show", "abc"], "32 hexadecimal digits"),
+        (&["remove"], "ID"),
+        (&["list", "--orientation", "diagonal"], "landscape"),
+        (&["list", "--min-width", "-1"], "-1"),
+        (&["list", "--animated", "maybe"], "maybe"),
+        (&["serve", "--header-timeout", "soon"], "--header-timeout"),
+        (&["serve", "--max-connections", "0"], "--max-connections"),
+        (&["key", "rotate", "--grace", "never"], "--grace"),
+        (&["completions", "elvish2"], "elvish2"),
+    ] {
+        space.run(arguments).expect(2).complains_of(&[words]);
+    }
+    for (arguments, words) in [
+        (&["show", &id][..], id.as_str()),
+        (&["export", "abc", "dir"], "32 hexadecimal digits"),
+        (&["export", "dir"], "--all"),
+        (&["export", "--all", &id, "dir"], "--all"),
+        (&["tag", "abc", "+x"], "32 hexadecimal digits"),
+        (&["tag", &id], "at least one tag"),
+        (&["tag", "+x"], "at least one image"),
+        (&["tag", &id, "+"], "a tag"),
+        (&["serve", "--listen", "nowhere"], "nowhere"),
+        (&["man", "fly"], "fly"),
+    ] {
+        fs::remove_file(space.gallery_file()).ok();
+        space.run(["import", "pictures"]).expect(0);
+        let before = fs::read(space.gallery_file()).unwrap();
+        space.run(arguments).expect(1).complains_of(&["error:", words]);
+        assert!(
+            arguments[0] == "serve" || fs::read(space.gallery_file()).unwrap() == before,
+            "{arguments:?} changed it"
+        );
+    }
+}
+
+fn images_are_listed_shown_exported_and_counted(space: &Workspace) {
+    save(photo(80, 60, 1), &space.picture("sea/wide.png"));
+    save(photo(60, 80, 2), &space.picture("sea/high.jpg"));
+    save(photo(70, 70, 3), &space.picture("square.gif"));
+    space.import();
+    let sources = |filters: &[&str]| {
+        let listed = space.run([&["list", "--json"], filters].concat()).expect(0).json();
+        let mut sources: Vec<_> = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| image["source"].as_str().unwrap().to_owned())
+            .collect();
+        sources.sort();
+        sources.join(" ")
+    };
+    for (filters, expected) in [
+        (&[][..], "sea/high.jpg sea/wide.png square.gif"),
+        (&["--tag", "sea"], "sea/high.jpg sea/wide.png"),
+        (&["--tag=-sea"], "square.gif"),
+        (&["--orientation", "portrait"], "sea/high.jpg"),
+        (&["--min-width", "70", "--max-height", "69"], "sea/wide.png"),
+        (&["--max-width", "60", "--min-height", "80"], "sea/high.jpg"),
+        (&["--animated", "true"], ""),
+    ] {
+        assert_eq!(sources(filters), expected, "{filters:?}");
+    }
+    let words = space.run(["list"]).expect(0).stdout;
+    assert_eq!(words.lines().count(), 3);
+    assert!(words.contains("80x60") && words.contains("sea/wide.png  [sea]"), "{words}");
+
+    let image = space.list().into_iter().find(|image| image["source"] == "square.gif").unwrap();
+    let id = image["id"].as_str().unwrap();
+    assert_eq!(space.run(["show", "--json", id]).expect(0).json(), image);
+    assert!(space.run(["show", id]).expect(0).stdout.contains("square.gif (GIF, "));
+
+    space.run(["export", "--all", "everything"]).expect(0);
+    let mut exported: Vec<_> = fs::read_dir(space.path("everything"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().replace(".webp", ""))
+        .collect();
+    let mut ids = space.ids();
+    exported.sort();
+    ids.sort();
+    assert_eq!(exported, ids);
+    for id in ids {
+        let bytes = fs::read(space.path("everything").join(format!("{id}.webp"))).unwrap();
+        assert_eq!(&blake3::hash(&bytes).to_hex()[..32], id);
+    }
+
+    let stats = space.run(["stats", "--json"]).expect(0).json();
+    assert_eq!((&stats["images"], &stats["landscape"], &stats["square"]), (&json!(3), &json!(1), &json!(1)));
+    assert_eq!(stats["formats"], json!({ "GIF": 1, "JPEG": 1, "PNG": 1 }));
+    assert_eq!(stats["tags"], json!({ "sea": 2 }));
+    let bytes: u64 = space.list().iter().map(|image| image["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(stats["bytes"], bytes);
+    assert!(space.run(["stats"]).expect(0).stdout.contains("1 landscape, 1 portrait, 1 square"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let space = Workspace::file();
+    for seed in 0..200 {
+        save(photo(20, 20, seed), &space.picture(format!("{}{seed}.png", "long-name-".repeat(20))));
+    }
+    space.import();
+    let mut list = space.command().arg("list").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::with_capacity(100, list.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ended = list.wait_with_output().unwrap();
+    assert_eq!(
+        (ended.status.code(), ended.stderr.len()),
+        (Some(0), 0),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+}
+
+#[test]
+fn a_name_can_not_drive_the_terminal() {
+    let space = Workspace::file();
+    save(photo(20, 20, 1), &space.picture("a\x1b[2Jb.png"));
+    space.import();
+    let listed = space.run(["list"]).expect(0).stdout;
+    assert!(!listed.contains('\x1b') && listed.contains("a\u{FFFD}[2Jb.png"), "{listed:?}");
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed() {
+    let space = Workspace::file();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(space.run(["completions", shell]).expect(0).stdout.contains("imagepool"));
+    }
+    assert!(space.run(["man"]).expect(0).stdout.contains(".TH imagepool 1"));
+    assert!(space.run(["man", "import"]).expect(0).stdout.contains("IMAGEPOOL_QUALITY"));
+    assert!(space.run(["--version"]).expect(0).stdout.starts_with("imagepool 0."));
+}
+
+#[test]
+fn flags_can_be_given_by_environment() {
+    let space = Workspace::file();
+    save(photo(50, 50, 1), &space.picture("a.png"));
+    let mut import = space.command();
+    import.args(["import", "pictures"]).env("IMAGEPOOL_TAG", "from-environment").env("IMAGEPOOL_JSON", "1");
+    let output = import.output().unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["imported"], 1);
+    assert_eq!(space.list()[0]["tags"], json!(["from-environment"]));
+}

@@ -1,0 +1,104 @@
+//! Pictures that tests make.
+
+use std::path::Path;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, ImageEncoder as _, Rgb, RgbImage, Rgba, RgbaImage};
+
+/// A picture that differs from those of other seeds, smooth enough to look alike after lossy encoding.
+pub fn photo(width: u32, height: u32, seed: u32) -> RgbImage {
+    let wave = |position: u32, period: u32| {
+        let phase = f64::from(position + seed * 7) / f64::from(period) * std::f64::consts::TAU;
+        // Between 0 and 255.
+        phase.sin().mul_add(127.0, 128.0) as u8
+    };
+    RgbImage::from_fn(width, height, |x, y| {
+        Rgb([wave(x, width), wave(y, height), wave(x + y, width + height)])
+    })
+}
+
+/// A picture of noise, which takes long to encode.
+pub fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
+    let mut state = u64::from(seed) + 1;
+    RgbImage::from_fn(width, height, |_, _| {
+        // Knuth's MMIX generator; its high bits are the random ones.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let [.., a, b, c] = state.to_be_bytes();
+        let _ = (b, c);
+        Rgb([(state >> 56) as u8, (state >> 48) as u8, (state >> 40) as u8 ^ (a & 1)])
+    })
+}
+
+/// The left half opaque red, the right half transparent.
+pub fn half_transparent(width: u32, height: u32) -> RgbaImage {
+    RgbaImage::from_fn(width, height, |x, _| Rgba([255, 0, 0, if x < width / 2 { 255 } else { 0 }]))
+}
+
+/// Saves in the format that the name's ending says.
+pub fn save(picture: impl Into<DynamicImage>, path: &Path) {
+    picture.into().save(path).unwrap();
+}
+
+/// A JPEG, as bytes.
+pub fn jpeg(picture: &RgbImage, profile: Option<Vec<u8>>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
+    if let Some(profile) = profile {
+        encoder.set_icc_profile(profile).unwrap();
+    }
+    encoder.encode_image(picture).unwrap();
+    bytes
+}
+
+/// An EXIF block with nothing but this orientation, 1 to 8.
+pub fn exif(orientation: u8) -> Vec<u8> {
+    let mut block = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    block.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    block
+}
+
+/// The JPEG with an EXIF block behind its first marker.
+pub fn with_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let payload = [b"Exif\0\0".as_slice(), &exif(orientation)].concat();
+    let length = u16::try_from(payload.len() + 2).unwrap().to_be_bytes();
+    [&jpeg[..2], &[0xFF, 0xE1], &length, &payload, &jpeg[2..]].concat()
+}
+
+/// A still WebP, as bytes.
+pub fn webp(picture: &RgbImage, quality: f32) -> Vec<u8> {
+    let encoder = webpx::Encoder::new_rgb(picture, picture.width(), picture.height());
+    encoder.quality(quality).encode(webpx::Unstoppable).unwrap()
+}
+
+/// An animated WebP of three frames, as bytes.
+pub fn animation(width: u32, height: u32) -> Vec<u8> {
+    let mut encoder = webpx::AnimationEncoder::new(width, height).unwrap();
+    for frame in 0..3 {
+        encoder
+            .add_frame_rgb(&photo(width, height, 40 + frame), i32::try_from(frame * 100).unwrap())
+            .unwrap();
+    }
+    encoder.finish(300).unwrap()
+}
+
+/// The still WebP in the extended format with an EXIF chunk behind it (RFC 9649).
+pub fn webp_with_exif(webp: &[u8], width: u32, height: u32, exif: &[u8]) -> Vec<u8> {
+    const EXIF_FLAG: u8 = 0x08;
+    let chunk = |name: &[u8; 4], payload: &[u8]| {
+        let mut chunk = name.to_vec();
+        chunk.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
+        chunk.extend(payload);
+        chunk.extend(std::iter::repeat_n(0, payload.len() % 2));
+        chunk
+    };
+    let (width, height) = ((width - 1).to_le_bytes(), (height - 1).to_le_bytes());
+    let extended = [&[EXIF_FLAG, 0, 0, 0], &width[..3], &height[..3]].concat();
+    let body = [b"WEBP".as_slice(), &chunk(b"VP8X", &extended), &webp[12..], &chunk(b"EXIF", exif)].concat();
+    [b"RIFF".as_slice(), &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
+}
+
+/// The pixels of a stored image.
+pub fn decode(webp: &[u8]) -> RgbaImage {
+    let (pixels, width, height) = webpx::decode_rgba(webp).unwrap();
+    RgbaImage::from_raw(width, height, pixels).unwrap()
+}

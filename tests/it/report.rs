@@ -1,0 +1,161 @@
+//! `import --report`: each file of a folder ends in its place, and the folder is left as it was.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Workspace, on_each_engine};
+use crate::pictures::{jpeg, photo, save, webp};
+
+on_each_engine!(every_file_ends_in_its_place, a_folder_without_failures_ends_with_zero);
+
+/// A folder with one of everything, and what the report is to say of it: status, and words of the reason.
+fn fill(space: &Workspace) -> Vec<(PathBuf, &'static str, &'static str)> {
+    let write = |name: &str, bytes: &[u8]| fs::write(space.picture(name), bytes).unwrap();
+    let whole = jpeg(&photo(120, 80, 1), None);
+    save(photo(50, 40, 2), &space.picture("UPPER.PNG"));
+    write("really-a-jpeg.png", &jpeg(&photo(51, 40, 3), None));
+    write("no-ending", &jpeg(&photo(52, 40, 4), None));
+    write("-rf", &jpeg(&photo(53, 40, 5), None));
+    write(".hidden.jpg", &jpeg(&photo(54, 40, 6), None));
+    write("deep/down/here.jpg", &jpeg(&photo(55, 40, 7), None));
+    write("empty.jpg", b"");
+    write("an image of text.txt", b"This text is named after an image.");
+    write("page.webp", b"<!doctype html><p>not a picture");
+    write("cut.jpg", &whole[..whole.len() - 200]);
+    let cut_webp = webp(&photo(90, 90, 8), 75.0);
+    write("cut.webp", &cut_webp[..cut_webp.len() / 2]);
+    write("noise.png", b"\x89PNG\r\n\x1A\nthis is no chunk of a picture");
+    write("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
+    write("modern.avif", b"\0\0\0\x18ftypavif\0\0\0\0mif1avif");
+    write("film.mp4", b"\0\0\0\x18ftypisom\0\0\0\0mp41isom");
+    write("archive.zip", b"PK\x03\x04rest of an archive");
+    let odd = space.path("pictures").join(OsStr::from_bytes(b"odd-\xFF.jpg"));
+    fs::write(&odd, jpeg(&photo(56, 40, 9), None)).unwrap();
+    fs::write(space.path("secret.jpg"), jpeg(&photo(57, 40, 10), None)).unwrap();
+    symlink("../secret.jpg", space.picture("link.jpg")).unwrap();
+    symlink("nowhere", space.picture("dangling.jpg")).unwrap();
+    symlink("..", space.picture("loop")).unwrap();
+    assert!(Command::new("mkfifo").arg(space.picture("pipe.jpg")).status().unwrap().success());
+
+    let expected = [
+        ("UPPER.PNG", "imported", ""),
+        ("really-a-jpeg.png", "imported", ""),
+        ("no-ending", "imported", ""),
+        ("-rf", "imported", ""),
+        (".hidden.jpg", "imported", ""),
+        ("deep/down/here.jpg", "imported", ""),
+        ("empty.jpg", "not_image", "empty"),
+        ("an image of text.txt", "not_image", "not a picture"),
+        ("page.webp", "not_image", "not a picture"),
+        ("film.mp4", "not_image", "not a picture"),
+        ("archive.zip", "not_image", "not a picture"),
+        ("link.jpg", "not_image", "symbolic link"),
+        ("dangling.jpg", "not_image", "symbolic link"),
+        ("loop", "not_image", "symbolic link"),
+        ("pipe.jpg", "not_image", "not a regular file"),
+        ("cut.jpg", "failed", "truncated JPEG"),
+        ("cut.webp", "failed", "truncated WebP"),
+        ("noise.png", "failed", "PNG"),
+        ("phone.heic", "failed", "HEIC: not supported by this build"),
+        ("modern.avif", "failed", "AVIF: not supported by this build"),
+    ];
+    let mut expected: Vec<_> =
+        expected.map(|(name, status, reason)| (Path::new("pictures").join(name), status, reason)).into();
+    expected.push((Path::new("pictures").join(odd.file_name().unwrap()), "imported", ""));
+    expected
+}
+
+fn every_file_ends_in_its_place(space: &Workspace) {
+    let expected = fill(space);
+    let before = snapshot(&space.path("pictures"));
+    let ended = space.run(["import", "--json", "--report", "report.jsonl", "pictures"]).expect(1);
+    ended.complains_of(&["failed: pictures/cut.jpg: truncated JPEG"]);
+    assert_eq!(snapshot(&space.path("pictures")), before, "the source folder was changed");
+
+    let report = fs::read_to_string(space.path("report.jsonl")).unwrap();
+    let lines: BTreeMap<String, Value> = report
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line: Value| (line["path"].as_str().unwrap().to_owned(), line))
+        .collect();
+    for (path, status, reason) in &expected {
+        let line = &lines[&path.display().to_string()];
+        assert_eq!(line["status"], *status, "{line}");
+        assert!(line["reason"].as_str().unwrap_or("").contains(reason), "{line}");
+        assert_eq!(line["id"].is_string(), *status == "imported", "{line}");
+    }
+    assert_eq!(lines.len(), expected.len());
+    let ids = space.ids();
+    let imported = lines.values().filter(|line| line["status"] == "imported");
+    assert!(imported.clone().all(|line| ids.contains(&line["id"].as_str().unwrap().to_owned())));
+
+    let summary = ended.json();
+    let counts = json!([summary["imported"], summary["not_images"], summary["failed"]]);
+    assert_eq!(counts, json!([7, 9, 5]));
+    assert_eq!(imported.count(), 7);
+    space.assert_verified();
+}
+
+/// A picture that could not be imported is worth a failure; a text in the folder is not.
+fn a_folder_without_failures_ends_with_zero(space: &Workspace) {
+    save(photo(50, 40, 2), &space.picture("a.png"));
+    fs::write(space.picture("notes.txt"), "words").unwrap();
+    let summary = space.run(["import", "--json", "pictures"]).expect(0).json();
+    let mut fields: Vec<_> = summary.as_object().unwrap().keys().cloned().collect();
+    fields.sort();
+    let contract = "already_present bytes_in bytes_out duplicates failed imported not_images removed seconds";
+    assert_eq!(fields.join(" "), contract);
+}
+
+#[test]
+fn a_report_line_has_the_fields_of_the_contract() {
+    let space = Workspace::file();
+    save(photo(50, 40, 2), &space.picture("a.png"));
+    space.run(["import", "--report", "report.jsonl", "pictures"]).expect(0);
+    let line: Value = serde_json::from_str(&fs::read_to_string(space.path("report.jsonl")).unwrap()).unwrap();
+    let image = &space.list()[0];
+    let bytes_in = fs::metadata(space.picture("a.png")).unwrap().len();
+    assert_eq!(
+        line,
+        json!({
+            "path": "pictures/a.png", "status": "imported", "id": image["id"], "width": 50, "height": 40,
+            "format": "PNG", "bytes_in": bytes_in, "bytes_out": image["bytes"], "reason": null, "notes": [],
+        })
+    );
+}
+
+#[test]
+fn a_path_that_does_not_exist_is_a_failure() {
+    let space = Workspace::file();
+    space.run(["import", "nowhere"]).expect(1).complains_of(&["nowhere", "No such file"]);
+    space
+        .run(["import", "--report", "no/folder/report.jsonl", "pictures"])
+        .expect(1)
+        .complains_of(&["report.jsonl"]);
+}
+
+/// Names, kinds and contents of everything below a folder.
+fn snapshot(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found: Vec<_> = walkdir::WalkDir::new(folder)
+        .into_iter()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let kind = entry.file_type();
+            let content = if kind.is_file() {
+                blake3::hash(&fs::read(entry.path()).unwrap()).to_string()
+            } else {
+                String::new()
+            };
+            (entry.path().to_owned(), format!("{kind:?} {content}"))
+        })
+        .collect();
+    found.sort();
+    found
+}
