@@ -39,6 +39,8 @@ pub enum StoreError {
         "the gallery is damaged at {tree}/{key}: {reason}; `imagepool verify` lists all damage, a backup mends it"
     )]
     Damaged { tree: &'static str, key: String, reason: String },
+    #[error("{}: the gallery is damaged: {source}; restore it from a backup", path.display())]
+    BadPages { path: PathBuf, source: heed::Error },
     #[error("this imagepool was built without the {feature} engine; build it with `--features {feature}`")]
     EngineNotBuiltIn { feature: &'static str },
     #[error(transparent)]

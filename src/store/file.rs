@@ -5,7 +5,7 @@
 #![allow(unsafe_code)] // Opening a memory map is unsafe: see `open_environment`.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use heed::types::Bytes;
@@ -19,9 +19,11 @@ const MAP_BYTES: usize = 1 << 40;
 const LEAST_MAP_BYTES: usize = 1 << 32;
 /// Read transactions at once, over all processes. Each lasts for the copy of one chunk.
 const MAX_READERS: u32 = 2_048;
-/// LMDB leaves pages that it freed in the same transaction unwritten, so the file may end this many pages before the
-/// last page number that it has handed out. A file that lacks more was truncated.
-const UNWRITTEN_PAGES: u64 = 1_024;
+/// LMDB hands out page numbers and leaves unwritten what it freed in the same transaction, so a sound file may lack
+/// some pages at its end: free ones. A file that lacks more than this many, or more than an eighth, was cut.
+const UNWRITTEN_PAGES: u64 = 256;
+/// What even the smallest file may lack.
+const LEAST_UNWRITTEN_PAGES: u64 = 8;
 /// `MDB_MAGIC`, and its offset in the first page: behind the page header.
 const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_le_bytes();
 const LMDB_MAGIC_OFFSET: usize = 16;
@@ -53,7 +55,7 @@ impl FileEngine {
             // Slots of processes that were killed would pin their pages for ever.
             env.clear_stale_readers().map_err(wrap)?;
         }
-        check_length(&env, &path)?;
+        check_length(&env, &path, writable)?;
         let trees = if access == Access::Create { create_trees(&env) } else { open_trees(&env) };
         let trees = trees.map_err(wrap)?.ok_or_else(|| StoreError::NotAGallery {
             path: path.clone(),
@@ -261,18 +263,34 @@ fn open_environment(path: &Path, flags: EnvFlags) -> Result<Env<WithoutTls>, Sto
     }
 }
 
-/// A file that was cut short must be refused: touching a page behind its end would end the process with SIGBUS.
-fn check_length(env: &Env<WithoutTls>, path: &Path) -> Result<(), StoreError> {
-    let wrap = |source| lmdb_error(path, source);
-    let mut file = env.try_clone_inner_file().map_err(wrap)?;
-    let found = file.seek(io::SeekFrom::End(0)).map_err(|source| StoreError::io(path, source))?;
-    let page_bytes = u64::from(env.stat().page_size);
-    let pages = env.info().last_page_number as u64 + 1;
-    let needed = pages.saturating_sub(UNWRITTEN_PAGES.min(pages / 2)) * page_bytes;
-    if found < needed {
-        return Err(StoreError::Truncated { path: path.to_owned(), found, needed: pages * page_bytes });
+/// Refuses a file that was cut, and fills up one that lacks a little: touching a page behind a file's end would end
+/// the process with SIGBUS, while a page of zeros is damage that can be reported.
+fn check_length(env: &Env<WithoutTls>, path: &Path, writable: bool) -> Result<(), StoreError> {
+    let (found, needed, page_bytes) = lengths(env, path)?;
+    let pages = needed / page_bytes;
+    let may_lack = UNWRITTEN_PAGES.min(pages / 8).max(LEAST_UNWRITTEN_PAGES) * page_bytes;
+    if found + may_lack < needed {
+        return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
+    }
+    if found < needed && writable {
+        // Under the write lock nobody else makes the file longer, so this can only ever make it longer.
+        let _lock = env.write_txn().map_err(|source| lmdb_error(path, source))?;
+        let (found, needed, _) = lengths(env, path)?;
+        if found < needed {
+            let file = env.try_clone_inner_file().map_err(|source| lmdb_error(path, source))?;
+            file.set_len(needed).map_err(|source| StoreError::io(path, source))?;
+        }
     }
     Ok(())
+}
+
+/// The file's length, the length up to its last page number, and the length of a page, in bytes.
+fn lengths(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64, u64), StoreError> {
+    // The pages are counted first: a commit in between makes the file longer, never shorter.
+    let pages = env.info().last_page_number as u64 + 1;
+    let page_bytes = u64::from(env.stat().page_size);
+    let found = env.real_disk_size().map_err(|source| lmdb_error(path, source))?;
+    Ok((found, pages * page_bytes, page_bytes))
 }
 
 fn open_trees(env: &Env<WithoutTls>) -> heed::Result<Option<[Bucket; Tree::ALL.len()]>> {
@@ -321,6 +339,9 @@ fn lmdb_error(path: &Path, source: heed::Error) -> StoreError {
         heed::Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
             StoreError::NotAGallery { path: path.to_owned(), reason: "its first pages are damaged".into() }
         }
+        heed::Error::Mdb(
+            MdbError::Corrupted | MdbError::PageNotFound | MdbError::Panic | MdbError::Problem,
+        ) => StoreError::BadPages { path: path.to_owned(), source },
         source => StoreError::Lmdb { path: path.to_owned(), source },
     }
 }

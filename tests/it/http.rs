@@ -477,7 +477,8 @@ fn health_tells_a_server_that_answers_from_none() {
     space.run(["health", &format!("{url}/random")]).expect(1).complains_of(&["401"]);
     space.run(["health", "https://example.org"]).expect(1).complains_of(&["http://"]);
     let listen = server.address.clone();
-    let by_environment = space.command().arg("health").env("IMAGEPOOL_LISTEN", &listen).status().unwrap();
+    let by_environment =
+        space.command().args(["--quiet", "health"]).env("IMAGEPOOL_LISTEN", &listen).status().unwrap();
     assert!(by_environment.success());
     server.signal("TERM");
     server.wait();
