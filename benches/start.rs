@@ -2,20 +2,23 @@
 //!
 //! Makes galleries in a temporary folder, starts the real program on them and exits 1 when a target is missed:
 //!
-//! - empty: less than 25 MB of memory in all (VmRSS);
-//! - 1,000,000 images: ready in less than 2 s, less than 150 MB of heap (RssAnon).
+//! - empty: less than 25 MB of memory in all (`VmRSS`) at rest;
+//! - 1,000,000 images: ready in less than 2 s, less than 150 MB of heap (`RssAnon`) at any time.
+//!
+//! Each server also checks a key, with argon2's 19 MiB, as any server in use has done. At rest is when that is over
+//! and the threads that did it have ended; until then an empty gallery may take more, which the table shows.
 //!
 //! The images are a few bytes each, and none a picture: a start reads ids and no image. The gallery was just written
-//! when the server starts, so it lies in the page cache; mapped pages of the file are not heap. `cargo bench --bench
-//! start -- 50000` makes another number of images. Without `--bench`, which only `cargo bench` gives, or with
-//! `--test` it tries the way with 1,000 images and judges nothing: an unoptimised build would miss every target.
-//! Memory is read from `/proc`, so that elsewhere than on Linux it is neither shown nor judged.
+//! when the server starts, so it lies in the page cache; mapped pages of the file are memory but not heap.
+//! `cargo bench --bench start -- 50000` makes another number of images. Without `--bench`, which only `cargo bench`
+//! gives, or with `--test` it tries the way with 1,000 images and judges nothing: an unoptimised build would miss
+//! the targets. Memory is read from `/proc`: elsewhere than on Linux it is neither shown nor judged.
 
 use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -42,9 +45,10 @@ const HEAP_BYTES: u64 = 150_000_000;
 /// Time between two looks at a server that is not ready yet.
 const POLL: Duration = Duration::from_millis(2);
 /// When a server that is still not ready counts as broken.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// From a server's first answer to the last look at its memory: what it does behind the first answer is over by then.
-const SETTLING: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_mins(2);
+/// From a server's last answer to the last look at its memory. tokio ends a thread that was used for blocking work
+/// after ten idle seconds, and only then does the allocator give back what the thread had freed.
+const SETTLING: Duration = Duration::from_secs(12);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,20 +57,23 @@ fn main() -> ExitCode {
     let wanted = arguments.iter().find_map(|argument| argument.parse().ok());
     let images: u32 = wanted.unwrap_or(if full { FULL_IMAGES } else { TRIAL_IMAGES });
 
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    // `serve` makes the missing gallery and its first key, which costs more memory than to find them.
-    let empty = measure(&folder.path().join("empty.pool"), None);
-    let gallery = folder.path().join("filled.pool");
-    let started = Instant::now();
-    let key = fill(&gallery, images);
-    let filling = started.elapsed();
-    let filled = measure(&gallery, Some(&key));
+    let settling = if full { SETTLING } else { Duration::ZERO };
 
-    println!("{:<16}  {:>9}  {:>12}  {:>12}", "images", "ready", "heap", "memory");
-    println!("{:<16}  {empty}", 0);
-    println!("{images:<16}  {filled}");
-    println!("Heap is RssAnon at its highest, memory VmRSS at the end. Filling took {filling:.1?}.");
-    let missed = if full { missed(&empty, &filled) } else { Vec::new() };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let fresh = measure(&folder.path().join("fresh.pool"), None, settling);
+    let (gallery, key) = make_gallery(folder.path(), 0);
+    let empty = measure(&gallery, Some(&key), settling);
+    let started = Instant::now();
+    let (gallery, key) = make_gallery(folder.path(), images);
+    let filling = started.elapsed();
+    let filled = measure(&gallery, Some(&key), settling);
+
+    println!("{:<24} {:>8} {:>13} {:>13} {:>13}", "images", "ready", "heap, most", "memory, most", "at rest");
+    println!("{:<24} {fresh}", "0, gallery and key new");
+    println!("{:<24} {empty}", 0);
+    println!("{images:<24} {filled}");
+    println!("Heap is RssAnon, memory VmRSS. Filling took {filling:.1?}.");
+    let missed = if full { missed(&[&fresh, &empty], &filled) } else { Vec::new() };
     for target in &missed {
         println!("MISSED: {target}");
     }
@@ -74,9 +81,9 @@ fn main() -> ExitCode {
 }
 
 /// The targets that were not met. Those of a million images hold for fewer, too.
-fn missed(empty: &Measured, filled: &Measured) -> Vec<String> {
+fn missed(empty: &[&Measured], filled: &Measured) -> Vec<String> {
     let mut missed = Vec::new();
-    if empty.memory_bytes.is_some_and(|bytes| bytes >= EMPTY_MEMORY_BYTES) {
+    if empty.iter().any(|empty| empty.resting_bytes.is_some_and(|bytes| bytes >= EMPTY_MEMORY_BYTES)) {
         missed.push(format!("an empty gallery takes less than {} of memory", Megabytes(EMPTY_MEMORY_BYTES)));
     }
     if filled.ready >= READY {
@@ -90,9 +97,9 @@ fn missed(empty: &Measured, filled: &Measured) -> Vec<String> {
 
 /// Makes a gallery of this many images and one key. Images come in the random order of their ids, as in an import,
 /// so that the trees in the file are as full, or empty, as those of real galleries.
-fn fill(gallery: &Path, images: u32) -> ApiKey {
-    let store =
-        Store::open(&Locator::File(gallery.to_owned()), Access::Create).expect("a gallery can be made");
+fn make_gallery(folder: &Path, images: u32) -> (PathBuf, ApiKey) {
+    let path = folder.join(format!("{images}.pool"));
+    let store = Store::open(&Locator::File(path.clone()), Access::Create).expect("a gallery can be made");
     let key = ApiKey::generate().expect("the system has random numbers");
     let record = KeyRecord::new(&key, keys::DEFAULT_KEY_NAME, 0, None).expect("a key can be hashed");
     store.change_keys(|keys| keys::add(keys, record)).expect("a key can be added");
@@ -103,7 +110,7 @@ fn fill(gallery: &Path, images: u32) -> ApiKey {
         store.add(&batch).expect("images can be added");
         first = end;
     }
-    key
+    (path, key)
 }
 
 /// An image whose record is as long as a typical one, and whose bytes are no picture.
@@ -134,19 +141,21 @@ fn addition(index: u32) -> Addition {
 struct Measured {
     /// From the start of the program to the first 200 of `/readyz`.
     ready: Duration,
-    /// RssAnon, the highest that was seen.
+    /// `RssAnon`, the highest that was seen.
     heap_bytes: Option<u64>,
-    /// VmRSS, when everything was quiet again.
+    /// `VmHWM`: the highest that `VmRSS` was.
     memory_bytes: Option<u64>,
+    /// `VmRSS`, when everything was quiet again.
+    resting_bytes: Option<u64>,
 }
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let megabytes = |bytes: Option<u64>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |bytes| Megabytes(bytes).to_string())
-        };
-        let ready = format!("{} ms", self.ready.as_millis());
-        write!(f, "{ready:>9}  {:>12}  {:>12}", megabytes(self.heap_bytes), megabytes(self.memory_bytes))
+        write!(f, "{:>8}", format!("{} ms", self.ready.as_millis()))?;
+        [self.heap_bytes, self.memory_bytes, self.resting_bytes].iter().try_for_each(|bytes| {
+            let text = bytes.map_or_else(|| "unknown".to_owned(), |bytes| Megabytes(bytes).to_string());
+            write!(f, " {text:>13}")
+        })
     }
 }
 
@@ -158,26 +167,32 @@ impl fmt::Display for Megabytes {
     }
 }
 
-/// Starts the server on a gallery and waits until it is ready. With a key it asks for an image, too: the first check
-/// of a key takes memory, as it will in use.
-fn measure(gallery: &Path, key: Option<&ApiKey>) -> Measured {
+/// Starts the server on a gallery and waits until it is ready. Without a key, and then without a gallery, the server
+/// makes both; with one it is asked for an image, so that either way a key is hashed once.
+fn measure(gallery: &Path, key: Option<&ApiKey>, settling: Duration) -> Measured {
     let started = Instant::now();
     let server = Server::start(gallery);
     let mut heap_bytes = None;
+    let mut look = |server: &Server| heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
     while server.get("/readyz") != Some(200) {
-        heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
+        look(&server);
         assert!(started.elapsed() < PATIENCE, "the server is not ready after {PATIENCE:?}");
         thread::sleep(POLL);
     }
     let ready = started.elapsed();
-    heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
+    look(&server);
     if let Some(key) = key {
-        assert_eq!(server.get(&format!("/random-image/{}", key.reveal())), Some(200), "an image is served");
-        heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
+        let status = server.get(&format!("/random-image/{}", key.reveal()));
+        assert!(matches!(status, Some(200 | 404)), "asked for an image, the server answered {status:?}");
+        look(&server);
     }
-    thread::sleep(SETTLING);
-    heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
-    Measured { ready, heap_bytes, memory_bytes: server.status_bytes("VmRSS") }
+    thread::sleep(settling);
+    Measured {
+        ready,
+        heap_bytes,
+        memory_bytes: server.status_bytes("VmHWM"),
+        resting_bytes: server.status_bytes("VmRSS"),
+    }
 }
 
 /// The program, serving; it is killed when this is dropped.
@@ -198,9 +213,12 @@ impl Server {
         // Reads on for as long as the server logs, so that a full pipe never holds it up.
         thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listening on http://") {
+                let address = line
+                    .split_once("listening on http://")
+                    .and_then(|(_, rest)| rest.split_whitespace().next());
+                if let Some(address) = address {
                     // Nobody listens any more when the server was given up.
-                    let _ = found.send(address.trim().to_owned());
+                    let _ = found.send(address.to_owned());
                 }
             }
         });

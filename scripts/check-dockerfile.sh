@@ -7,7 +7,8 @@
 # official base images made here (debootstrap, and the local Rust toolchain), and the result runs as
 # process 1 of its own pid, mount and network namespaces, as its own user.
 #
-# Needs root, rustc, and the Debian packages buildah, debootstrap, curl and iproute2.
+# Needs root, rustc from rustup, and the Debian packages buildah, debootstrap, curl and iproute2 (elsewhere
+# also debian-archive-keyring): sudo env HOME="$HOME" PATH="$PATH" scripts/check-dockerfile.sh
 # Base images and downloaded crates are kept for the next run; remove the directory to start afresh.
 #
 #   IMAGEPOOL_DOCKERFILE_CHECK  that directory (default: ${TMPDIR:-/tmp}/imagepool-dockerfile-check)
@@ -28,6 +29,7 @@ readonly address=192.0.2.1
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 store=${IMAGEPOOL_DOCKERFILE_CHECK:-${TMPDIR:-/tmp}/imagepool-dockerfile-check}
+toolchain=
 scratch=
 driver=
 container=
@@ -61,21 +63,29 @@ b() {
     buildah --root "$store/$driver" --runroot "$scratch/run" --storage-driver "$driver" "$@"
 }
 
+# By its own id: a process that changed its user is no longer covered by unshare's --kill-child.
+stop_container() {
+    if [[ -n $server ]]; then
+        kill -KILL "$server"
+    fi
+    if [[ -n $container ]]; then
+        kill -KILL "$container"
+        wait "$container"
+    fi
+} 2>/dev/null
+
 cleanup() {
     local status=$?
     trap - EXIT
     set +e
-    if [[ -n $container ]]; then
-        kill -KILL "$container"
-        wait "$container"
-    fi 2>/dev/null
+    stop_container
     if [[ -n $driver ]]; then
         b umount --all
         b rm --all
         b rmi --force "$image"
         b rmi --prune
     fi >/dev/null 2>&1
-    rm -rf "$scratch"
+    rm -rf --one-file-system "$scratch"
     exit "$status"
 }
 
@@ -88,6 +98,9 @@ require() {
     done
     [[ $(rustc --version) == "rustc $rust_version."* ]] ||
         die "the stand-in for $rust_image needs Rust $rust_version; try RUSTUP_TOOLCHAIN=$rust_version"
+    toolchain=$(rustc --print sysroot)
+    [[ $toolchain != /usr && -x $toolchain/bin/cargo ]] ||
+        die "$toolchain is no toolchain that could be copied whole, as rustup's are"
 }
 
 prepare() {
@@ -143,37 +156,47 @@ make_debian() {
 
 make_rust() {
     step "stand-in for $rust_image"
-    local version working root
+    local version working root setting options=()
     version=$(rustc --version --verbose | sha256sum | cut -c 1-16)
     if [[ $(b inspect --type image --format '{{index .Docker.Config.Labels "toolchain"}}' \
         "$rust_image" 2>/dev/null) == "$version" ]]; then
         note "kept from an earlier run"
         return
     fi
+    while read -r setting; do
+        options+=(--env "$setting")
+    done < <(proxies)
     working=$(b from --pull-never "$debian_image")
-    b run --isolation chroot "$working" -- sh -ec '
+    b run --isolation chroot "${options[@]}" "$working" -- sh -ec '
         apt-get -qq update
         DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends ca-certificates gcc libc6-dev
     ' >"$scratch/log" 2>&1 || { tail -n 20 "$scratch/log" && die "installing gcc failed"; }
     root=$(b mount "$working")
     slim "$root"
-    tar --create --directory "$(rustc --print sysroot)" --exclude=share . |
+    tar --create --directory "$toolchain" --exclude=share . |
         tar --extract --no-same-owner --directory "$root/usr/local"
     b config --env CARGO_HOME=/usr/local/cargo --label toolchain="$version" "$working"
     b commit --quiet --rm --format docker "$working" "$rust_image" >/dev/null
     pass "$(rustc --version)"
 }
 
-# What a network behind a proxy needs comes from this machine at run time, never from the Dockerfile.
+# Prints NAME=VALUE of each proxy setting, for the steps that download.
+proxies() {
+    local name
+    for name in {http,https,no}_proxy {HTTP,HTTPS,NO}_PROXY; do
+        [[ -z ${!name:-} ]] || printf '%s=%s\n' "$name" "${!name}"
+    done
+}
+
 build_image() {
     step "buildah bud"
-    local name started=$SECONDS options=(--volume "$store/cargo-registry:/usr/local/cargo/registry")
+    local setting started=$SECONDS options=(--volume "$store/cargo-registry:/usr/local/cargo/registry")
     if [[ -n ${SSL_CERT_FILE:-} ]]; then
         options+=(--volume "$SSL_CERT_FILE:/etc/ssl/certs/ca-certificates.crt:ro")
     fi
-    for name in {http,https,no}_proxy {HTTP,HTTPS,NO}_PROXY; do
-        [[ -z ${!name:-} ]] || options+=(--build-arg "$name")
-    done
+    while read -r setting; do
+        options+=(--build-arg "$setting")
+    done < <(proxies)
     # Only Docker's format has a place for HEALTHCHECK.
     b bud --isolation chroot --network host --pull-never --format docker --tag "$image" \
         "${options[@]}" --file "$checkout/Dockerfile" "$checkout"
@@ -203,16 +226,18 @@ check_config() {
     expect licences 'MIT OR Apache-2.0' "$(config "$(printf "$label" licenses)")"
 }
 
-files() { (cd "$1" && find . -xdev ! -type d | LC_ALL=C sort); }
+# Without empty files: buildah leaves them where it mounted something during a build.
+files() { (cd "$1" && find . -xdev ! -type d ! -empty | LC_ALL=C sort); }
 
 megabytes() { du --summarize --block-size=1M "$1" | cut -f 1; }
 
 check_contents() {
     step "image contents"
-    local root=$1 base extra
+    local root=$1 base extra want
+    want=./usr/local/bin/imagepool$(cd "$checkout" && printf ' ./usr/share/doc/imagepool/%s' LICENSE-*)
     base=$(b mount "$(b from --pull-never "$debian_image")")
-    extra=$(comm -13 <(files "$base") <(files "$root") | grep -v '^./etc/[a-z]*-$' | tr '\n' ' ')
-    expect 'files added' './usr/local/bin/imagepool ./usr/share/doc/imagepool/LICENSE-APACHE ./usr/share/doc/imagepool/LICENSE-MIT ' "$extra"
+    extra=$(comm -13 <(files "$base") <(files "$root") | grep -v '^\./etc/' | paste --serial --delimiters=' ')
+    expect 'files added outside /etc' "$want" "$extra"
     expect 'owner of /data' 10001:10001 "$(stat --format %u:%g "$root/data")"
     note "$(megabytes "$root") MB in all, of which the stand-in for Debian $(megabytes "$base") MB" \
         "and the binary $(megabytes "$root/usr/local/bin/imagepool") MB"
@@ -233,19 +258,22 @@ become_container() {
 }
 
 start_container() {
-    local root=$1 program=()
+    local root=$1 user program=()
     shift
+    user=$(config '{{.Docker.Config.User}}')
     mapfile -t program < <(list .Docker.Config.Entrypoint)
     export -f become_container
     export address
     unshare --mount --pid --net --fork --kill-child bash -euc 'become_container "$@"' - \
-        "$root" "$scratch/volume" "$scratch/pictures" "$(config '{{.Docker.Config.User}}')" \
+        "$root" "$scratch/volume" "$scratch/pictures" "$user" \
         "${environment[@]}" "${program[@]}" "$@" >"$scratch/out" 2>"$scratch/err" 9>&- &
     container=$!
     server=
-    until [[ -n $server ]]; do
-        read -r server _ <"/proc/$container/task/$container/children" || sleep 0.1
-    done
+    # unshare's one child; it stays the same process when the image's program takes over.
+    until read -r server _ <"/proc/$container/task/$container/children"; do
+        kill -0 "$container" || die "the container did not start: $(cat "$scratch/err")"
+        sleep 0.1
+    done 2>/dev/null
 }
 
 # As the image's user, in the running container's namespaces.
@@ -295,7 +323,7 @@ check_picture() {
 # Docker kills after 10 seconds, so an idle server has to be gone by then.
 check_stop() {
     local status=0 attempt
-    kill -TERM "$server"
+    kill -TERM "$server" || fail "nothing left to stop"
     for ((attempt = 0; attempt < 100; attempt++)); do
         [[ -e /proc/$server ]] || break
         sleep 0.1
@@ -306,6 +334,7 @@ check_stop() {
     fi
     wait "$container" || status=$?
     container=
+    server=
     expect 'exit status after SIGTERM' 0 "$status"
 }
 

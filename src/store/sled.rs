@@ -21,6 +21,10 @@ const COMMITS_KEY: &[u8] = b"commits";
 /// sled's page cache, in bytes. Whole pages of images stay in memory above it.
 const CACHE_BYTES: u64 = 64 << 20;
 
+/// Free space that a write must leave, in bytes, beside twice its own length. On a disk that is full sled 0.34 hangs,
+/// and what it had flushed can't be opened any more, so a write that comes near is refused before it begins.
+const SPARE_BYTES: u64 = 64 << 20;
+
 pub(super) struct SledEngine {
     trees: [sled::Tree; Tree::ALL.len()],
     db: sled::Db,
@@ -89,7 +93,19 @@ impl SledEngine {
         Ok(result)
     }
 
+    fn check_space(&self, changes: &Changes) -> Result<(), StoreError> {
+        let disk =
+            rustix::fs::statvfs(&self.path).map_err(|error| StoreError::io(&self.path, error.into()))?;
+        let length = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |value| value.len() as u64);
+        let needed = 2 * changes.values().map(length).sum::<u64>() + SPARE_BYTES;
+        if disk.f_bavail * disk.f_frsize < needed {
+            return Err(StoreError::DiskFull { path: self.path.clone() });
+        }
+        Ok(())
+    }
+
     fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
+        self.check_space(changes)?;
         let commits = self.commits.load(Ordering::Acquire) + 1;
         let [meta, images, blobs, sources, keys] = &self.trees;
         let applied =
