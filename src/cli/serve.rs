@@ -21,6 +21,9 @@ use crate::import::{Observer, Options, Report, Status, import};
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
 use crate::store::{Access, Store, StoreError};
 
+/// An idle blocking thread ends after this time: what argon2 needed, 19 MiB, goes back to the system with its thread.
+const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
+
 /// Serve random images to clients that show the key
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -52,7 +55,8 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
         let store = open(context, !self.import.is_empty())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.enable_all().thread_keep_alive(BLOCKING_THREAD_IDLE).build()?;
         runtime.block_on(self.serve(store))?;
         Ok(End::Done)
     }
@@ -63,7 +67,11 @@ impl Args {
             format!("can't listen on {}; is the port free, and the address this machine's?", self.listen)
         })?;
         let address = reachable(listener.local_addr()?);
-        let new_key = ensure_key(&store)?;
+        let new_key = tokio::task::spawn_blocking({
+            let store = store.clone();
+            move || ensure_key(&store)
+        });
+        let new_key = new_key.await??;
         let gallery = Arc::new(Gallery::new(store.clone())?);
         tokio::spawn(Arc::clone(&gallery).keep_current());
 
