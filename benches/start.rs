@@ -46,9 +46,9 @@ const HEAP_BYTES: u64 = 150_000_000;
 const POLL: Duration = Duration::from_millis(2);
 /// When a server that is still not ready counts as broken.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// From a server's last answer to the last look at its memory. tokio ends a thread that was used for blocking work
-/// after ten idle seconds, and only then does the allocator give back what the thread had freed.
-const SETTLING: Duration = Duration::from_secs(12);
+/// From a server's last answer to the last look at its memory: the server ends a thread that was used for blocking
+/// work after a second, and only then does the allocator give back what the thread had freed.
+const SETTLING: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -270,10 +270,11 @@ start_container() {
     container=$!
     server=
     # unshare's one child; it stays the same process when the image's program takes over.
-    until read -r server _ <"/proc/$container/task/$container/children"; do
-        kill -0 "$container" || die "the container did not start: $(cat "$scratch/err")"
-        sleep 0.1
-    done 2>/dev/null
+    until [[ -n $server ]]; do
+        kill -0 "$container" 2>/dev/null || die "the container did not start: $(cat "$scratch/err")"
+        # The file has no newline, so read fails even when it has read something.
+        read -r server _ <"/proc/$container/task/$container/children" || sleep 0.1
+    done
 }
 
 # As the image's user, in the running container's namespaces.

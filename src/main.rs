@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use imagepool::cli::{Cli, explain, is_broken_pipe};
+use imagepool::cli::{Cli, exit_code, explain, is_broken_pipe};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", explain(&error));
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     }
 }

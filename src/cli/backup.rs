@@ -38,6 +38,11 @@ impl Args {
             return Ok(End::Done);
         }
         anyhow::ensure!(
+            !context.gallery.holds(&self.file),
+            "{} is the gallery itself; give another file",
+            self.file.display()
+        );
+        anyhow::ensure!(
             self.force || fs::symlink_metadata(&self.file).is_err(),
             "{} exists; --force replaces it",
             self.file.display()

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 
 use super::show::no_such_image;
-use super::{Context, End};
+use super::{Context, End, Usage};
 use crate::image::ImageId;
 use crate::store::{Access, Store};
 
@@ -27,18 +27,18 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(mut self, context: &Context) -> anyhow::Result<End> {
         let dir = self.targets.pop().context("give a folder")?;
-        let ids = self
-            .targets
-            .iter()
-            .map(|id| id.to_string_lossy().parse().with_context(|| format!("{}", id.display())));
-        let ids: Vec<ImageId> = ids.collect::<anyhow::Result<_>>()?;
-        anyhow::ensure!(
-            ids.is_empty() == self.all,
-            "give the ids of images and then a folder, or --all and a folder; `imagepool list` shows the ids"
-        );
+        let parse = |id: &PathBuf| {
+            let id = id.to_string_lossy();
+            id.parse().map_err(|error| Usage(format!("{id:?}: {error}")))
+        };
+        let ids: Vec<ImageId> = self.targets.iter().map(parse).collect::<Result<_, _>>()?;
+        if ids.is_empty() != self.all {
+            let advice = "give the ids of images and then a folder, or --all and a folder; `imagepool list` shows the ids";
+            anyhow::bail!(Usage(advice.into()));
+        }
         let store = context.open(Access::Read)?;
         fs::create_dir_all(&dir).with_context(|| format!("{}: can't be made", dir.display()))?;
-        let ids = if self.all { store.ids()? } else { ids };
+        let ids = if self.all { store.ids()?.1 } else { ids };
         let mut end = End::Done;
         let mut exported = 0_u64;
         for id in ids {

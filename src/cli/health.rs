@@ -1,7 +1,7 @@
 //! `imagepool health`: does a server answer?
 
-use super::{Context, End};
-use crate::http;
+use super::{Context, End, Usage};
+use crate::http::{self, ProbeError};
 
 /// Exit 0 when a server answers /healthz; for a container's health check
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,10 @@ impl Args {
             format!("http://{host}:{port}")
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(http::probe(&url))?;
+        runtime.block_on(http::probe(&url)).map_err(|error| match error {
+            ProbeError::BadUrl(_) => anyhow::Error::new(Usage(error.to_string())),
+            error => error.into(),
+        })?;
         context.say("healthy");
         Ok(End::Done)
     }

@@ -1,7 +1,7 @@
 //! `imagepool import`: convert and store pictures.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use super::{Context, End, signals};
+use super::{Context, End, Usage, signals};
 use crate::codec::{Limits, Settings};
 use crate::image::parse_tag;
 use crate::import::{Observer, Options, Report, Status, Summary, import};
@@ -17,6 +17,9 @@ use crate::store::{Access, StoreError};
 
 /// Quality of libwebp that `cwebp`, and so the old service, uses by default.
 pub(super) const DEFAULT_QUALITY: u8 = 75;
+
+/// How every report begins.
+const REPORT_START: &[u8] = b"{\"path\":";
 
 /// Convert and store every picture below the paths
 #[derive(Debug, clap::Args)]
@@ -78,14 +81,7 @@ impl Args {
             folder_tags: !self.no_dir_tags,
             dry_run: self.dry_run,
         };
-        let report = match &self.report {
-            None => None,
-            Some(path) => {
-                let file =
-                    File::create(path).with_context(|| format!("{}: can't be written", path.display()))?;
-                Some(BufWriter::new(file))
-            }
-        };
+        let report = self.report.map(|path| ReportFile::create(path, context)).transpose()?;
         let stop = signals::stop_flag()?;
         let mut console = Console { context, bar: progress_bar(context), files: 0, files_done: 0, report };
         let summary = import(store.as_ref(), &self.paths, &options, &stop, &mut console)?;
@@ -144,7 +140,7 @@ struct Console<'c> {
     bar: ProgressBar,
     files: u64,
     files_done: u64,
-    report: Option<BufWriter<File>>,
+    report: Option<ReportFile>,
 }
 
 impl Observer for Console<'_> {
@@ -169,11 +165,45 @@ impl Observer for Console<'_> {
         if let Some(line) = line {
             self.bar.suspend(|| eprintln!("{line}"));
         }
-        if let Some(file) = &mut self.report {
-            serde_json::to_writer(&mut *file, report)?;
-            file.write_all(b"\n")?;
-            file.flush()?;
+        self.report.as_mut().map_or(Ok(()), |file| file.write(report))
+    }
+}
+
+/// Where `--report` goes.
+struct ReportFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl ReportFile {
+    /// Makes the file, or replaces an older report. Any other file that has something in it is left alone: a
+    /// mistyped name must not cost a picture, let alone the gallery.
+    fn create(path: PathBuf, context: &Context) -> anyhow::Result<Self> {
+        let failed = || format!("the report {} can't be written", path.display());
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(failed)?;
+        if file.metadata().with_context(failed)?.is_file() {
+            let mut head = Vec::new();
+            (&file).take(REPORT_START.len() as u64).read_to_end(&mut head).with_context(failed)?;
+            if context.gallery.holds(&path) || !(head.is_empty() || head == REPORT_START) {
+                anyhow::bail!(Usage(format!(
+                    "{} exists and is no report; give another --report",
+                    path.display()
+                )));
+            }
+            file.set_len(0).and_then(|()| file.rewind()).with_context(failed)?;
         }
-        Ok(())
+        Ok(Self { path, file: BufWriter::new(file) })
+    }
+
+    fn write(&mut self, report: &Report) -> io::Result<()> {
+        let line = serde_json::to_string(report)?;
+        let written = writeln!(self.file, "{line}").and_then(|()| self.file.flush());
+        written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Context, End};
 use crate::image::{now, rfc3339};
-use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyId, KeyRecord};
+use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyError, KeyId, KeyRecord};
 use crate::store::{Access, Store};
 
 /// A key file longer than this is none.
@@ -29,7 +29,7 @@ enum Command {
     /// Replace a key by a new one, which is printed once
     Rotate {
         /// The key to replace
-        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", default_value = DEFAULT_KEY_NAME)]
+        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", default_value = DEFAULT_KEY_NAME, value_parser = parse_name)]
         name: String,
         /// How long the old key stays valid beside the new one, such as 24h [default: not at all]
         #[arg(long, env = "IMAGEPOOL_GRACE", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -38,7 +38,7 @@ enum Command {
     /// Add one more key, which is printed once
     Add {
         /// Its name
-        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N")]
+        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", value_parser = parse_name)]
         name: String,
         /// When it ends, such as 30d [default: never]
         #[arg(long, env = "IMAGEPOOL_EXPIRES", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -60,7 +60,7 @@ enum Command {
         /// A file with the 64 digits, or - for stdin
         file: PathBuf,
         /// The name it gets
-        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", default_value = DEFAULT_KEY_NAME)]
+        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", default_value = DEFAULT_KEY_NAME, value_parser = parse_name)]
         name: String,
     },
 }
@@ -70,14 +70,16 @@ impl Args {
         match self.command {
             Command::Rotate { name, grace } => {
                 let (store, key, record) = new_key(context, &name, None)?;
-                store.change_keys(|keys| keys::rotate(keys, record, grace.map(|grace| grace.as_secs())))?;
+                let replaced = store.change_keys(|keys| {
+                    let replaced = keys.iter().any(|key| key.name == name && key.live(record.created));
+                    keys::rotate(keys, record, grace.map(|grace| grace.as_secs())).map(|()| replaced)
+                })?;
                 let old = match grace {
-                    None => "the old one is refused from now on".to_owned(),
-                    Some(grace) => {
-                        format!("the old one is good for another {}", humantime::format_duration(grace))
-                    }
+                    _ if !replaced => String::new(),
+                    None => " The old one is refused from now on.".to_owned(),
+                    Some(grace) => format!(" The old one ends in {}.", humantime::format_duration(grace)),
                 };
-                reveal(context, &key, &format!("The new key {name:?}; {old}."))?;
+                reveal(context, &key, &format!("The new key {name:?}.{old}"))?;
             }
             Command::Add { name, expires } => {
                 let (store, key, record) = new_key(context, &name, expires)?;
@@ -95,12 +97,15 @@ impl Args {
     }
 }
 
+fn parse_name(name: &str) -> Result<String, KeyError> {
+    keys::check_name(name).map(|()| name.to_owned())
+}
+
 fn new_key(
     context: &Context,
     name: &str,
     expires: Option<Duration>,
 ) -> anyhow::Result<(Store, ApiKey, KeyRecord)> {
-    keys::check_name(name)?;
     let store = context.open(Access::Write)?;
     let key = ApiKey::generate()?;
     let now = now();
@@ -113,10 +118,16 @@ fn new_key(
 fn reveal(context: &Context, key: &ApiKey, words: &str) -> anyhow::Result<()> {
     let secret = key.reveal();
     let mut stdout = io::stdout().lock();
-    if stdout.is_terminal() {
-        writeln!(stdout, "{words} It is shown now and never again:\n\n    {secret}\n")?;
+    let for_a_person = stdout.is_terminal();
+    let shown = if for_a_person {
+        writeln!(stdout, "{words} The new one is shown now and never again:\n\n    {secret}\n")
     } else {
-        writeln!(stdout, "{secret}")?;
+        writeln!(stdout, "{secret}")
+    };
+    shown.and_then(|()| stdout.flush()).context(
+        "the new key is valid but could not be shown; make another with `imagepool key rotate`, or revoke it",
+    )?;
+    if !for_a_person {
         context.say(words);
     }
     Ok(())
@@ -124,7 +135,7 @@ fn reveal(context: &Context, key: &ApiKey, words: &str) -> anyhow::Result<()> {
 
 fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
     let now = now();
-    let mut keys = store.keys()?;
+    let (_, mut keys) = store.keys()?;
     keys.sort_by(|a, b| (&a.name, a.created).cmp(&(&b.name, b.created)));
     let mut stdout = io::stdout().lock();
     if as_json {
@@ -156,15 +167,20 @@ fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
 }
 
 fn take_over(context: &Context, file: &PathBuf, name: &str) -> anyhow::Result<()> {
-    keys::check_name(name)?;
-    let mut text = String::new();
+    let mut text = Vec::new();
     let read = if file.as_os_str() == "-" {
-        io::stdin().take(MAX_KEY_FILE_BYTES).read_to_string(&mut text)
+        io::stdin().take(MAX_KEY_FILE_BYTES).read_to_end(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut text))
     };
     read.with_context(|| format!("{}: can't be read", file.display()))?;
-    let key: ApiKey = text.trim().parse().with_context(|| format!("{}: holds no key", file.display()))?;
+    // Some editors put a byte order mark in front.
+    let text = String::from_utf8_lossy(&text);
+    let key: ApiKey = text
+        .trim_start_matches('\u{FEFF}')
+        .trim()
+        .parse()
+        .with_context(|| format!("{}: holds no key", file.display()))?;
     let store = context.open(Access::Create)?;
     let record = KeyRecord::new(&key, name, now(), None)?;
     let taken = store.change_keys(|keys| {

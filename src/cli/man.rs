@@ -2,11 +2,10 @@
 
 use std::io;
 
-use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap_mangen::Man;
 
-use super::{Cli, End};
+use super::{Cli, End, Usage};
 
 /// Print a manual page, as in `imagepool man | man -l -`
 #[derive(Debug, clap::Args)]
@@ -22,7 +21,7 @@ impl Args {
         let page = match &self.command {
             None => &program,
             Some(name) => {
-                program.find_subcommand(name).with_context(|| format!("there is no command {name:?}"))?
+                program.find_subcommand(name).ok_or_else(|| Usage(format!("there is no command {name:?}")))?
             }
         };
         let title = page.get_bin_name().unwrap_or("imagepool").replace(' ', "-");

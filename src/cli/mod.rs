@@ -98,6 +98,17 @@ enum Command {
     Man(man::Args),
 }
 
+/// The command was given something that it can't take; what clap finds by itself never comes this far.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// The exit code for an error: 2 for wrong usage, 1 for anything else.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
 /// How a command ended, if not by an error that stopped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -153,6 +164,12 @@ impl Cli {
             Command::Serve(args) => args.log_file.as_deref(),
             _ => None,
         };
+        if let Some(file) = log_file.filter(|file| self.gallery.holds(file)) {
+            anyhow::bail!(Usage(format!(
+                "{} is the gallery itself; give another --log-file",
+                file.display()
+            )));
+        }
         let _log = logging::start(self.log_format, level, log_file)?;
         let context = Context { gallery: self.gallery, quiet: self.quiet, verbose: self.verbose };
         match self.command {

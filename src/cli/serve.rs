@@ -28,7 +28,7 @@ const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where to listen
-    #[arg(long, env = "IMAGEPOOL_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:5000")]
+    #[arg(long, env = "IMAGEPOOL_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", value_parser = parse_listen)]
     listen: String,
 
     /// Import this folder first; serving starts at once (repeatable)
@@ -109,6 +109,17 @@ impl Args {
     }
 }
 
+/// Checks the form; whether the host has such an address shows when it is bound.
+fn parse_listen(text: &str) -> Result<String, &'static str> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if matches!(port, Some(Ok(_))) {
+        Ok(text.to_owned())
+    } else {
+        Err("give ADDR:PORT, such as 127.0.0.1:5000")
+    }
+}
+
 /// The gallery; it is made when it is missing. Without an import a read-only one will do.
 fn open(context: &Context, must_write: bool) -> anyhow::Result<Store> {
     if must_write {
@@ -128,7 +139,7 @@ fn open(context: &Context, must_write: bool) -> anyhow::Result<Store> {
 fn ensure_key(store: &Store) -> anyhow::Result<Option<ApiKey>> {
     let now = image::now();
     let has_key = |keys: &[KeyRecord]| keys.iter().any(|key| key.live(now));
-    if has_key(&store.keys()?) {
+    if has_key(&store.keys()?.1) {
         return Ok(None);
     }
     anyhow::ensure!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
 
 use clap::builder::FalseyValueParser;
-use indicatif::{DecimalBytes, HumanCount};
+use indicatif::{BinaryBytes, DecimalBytes, HumanCount};
 use serde::Serialize;
 
 use super::{Context, End};
@@ -70,7 +70,7 @@ impl Args {
         let store = context.open(Access::Read)?;
         let now = now();
         let mut stats = Stats { disk_bytes: store.size_on_disk()?, ..Stats::default() };
-        stats.keys = store.keys()?.iter().filter(|key| key.live(now)).count() as u64;
+        stats.keys = store.keys()?.1.iter().filter(|key| key.live(now)).count() as u64;
         store.each_image(|_, record| stats.count(&record))?;
         let mut stdout = io::stdout().lock();
         if self.json {
@@ -117,7 +117,7 @@ fn describe(stats: &Stats, bars: bool, out: &mut impl Write) -> io::Result<()> {
     for (size, count) in &stats.sizes {
         let columns = (count * BAR_COLUMNS).div_ceil(most);
         let bar = "█".repeat(usize::try_from(columns).unwrap_or(0));
-        writeln!(out, "{:>11}  {bar} {}", DecimalBytes(*size).to_string(), HumanCount(*count))?;
+        writeln!(out, "{:>11}  {bar} {}", BinaryBytes(*size).to_string(), HumanCount(*count))?;
     }
     Ok(())
 }

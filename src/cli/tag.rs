@@ -1,9 +1,7 @@
 //! `imagepool tag`: put tags on images and take them off.
 
-use anyhow::Context as _;
-
 use super::show::no_such_image;
-use super::{Context, End};
+use super::{Context, End, Usage};
 use crate::image::{ImageId, parse_tag};
 use crate::store::Access;
 
@@ -19,15 +17,20 @@ impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
         let (mut ids, mut add, mut drop) = (Vec::new(), Vec::new(), Vec::new());
         for term in &self.terms {
-            let tag = |text: &str| parse_tag(text).with_context(|| format!("{term:?}"));
+            let wrong = |error: &dyn std::fmt::Display| Usage(format!("{term:?}: {error}"));
+            let tag = |text: &str| parse_tag(text).map_err(|error| wrong(&error));
             match term.split_at_checked(1) {
                 Some(("+", text)) => add.push(tag(text)?),
                 Some(("-", text)) => drop.push(tag(text)?),
-                _ => ids.push(term.parse::<ImageId>().with_context(|| format!("{term:?}"))?),
+                _ => ids.push(term.parse::<ImageId>().map_err(|error| wrong(&error))?),
             }
         }
-        anyhow::ensure!(!ids.is_empty(), "give the id of at least one image; `imagepool list` shows them");
-        anyhow::ensure!(!add.is_empty() || !drop.is_empty(), "give at least one tag, as +T or -T");
+        if ids.is_empty() {
+            anyhow::bail!(Usage("give the id of at least one image; `imagepool list` shows them".into()));
+        }
+        if add.is_empty() && drop.is_empty() {
+            anyhow::bail!(Usage("give at least one tag, as +T or -T".into()));
+        }
         let store = context.open(Access::Write)?;
         let mut end = End::Done;
         for id in ids {

@@ -16,6 +16,9 @@ use crate::codec;
 use crate::image::ImageRecord;
 use crate::store::Access;
 
+/// SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV: what damaged pages can lead to.
+const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
+
 /// Check every image against its id and its record
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -48,6 +51,7 @@ impl Args {
         }
         let status = child.status().context("the walk can't be started")?;
         if let Some(signal) = status.signal() {
+            anyhow::ensure!(CRASHES.contains(&signal), "the walk was ended from outside (signal {signal})");
             anyhow::bail!(
                 "{}: the gallery is damaged so badly that walking it crashed (signal {signal}); restore it from a backup",
                 context.gallery

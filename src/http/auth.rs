@@ -133,9 +133,8 @@ impl Gate {
 
 impl Ring {
     fn load(store: &Store, earlier: Option<&Self>) -> Result<Self, StoreError> {
-        // Read first: a commit in between makes the next request load again.
-        let version = store.version();
-        let keys = store.keys()?.into_iter().map(|record| {
+        let (version, keys) = store.keys()?;
+        let keys = keys.into_iter().map(|record| {
             let id = record.id;
             let key = KnownKey::new(record);
             let entry = match earlier.and_then(|ring| ring.keys.get(&id)) {

@@ -47,9 +47,8 @@ impl Gallery {
         }
         let store = self.store.clone();
         let loaded = tokio::task::spawn_blocking(move || {
-            // The version is read first: a commit in between makes the next look load again.
-            let version = store.version();
-            let catalog = Catalog::new(version, store.ids()?);
+            let (version, ids) = store.ids()?;
+            let catalog = Catalog::new(version, ids);
             Ok::<_, StoreError>(Arc::new(match present {
                 Some(earlier) => catalog.carry_over(&earlier),
                 None => catalog,

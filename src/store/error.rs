@@ -43,6 +43,8 @@ pub enum StoreError {
     BadPages { path: PathBuf, source: heed::Error },
     #[error("this imagepool was built without the {feature} engine; build it with `--features {feature}`")]
     EngineNotBuiltIn { feature: &'static str },
+    #[error("the copy can't be written: {source}")]
+    Copy { source: io::Error },
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("{}: {source}", path.display())]

@@ -4,8 +4,9 @@
 //! lock: they see the last commit. What a change means stands in `store::mod`; here are only trees of bytes.
 #![allow(unsafe_code)] // Opening a memory map is unsafe: see `open_environment`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use heed::types::Bytes;
@@ -19,6 +20,10 @@ const MAP_BYTES: usize = 1 << 40;
 const LEAST_MAP_BYTES: usize = 1 << 32;
 /// Read transactions at once, over all processes. Each lasts for the copy of one chunk.
 const MAX_READERS: u32 = 2_048;
+/// Length of the lock file: 64 bytes for each reader, and a header.
+const LOCK_BYTES: u64 = MAX_READERS as u64 * 64 + 4_096;
+/// LMDB reports a write that a full disk cut short as an I/O error. With less than this free it is the disk.
+const NEARLY_FULL_BYTES: u64 = 64 << 20;
 /// LMDB hands out page numbers and leaves unwritten what it freed in the same transaction, so a sound file may lack
 /// some pages at its end: free ones. A file that lacks more than this many, or more than an eighth, was cut.
 const UNWRITTEN_PAGES: u64 = 256;
@@ -27,6 +32,9 @@ const LEAST_UNWRITTEN_PAGES: u64 = 8;
 /// `MDB_MAGIC`, and its offset in the first page: behind the page header.
 const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_le_bytes();
 const LMDB_MAGIC_OFFSET: usize = 16;
+
+/// "Input/output error".
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
 
 type Bucket = Database<Bytes, Bytes>;
 
@@ -90,9 +98,11 @@ impl FileEngine {
         Ok(value.map(read))
     }
 
-    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<u64, StoreError> {
         let txn = self.env.read_txn().map_err(|source| self.wrap(source))?;
-        scan(&self.trees[tree as usize], &txn, prefix, &self.path, visit)
+        scan(&self.trees[tree as usize], &txn, prefix, &self.path, visit)?;
+        // `version` may be ahead of this: LMDB shows a commit's number before readers see the commit.
+        Ok(txn.id() as u64)
     }
 
     pub(super) fn write<R>(
@@ -111,14 +121,18 @@ impl FileEngine {
 
     /// Writes a compact copy as of now into `target`, which may be a pipe.
     pub(super) fn copy_to(&self, target: &mut File) -> Result<(), StoreError> {
-        self.env.copy_to_file(target, CompactionOption::Enabled).map_err(|source| self.wrap(source))
+        self.env.copy_to_file(target, CompactionOption::Enabled).map_err(|source| match source {
+            // Pages are read out of the map, so this is about the target.
+            heed::Error::Io(source) => StoreError::Copy { source },
+            source => self.wrap(source),
+        })
     }
 
     /// Writes a gallery with the trees that `scan` visits into `target`, by way of a gallery file at `scratch`.
     pub(super) fn copy_of(
         scratch: &Path,
         target: &mut File,
-        scan: impl Fn(Tree, &mut Visit<'_>) -> Result<(), StoreError>,
+        scan: impl Fn(Tree, &mut Visit<'_>) -> Result<u64, StoreError>,
     ) -> Result<(), StoreError> {
         /// Bytes put between two commits; LMDB keeps what is uncommitted in memory.
         const COMMIT_BYTES: usize = 32 << 20;
@@ -243,7 +257,23 @@ fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     }
 }
 
+/// Gives the lock file its blocks before LMDB maps it: a hole in it on a full disk would end the process with SIGBUS.
+fn reserve_lock(path: &Path) -> Result<(), StoreError> {
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock_path(path));
+    let lock = lock.map_err(|source| StoreError::io(path, source))?;
+    match rustix::fs::fallocate(&lock, rustix::fs::FallocateFlags::empty(), 0, LOCK_BYTES) {
+        Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
+            Err(StoreError::io(path, error.into()))
+        }
+        // A file system that can't allocate ahead is used as it is.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn open_environment(path: &Path, flags: EnvFlags) -> Result<Env<WithoutTls>, StoreError> {
+    if !flags.contains(EnvFlags::READ_ONLY) {
+        reserve_lock(path)?;
+    }
     let mut map_bytes = MAP_BYTES;
     loop {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
@@ -333,8 +363,16 @@ pub(super) fn lock_path(path: &Path) -> PathBuf {
     name.into()
 }
 
+fn nearly_full(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail * disk.f_frsize < NEARLY_FULL_BYTES)
+}
+
 fn lmdb_error(path: &Path, source: heed::Error) -> StoreError {
     match source {
+        heed::Error::Io(source) if source.raw_os_error() == Some(EIO) && nearly_full(path) => {
+            StoreError::DiskFull { path: path.to_owned() }
+        }
         heed::Error::Io(source) => StoreError::io(path, source),
         heed::Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
             StoreError::NotAGallery { path: path.to_owned(), reason: "its first pages are damaged".into() }

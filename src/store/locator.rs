@@ -1,8 +1,12 @@
-//! Where a gallery is: `PATH`, `sled:DIR` or `s3://BUCKET/PREFIX`. Parsing only, nothing is opened.
+//! Where a gallery is: `PATH`, `sled:DIR` or `s3://BUCKET/PREFIX`. Nothing is opened here.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use super::file::lock_path;
 
 /// Names a gallery and the engine that keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,27 @@ impl FromStr for Locator {
             }
             _ => Ok(Self::File(text.into())),
         }
+    }
+}
+
+impl Locator {
+    /// Whether `path` is, under whatever name, one of the files that make the gallery: to write there would end it.
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
+        match self {
+            Self::File(gallery) => same_file(gallery, path) || same_file(&lock_path(gallery), path),
+            Self::Sled(dir) => match (dir.canonicalize(), path.canonicalize()) {
+                (Ok(dir), Ok(path)) => path.starts_with(dir),
+                _ => false,
+            },
+        }
+    }
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
     }
 }
 

@@ -263,7 +263,8 @@ impl Store {
         on_engine!(&*self.engine, engine => engine.writable())
     }
 
-    /// Moves with every commit of any process; some nanoseconds.
+    /// Moves with every commit of any process; some nanoseconds. It may be ahead, for moments, of the version that a
+    /// read sees: what was read is as old as the version that came with it.
     #[must_use]
     pub fn version(&self) -> u64 {
         on_engine!(&*self.engine, engine => engine.version())
@@ -277,20 +278,20 @@ impl Store {
         on_engine!(&*self.engine, engine => engine.size_on_disk())
     }
 
-    /// The ids of all images, ascending.
+    /// The ids of all images, ascending, and the version that they are of.
     ///
     /// # Errors
     /// When the gallery is damaged or can't be read.
-    pub fn ids(&self) -> Result<Vec<ImageId>, StoreError> {
+    pub fn ids(&self) -> Result<(u64, Vec<ImageId>), StoreError> {
         let mut ids = Vec::new();
-        self.scan(Tree::Images, &mut |key, _| {
+        let version = self.scan(Tree::Images, &mut |key, _| {
             ids.push(
                 ImageId::from_slice(key)
                     .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?,
             );
             Ok(())
         })?;
-        Ok(ids)
+        Ok((version, ids))
     }
 
     /// What is known of an image; `None` when it is not in the gallery.
@@ -312,6 +313,7 @@ impl Store {
             visit(id, decode_image(id, value)?);
             Ok(())
         })
+        .map(|_| ())
     }
 
     /// Calls `read` with the WebP of an image (`width` 0) or of one of its renditions; `None` when there is none.
@@ -391,17 +393,17 @@ impl Store {
         })
     }
 
-    /// The records of all keys, expired ones too.
+    /// The records of all keys, expired ones too, and the version that they are of.
     ///
     /// # Errors
     /// When the gallery is damaged or can't be read.
-    pub fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+    pub fn keys(&self) -> Result<(u64, Vec<KeyRecord>), StoreError> {
         let mut keys = Vec::new();
-        self.scan(Tree::Keys, &mut |key, value| {
+        let version = self.scan(Tree::Keys, &mut |key, value| {
             keys.push(decode_key(key, value)?);
             Ok(())
         })?;
-        Ok(keys)
+        Ok((version, keys))
     }
 
     /// Changes the keys in one durable commit, against any other process doing so at the same time.
@@ -449,7 +451,7 @@ impl Store {
         on_engine!(&*self.engine, engine => engine.get(tree, key, read))
     }
 
-    fn scan(&self, tree: Tree, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    fn scan(&self, tree: Tree, visit: &mut Visit<'_>) -> Result<u64, StoreError> {
         on_engine!(&*self.engine, engine => engine.scan(tree, &[], visit))
     }
 

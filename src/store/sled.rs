@@ -72,12 +72,14 @@ impl SledEngine {
         Ok(value.map(|value| read(&value)))
     }
 
-    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<u64, StoreError> {
+        // Read first: a commit meanwhile makes the result look older than it is, never newer.
+        let version = self.version();
         for entry in self.trees[tree as usize].scan_prefix(prefix) {
             let (key, value) = entry.map_err(|source| self.wrap(source))?;
             visit(&key, &value)?;
         }
-        Ok(())
+        Ok(version)
     }
 
     pub(super) fn write<R>(
@@ -165,7 +167,7 @@ impl SledWriter<'_> {
 
     /// Visits what was there before this write began.
     pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.engine.scan(tree, prefix, visit)
+        self.engine.scan(tree, prefix, visit).map(|_| ())
     }
 }
 

@@ -35,23 +35,29 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["serve", "--header-timeout", "soon"], "--header-timeout"),
         (&["serve", "--max-connections", "0"], "--max-connections"),
         (&["key", "rotate", "--grace", "never"], "--grace"),
+        (&["key", "add", "--name", ""], "name"),
+        (&["serve", "--listen", "127.0.0.1:99999"], "ADDR:PORT"),
+        (&["health", "https://example.org"], "http://"),
         (&["completions", "elvish2"], "elvish2"),
+        (&["man", "fly"], "fly"),
+        (&["serve", "--listen", "nowhere"], "nowhere"),
+        (&["tag", &id, "+"], "a tag"),
+        (&["tag", "+x"], "at least one image"),
+        (&["tag", &id], "at least one tag"),
+        (&["tag", "abc", "+x"], "32 hexadecimal digits"),
+        (&["export", "--all", &id, "dir"], "--all"),
+        (&["export", "dir"], "--all"),
+        (&["export", "abc", "dir"], "32 hexadecimal digits"),
     ] {
         space.run(arguments).expect(2).complains_of(&[words]);
     }
     for (arguments, words) in [
         (&["show", &id][..], id.as_str()),
-        (&["export", "abc", "dir"], "32 hexadecimal digits"),
-        (&["export", "dir"], "--all"),
-        (&["export", "--all", &id, "dir"], "--all"),
-        (&["tag", "abc", "+x"], "32 hexadecimal digits"),
-        (&["tag", &id], "at least one tag"),
-        (&["tag", "+x"], "at least one image"),
-        (&["tag", &id, "+"], "a tag"),
-        (&["serve", "--listen", "nowhere"], "nowhere"),
-        (&["man", "fly"], "fly"),
+        (&["export", &id, "dir"], &id),
+        (&["tag", &id, "+x"], &id),
+        (&["remove", &id], &id),
+        (&["serve", "--listen", "192.0.2.1:5000"], "192.0.2.1:5000"),
     ] {
-        fs::remove_file(space.gallery_file()).ok();
         space.run(["import", "pictures"]).expect(0);
         let before = fs::read(space.gallery_file()).unwrap();
         space.run(arguments).expect(1).complains_of(&["error:", words]);

@@ -47,6 +47,19 @@ fn a_backup_is_a_gallery_of_its_own(space: &Workspace) {
     assert_eq!(leftovers, [""; 0]);
 }
 
+/// A gallery replaced under a running server would leave that server with a file without a name.
+#[test]
+fn nothing_is_written_over_the_gallery_itself() {
+    let space = Workspace::file();
+    fill(&space, 1);
+    std::os::unix::fs::symlink("gallery.pool", space.path("alias")).unwrap();
+    for target in ["gallery.pool", "./gallery.pool", "gallery.pool-lock", "alias"] {
+        space.run(["backup", "--force", target]).expect(1).complains_of(&[target, "the gallery itself"]);
+        space.run(["serve", "--log-file", target]).expect(2).complains_of(&[target, "the gallery itself"]);
+    }
+    space.assert_verified();
+}
+
 #[test]
 fn a_backup_during_an_import_is_consistent() {
     let space = Workspace::file();

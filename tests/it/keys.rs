@@ -1,6 +1,7 @@
 //! Keys: a running server obeys a change with its next request.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Workspace, on_each_engine, wait_for};
@@ -28,7 +29,7 @@ fn keys_are_made_listed_and_ended(space: &Workspace) {
     assert!(space.run(["key", "list"]).expect(0).stdout.contains(&default[..16]));
 
     space.run(["key", "add", "--name", "blog"]).expect(1).complains_of(&["blog", "already", "rotate"]);
-    space.run(["key", "add", "--name", ""]).expect(1).complains_of(&["name"]);
+    space.run(["key", "add", "--name", ""]).expect(2).complains_of(&["name"]);
     space.run(["key", "rotate", "--name", "nobody"]).expect(1).complains_of(&["nobody", "key add"]);
     space.run(["key", "revoke", "0123456789abcdef"]).expect(1).complains_of(&["0123456789abcdef"]);
     space.run(["key", "revoke", &added]).expect(2).complains_of(&["first 16"]);
@@ -90,6 +91,36 @@ fn a_rotated_key_ends_with_the_next_request() {
         (update.status, update.json()["message"].as_str()),
         (200, Some("API key updated successfully"))
     );
+}
+
+/// LMDB shows a commit's number some milliseconds before readers see the commit. A request in between once read the old
+/// keys and filed them under the new number: the old key stayed valid and the new one was refused, until the next commit.
+#[test]
+fn a_rotation_under_load_is_never_missed() {
+    let space = with_an_image();
+    let (server, mut key) = space.serve_with_key();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    server.get("/random?key=none");
+                    // A key with a right form makes the server look at its keys.
+                    server.get(&format!("/random?key={}", "a".repeat(64)));
+                }
+            });
+        }
+        let mut wrong = 0;
+        for _ in 0..20 {
+            let new = space.rotate(&[]);
+            std::thread::sleep(Duration::from_millis(50));
+            let statuses = [&key, &new].map(|key| server.get(&format!("/random?key={key}")).status);
+            wrong += u32::from(statuses != [401, 200]);
+            key = new;
+        }
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(wrong, 0, "of 20 rotations");
+    });
 }
 
 #[test]

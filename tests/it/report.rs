@@ -132,6 +132,32 @@ fn a_report_line_has_the_fields_of_the_contract() {
 }
 
 #[test]
+fn a_report_replaces_nothing_but_a_report() {
+    let space = Workspace::file();
+    save(photo(50, 40, 2), &space.picture("a.png"));
+    space.import();
+    for target in ["gallery.pool", "gallery.pool-lock", "pictures/a.png"] {
+        let before = fs::read(space.path(target)).unwrap();
+        space
+            .run(["import", "--report", target, "pictures"])
+            .expect(2)
+            .complains_of(&[target, "is no report"]);
+        assert!(
+            target.ends_with("-lock") || fs::read(space.path(target)).unwrap() == before,
+            "{target} was changed"
+        );
+    }
+    for _ in 0..2 {
+        space.run(["import", "--report", "report.jsonl", "pictures"]).expect(0);
+        assert_eq!(fs::read_to_string(space.path("report.jsonl")).unwrap().lines().count(), 1);
+    }
+    space
+        .run(["import", "--report", "/dev/full", "pictures"])
+        .expect(1)
+        .complains_of(&["/dev/full", "No space left"]);
+}
+
+#[test]
 fn a_path_that_does_not_exist_is_a_failure() {
     let space = Workspace::file();
     space.run(["import", "nowhere"]).expect(1).complains_of(&["nowhere", "No such file"]);

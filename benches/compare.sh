@@ -1,0 +1,302 @@
+#!/usr/bin/env bash
+#
+# Compares imagepool with the service that it replaces, on this machine and with your pictures.
+#
+#   benches/compare.sh PICTURES_DIR
+#
+# Imports the pictures twice, serves the same WebP files with both services (the old one is rebuilt in
+# old_service.py and run as it was), and prints a table in Markdown on stdout. Exits 1 when a target is missed:
+#
+#   - the random route answers at least 3 times as many requests a second as the old service's;
+#   - a second import takes less than 5 % of the first one's time;
+#   - 100,000 random images are spread as chance would do it: p of a chi-square test above 0.001.
+#
+# The load comes from the same machine and takes its share of the cores, for both services alike. Both keep their
+# log as they do by default, in a file: imagepool writes a line for each request, the old service none.
+#
+# Needs Linux, cargo, python3 with venv, curl, and the Debian package wrk. The pictures are only read.
+#
+#   ROUNDS           rounds of load on each service, in turn (default 3; medians are shown)
+#   ROUND_SECONDS    length of a round (default 10)
+#   XDG_CACHE_HOME   the old service's Python packages are kept in imagepool-bench there (default ~/.cache)
+#   TMPDIR           the galleries go there: some times the size of the pictures as WebP
+
+set -euo pipefail
+# Numbers are written with a point, and files sorted alike, everywhere.
+export LC_ALL=C
+# What the environment says to either service must not change what is measured.
+unset "${!IMAGEPOOL_@}" GUNICORN_CMD_ARGS
+
+readonly rounds=${ROUNDS:-3}
+readonly round_seconds=${ROUND_SECONDS:-10}
+readonly second_imports=3
+readonly picks=100000
+readonly least_ratio=3
+readonly most_second_import_percent=5
+readonly least_p=0.001
+
+benches=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/imagepool-bench/venv
+pictures=
+work=
+imagepool=
+servers=()
+missed=0
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "compare.sh: $*"
+    exit 2
+}
+
+cleanup() {
+    local status=$?
+    trap - EXIT
+    set +e
+    if ((${#servers[@]})); then
+        kill "${servers[@]}"
+        wait "${servers[@]}"
+    fi 2>/dev/null
+    rm -rf "$work"
+    exit "$status"
+}
+
+prepare() {
+    local tool
+    [[ $# == 1 && -d $1 ]] || die "usage: benches/compare.sh PICTURES_DIR"
+    pictures=$(realpath "$1")
+    for tool in cargo python3 curl wrk; do
+        command -v "$tool" >/dev/null || die "$tool not found"
+    done
+    work=$(mktemp -d)
+    trap cleanup EXIT
+    trap 'exit 130' INT TERM
+    mkdir -p "$work/old/log"
+}
+
+build() {
+    say "building imagepool"
+    (cd "$benches/.." && cargo build --release --locked --quiet)
+    local target
+    target=$(cd "$benches/.." && cargo metadata --format-version 1 --no-deps --locked |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+    imagepool=$target/release/imagepool
+}
+
+# The mark is set last, so that an installation which was interrupted is done again.
+install_old_service() {
+    [[ -e $venv/complete ]] && return
+    say "installing Flask, flask-cors and gunicorn to $venv"
+    mkdir -p "$(dirname "$venv")"
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check Flask flask-cors gunicorn >&2
+    touch "$venv/complete"
+}
+
+# --- numbers ---
+
+microseconds() { printf '%s\n' "${EPOCHREALTIME/./}"; }
+
+# What awk makes of an expression, as in: calculate %.1f '7 / 2'
+calculate() { awk "BEGIN { printf \"$1\", $2 }"; }
+
+median() {
+    sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+# A field of all rounds, in a line each.
+field() { cut -d ' ' -f "$2" "$work/$1.rounds"; }
+
+# --- imports ---
+
+# Prints how many seconds an import took, from the start of the program to its end.
+import_seconds() {
+    local started ended status=0
+    started=$(microseconds)
+    "$imagepool" --gallery "$work/gallery.pool" import --json "$pictures" >"$work/summary.json" 2>"$work/import.log" ||
+        status=$?
+    ended=$(microseconds)
+    # 1: some pictures could not be imported; the summary says how many.
+    if ((status > 1)) || [[ ! -s $work/summary.json ]]; then
+        die "the import failed: $(tail -n 5 "$work/import.log")"
+    fi
+    calculate '%.3f\n' "($ended - $started) / 1e6"
+}
+
+summary() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$work/summary.json" "$1"; }
+
+import_pictures() {
+    say "importing $pictures"
+    # Both imports find the files in the page cache, so that the ratio does not depend on the disk.
+    find "$pictures" -type f -exec cat {} + >/dev/null
+    first_import=$(import_seconds)
+    imported=$(summary imported) failed=$(summary failed) bytes_in=$(summary bytes_in)
+    ((imported > 1)) || die "$pictures: no pictures to compare with"
+    local run
+    for ((run = 0; run < second_imports; run++)); do
+        import_seconds
+    done >"$work/second_imports"
+    second_import=$(median <"$work/second_imports")
+    second_import_percent=$(calculate %.2f "100 * $second_import / $first_import")
+}
+
+# --- servers ---
+
+# The address that a server says it listens on, once it says so.
+address_in() {
+    local log=$1 words=$2 address
+    for _ in {1..300}; do
+        address=$(sed -nE "s#.*$words (http://[0-9.:]+).*#\1#p; T; q" "$log")
+        if [[ -n $address ]]; then
+            printf '%s\n' "$address"
+            return
+        fi
+        sleep 0.1
+    done
+    die "no server: $(tail -n 5 "$log")"
+}
+
+wait_for_image() {
+    for _ in {1..300}; do
+        [[ $(curl --silent --output /dev/null --write-out '%{http_code} %{content_type}' "$1") == '200 image/webp' ]] &&
+            return
+        sleep 0.1
+    done
+    die "no image at $1"
+}
+
+start_imagepool() {
+    local key log=$work/imagepool.log
+    key=$("$imagepool" --quiet --gallery "$work/gallery.pool" key rotate)
+    "$imagepool" --gallery "$work/gallery.pool" serve --listen 127.0.0.1:0 >/dev/null 2>"$log" &
+    servers+=($!)
+    new_url=$(address_in "$log" 'listening on')/random-image/$key
+    wait_for_image "$new_url"
+}
+
+start_old_service() {
+    local key log=$work/old.log
+    "$imagepool" --quiet --gallery "$work/gallery.pool" export --all "$work/old/images"
+    key=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
+    printf '%s\n' "$key" >"$work/old/api_key.txt"
+    OLD_SERVICE_ROOT=$work/old PYTHONDONTWRITEBYTECODE=1 \
+        "$venv/bin/gunicorn" --workers 2 --timeout 37 --bind 127.0.0.1:0 --chdir "$benches" old_service:app \
+        >/dev/null 2>"$log" &
+    servers+=($!)
+    old_url=$(address_in "$log" 'Listening at:')/random-image/$key
+    wait_for_image "$old_url"
+}
+
+# --- load ---
+
+# How long the cores were idle since the system's start, and how long there were.
+core_times() { awk '/^cpu / { print $5 + $6, $2 + $3 + $4 + $5 + $6 + $7 + $8 }' /proc/stat; }
+
+# The share of the cores that others take: what is busy while nothing is measured.
+busy_percent() {
+    local idle_before all_before idle all
+    read -r idle_before all_before < <(core_times)
+    sleep 2
+    read -r idle all < <(core_times)
+    calculate %.0f "100 * (1 - ($idle - $idle_before) / ($all - $all_before))"
+}
+
+load() {
+    wrk --threads 2 --connections 64 --duration "$2s" --script "$benches/wrk_report.lua" "$1" |
+        sed -n 's/^result //p'
+}
+
+measure_load() {
+    local round
+    load "$old_url" 2 >/dev/null
+    load "$new_url" 2 >/dev/null
+    busy=$(busy_percent)
+    for ((round = 1; round <= rounds; round++)); do
+        say "load, round $round of $rounds"
+        load "$old_url" "$round_seconds" >>"$work/old.rounds"
+        load "$new_url" "$round_seconds" >>"$work/new.rounds"
+    done
+}
+
+measure_uniformity() {
+    say "$picks random images"
+    local answer
+    answer=$("$imagepool" --gallery "$work/gallery.pool" list --json |
+        PYTHONDONTWRITEBYTECODE=1 python3 "$benches/uniformity.py" "$new_url" "$picks")
+    read -r images _ chi_square degrees p <<<"$answer"
+}
+
+# --- report ---
+
+# A row of the load table: its title, the field, a format for the number.
+row() {
+    local title=$1 number=$2 format=$3 old new
+    old=$(field old "$number" | median)
+    new=$(field new "$number" | median)
+    printf '| %s | %s | %s | %s |\n' "$title" "$(calculate "$format" "$old")" "$(calculate "$format" "$new")" \
+        "$(calculate %.2f "$new / $old")"
+}
+
+spread() { field "$1" 1 | sort -n | sed -n '1p; $p' | paste -s -d ' ' | sed 's/ / to /'; }
+
+sum() { field "$1" 5 | awk '{ sum += $1 } END { print sum }'; }
+
+report() {
+    local model megabytes
+    model=$(lscpu | sed -n 's/^Model name: *//p')
+    megabytes=$(calculate %.0f "$bytes_in / 1e6")
+    printf '%s, %s cores, %s. ' "$(date --utc +%Y-%m-%d)" "$(nproc)" "${model:-unknown processor}"
+    printf '%s; ' "$("$imagepool" --version)" "$("$venv/bin/gunicorn" --version)"
+    printf 'wrk with 64 connections on the same machine, medians over %s x %s s. ' "$rounds" "$round_seconds"
+    printf 'Others kept the cores %s %% busy.\n\n' "$busy"
+    printf '| random route, %s images | old service | imagepool | imagepool / old |\n' "$images"
+    printf '|---|---:|---:|---:|\n'
+    row 'requests/s' 1 %.0f
+    printf '| requests/s, all rounds | %s | %s | |\n' "$(spread old)" "$(spread new)"
+    row 'latency, median, ms' 2 %.2f
+    row 'latency, 99th percentile, ms' 3 %.2f
+    row 'MB/s' 4 %.0f
+    printf '| failed requests | %s | %s | |\n\n' "$(sum old)" "$(sum new)"
+    printf '| | |\n|---|---|\n'
+    printf '| first import | %s s: %s pictures, %s failed; %s MB |\n' "$first_import" "$imported" "$failed" "$megabytes"
+    printf '| second import, median of %s | %s s, %s %% of the first |\n' \
+        "$second_imports" "$second_import" "$second_import_percent"
+    printf '| %s picks among %s images | chi-square %s, %s degrees of freedom, p = %s |\n\n' \
+        "$picks" "$images" "$chi_square" "$degrees" "$p"
+}
+
+# Whether a target, in words and as a condition, was met.
+judge() {
+    if [[ $(calculate %d "($2)") == 1 ]]; then
+        printf -- '- met: %s\n' "$1"
+    else
+        printf -- '- MISSED: %s\n' "$1"
+        missed=1
+    fi
+}
+
+judge_all() {
+    judge "at least $least_ratio times the old service's requests/s" \
+        "$(field new 1 | median) >= $least_ratio * $(field old 1 | median)"
+    judge "no request to imagepool failed" "$(sum new) == 0"
+    judge "a second import takes less than $most_second_import_percent % of the first" \
+        "$second_import_percent < $most_second_import_percent"
+    judge "images are picked uniformly, p above $least_p" "$p > $least_p"
+}
+
+main() {
+    prepare "$@"
+    build
+    install_old_service
+    import_pictures
+    start_old_service
+    start_imagepool
+    measure_load
+    measure_uniformity
+    report
+    judge_all
+    return "$missed"
+}
+
+main "$@"
