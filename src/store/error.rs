@@ -45,6 +45,8 @@ pub enum StoreError {
     EngineNotBuiltIn { feature: &'static str },
     #[error("the copy can't be written: {source}")]
     Copy { source: io::Error },
+    #[error("the copy can't be written: the disk is full; the gallery itself is as it was")]
+    CopyDiskFull,
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("{}: {source}", path.display())]

@@ -123,6 +123,9 @@ impl FileEngine {
     pub(super) fn copy_to(&self, target: &mut File) -> Result<(), StoreError> {
         self.env.copy_to_file(target, CompactionOption::Enabled).map_err(|source| match source {
             // Pages are read out of the map, so this is about the target.
+            heed::Error::Io(source) if source.kind() == io::ErrorKind::StorageFull => {
+                StoreError::CopyDiskFull
+            }
             heed::Error::Io(source) => StoreError::Copy { source },
             source => self.wrap(source),
         })
