@@ -22,6 +22,7 @@
 #   TMPDIR           the galleries go there: some times the size of the pictures as WebP
 
 set -euo pipefail
+shopt -s inherit_errexit
 # Numbers are written with a point, and files sorted alike, everywhere.
 export LC_ALL=C
 # What the environment says to either service must not change what is measured.
@@ -73,6 +74,8 @@ prepare() {
     trap cleanup EXIT
     trap 'exit 130' INT TERM
     mkdir -p "$work/old/log"
+    # They are looked into while the servers are still starting.
+    touch "$work/old.log" "$work/imagepool.log"
 }
 
 build() {
