@@ -132,6 +132,7 @@ impl FileEngine {
     }
 
     /// Writes a gallery with the trees that `scan` visits into `target`, by way of a gallery file at `scratch`.
+    #[cfg(feature = "sled")]
     pub(super) fn copy_of(
         scratch: &Path,
         target: &mut File,

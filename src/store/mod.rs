@@ -437,6 +437,10 @@ impl Store {
     ///
     /// # Errors
     /// When the gallery can't be read or `target` can't be written.
+    #[cfg_attr(
+        not(feature = "sled"),
+        expect(unused_variables, reason = "the file engine needs no scratch file")
+    )]
     pub fn backup(&self, target: &mut File, scratch: &Path) -> Result<(), StoreError> {
         match &*self.engine {
             Engine::File(engine) => engine.copy_to(target),
