@@ -19,6 +19,14 @@ pub enum Engine {
     Sled,
 }
 
+impl Engine {
+    pub const ALL: &'static [Self] = &[
+        Self::File,
+        #[cfg(feature = "sled")]
+        Self::Sled,
+    ];
+}
+
 /// Runs functions that take a [`Workspace`] as tests on each engine.
 macro_rules! on_each_engine {
     ($($test:ident),* $(,)?) => {

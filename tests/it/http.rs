@@ -381,12 +381,8 @@ fn an_answer_that_never_ends_is_cut_after_the_shutdown_timeout() {
 
 #[test]
 fn serve_imports_a_folder_while_it_serves_and_shows_its_first_key_once() {
-    for engine in [
-        Engine::File,
-        #[cfg(feature = "sled")]
-        Engine::Sled,
-    ] {
-        let space = Workspace::new(engine);
+    for engine in Engine::ALL {
+        let space = Workspace::new(*engine);
         save(photo(50, 50, 1), &space.picture("a.png"));
         let mut server = space.serve_with(&["--import", "pictures"]);
         wait_for("the import is through", || server.log().contains("1 imported"));
