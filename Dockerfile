@@ -32,8 +32,10 @@ RUN groupadd --gid 10001 imagepool \
 COPY LICENSE-* /usr/share/doc/imagepool/
 COPY --from=build /build/target/release/imagepool /usr/local/bin/imagepool
 
+# `docker stop` kills after 10 seconds: answers under way are given a little less.
 ENV IMAGEPOOL_GALLERY=/data/gallery.pool \
-    IMAGEPOOL_LISTEN=0.0.0.0:5000
+    IMAGEPOOL_LISTEN=0.0.0.0:5000 \
+    IMAGEPOOL_SHUTDOWN_TIMEOUT=8s
 WORKDIR /data
 # A builder may discard changes made to a volume's directory after this line.
 VOLUME /data
