@@ -180,6 +180,11 @@ impl ReportFile {
     /// mistyped name must not cost a picture, let alone the gallery.
     fn create(path: PathBuf, context: &Context) -> anyhow::Result<Self> {
         let failed = || format!("the report {} can't be written", path.display());
+        let refused = || Usage(format!("{} exists and is no report; give another --report", path.display()));
+        // Not even opened: closing it would drop the gallery's locks.
+        if context.gallery.holds(&path) {
+            anyhow::bail!(refused());
+        }
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -190,11 +195,8 @@ impl ReportFile {
         if file.metadata().with_context(failed)?.is_file() {
             let mut head = Vec::new();
             (&file).take(REPORT_START.len() as u64).read_to_end(&mut head).with_context(failed)?;
-            if context.gallery.holds(&path) || !(head.is_empty() || head == REPORT_START) {
-                anyhow::bail!(Usage(format!(
-                    "{} exists and is no report; give another --report",
-                    path.display()
-                )));
+            if !(head.is_empty() || head == REPORT_START) {
+                anyhow::bail!(refused());
             }
             file.set_len(0).and_then(|()| file.rewind()).with_context(failed)?;
         }

@@ -47,6 +47,10 @@ impl<'i> Worker<'i> {
     }
 
     fn process_source(&self, source: Source) -> Result<Finished, StoreError> {
+        // Not even opened: closing it would drop the locks by which other processes know that this one is there.
+        if self.store.is_some_and(|store| store.locator().holds(&source.path)) {
+            return Ok(Finished::Settled(refused(source.path, Status::NotImage, "the gallery itself")));
+        }
         let bytes = match self.read(&source) {
             Ok(bytes) => bytes,
             Err((status, reason)) => {

@@ -402,6 +402,23 @@ fn serve_imports_a_folder_while_it_serves_and_shows_its_first_key_once() {
     }
 }
 
+/// POSIX locks on a file end when any of the process' descriptors of it is closed. An import of the folder that the
+/// gallery lies in once opened and closed the lock file like any other: the next process took the gallery for unused.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_import_of_the_gallerys_own_folder_keeps_its_locks() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let space = gallery_of(1);
+    let server = space.serve_with(&["--import", "."]);
+    wait_for("the import is through", || server.log().contains("1 imported"));
+    let inode = std::fs::metadata(space.path("gallery.pool-lock")).unwrap().ino();
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let held =
+        |line: &str| line.contains(&format!(" {} ", server.pid())) && line.contains(&format!(":{inode} "));
+    assert!(locks.lines().any(held), "{locks}");
+}
+
 /// The old service wrote its key to the log at every start.
 #[test]
 fn no_log_line_carries_a_secret() {
