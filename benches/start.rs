@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use imagepool::image::{ImageId, ImageRecord};
 use imagepool::keys::{self, ApiKey, KeyRecord};
-use imagepool::store::{Access, Addition, Locator, SourceKey, Store};
+use imagepool::store::{Access, Addition, Locator, Origin, SourceKey, Store};
 
 /// Images of a full run.
 const FULL_IMAGES: u32 = 1_000_000;
@@ -131,10 +131,17 @@ fn addition(index: u32) -> Addition {
         tags: vec!["beach".into(), "summer".into()],
         thumbhash: vec![0; 25],
         color: [127; 3],
+        perceptual_hash: 0,
         renditions: Vec::new(),
     };
-    let source = SourceKey::new(&source_hash, [0; 8]);
-    Addition::Image { id: ImageId::of(&webp), record: Box::new(record), webp, source }
+    Addition {
+        id: ImageId::of(&webp),
+        image: Some((Box::new(record), webp)),
+        tags: Vec::new(),
+        renditions: Vec::new(),
+        source: SourceKey::new(&source_hash, [0; 8]),
+        origin: Some(Origin { path: format!("/pictures/summer/beach/{index:07}.jpg").into(), source_hash }),
+    }
 }
 
 /// What was seen of one server. Without `/proc` its memory is not known.

@@ -132,6 +132,18 @@ pub struct Rendition {
     pub width: u16,
     /// Length of the rendition's WebP.
     pub size_bytes: u64,
+    /// The first 8 bytes of the BLAKE3 hash of the rendition's WebP.
+    pub checksum: [u8; 8],
+}
+
+impl Rendition {
+    /// The rendition that these WebP bytes are.
+    #[must_use]
+    pub fn of(width: u16, webp: &[u8]) -> Self {
+        let mut checksum = [0; 8];
+        checksum.copy_from_slice(&blake3::hash(webp).as_bytes()[..8]);
+        Self { width, size_bytes: webp.len() as u64, checksum }
+    }
 }
 
 /// Longest tag, in bytes.
@@ -182,8 +194,11 @@ pub struct ImageRecord {
     pub tags: Vec<String>,
     /// A blurred placeholder of some 25 bytes, <https://evanw.github.io/thumbhash/>.
     pub thumbhash: Vec<u8>,
-    /// Average colour in sRGB, transparent pixels left out.
+    /// Dominant colour in sRGB, transparent pixels left out.
     pub color: [u8; 3],
+    /// 64 bits of which the same picture at another size or quality shares nearly all: signs of its lowest frequencies
+    /// (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010).
+    pub perceptual_hash: u64,
     /// Ascending in width.
     pub renditions: Vec<Rendition>,
 }

@@ -9,14 +9,10 @@ use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 
+use super::import_flags::ImportFlags;
 use super::{Context, End, Usage, signals};
-use crate::codec::{Limits, Settings};
-use crate::image::parse_tag;
-use crate::import::{Observer, Options, Report, Status, Summary, import};
+use crate::import::{Observer, Options, Report, Sightings, Status, Summary, import};
 use crate::store::{Access, StoreError};
-
-/// Quality of libwebp that `cwebp`, and so the old service, uses by default.
-pub(super) const DEFAULT_QUALITY: u8 = 75;
 
 /// How every report begins.
 const REPORT_START: &[u8] = b"{\"path\":";
@@ -28,21 +24,16 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// WebP quality of lossy images, 0 (small) to 100 (best)
-    #[arg(long, env = "IMAGEPOOL_QUALITY", default_value_t = DEFAULT_QUALITY, value_parser = clap::value_parser!(u8).range(0..=100))]
-    quality: u8,
+    #[command(flatten)]
+    flags: ImportFlags,
 
-    /// Pictures converted at once [default: one a core]
-    #[arg(long, env = "IMAGEPOOL_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    jobs: Option<u16>,
+    /// Remove images whose files are gone from PATH
+    #[arg(long, env = "IMAGEPOOL_PRUNE", value_parser = FalseyValueParser::new(), conflicts_with_all = ["dry_run", "delete_originals"])]
+    prune: bool,
 
-    /// A tag for every image (repeatable)
-    #[arg(long, env = "IMAGEPOOL_TAG", value_name = "T", value_parser = parse_tag)]
-    tag: Vec<String>,
-
-    /// Do not make a tag of each folder below PATH
-    #[arg(long, env = "IMAGEPOOL_NO_DIR_TAGS", value_parser = FalseyValueParser::new())]
-    no_dir_tags: bool,
+    /// Delete each picture below PATH once its image is safely stored
+    #[arg(long, env = "IMAGEPOOL_DELETE_ORIGINALS", value_parser = FalseyValueParser::new(), conflicts_with = "dry_run")]
+    delete_originals: bool,
 
     /// Only say what would be done
     #[arg(long, env = "IMAGEPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
@@ -57,11 +48,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Workers by default: one a core.
-pub(super) fn default_jobs() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
         let store = if self.dry_run {
@@ -74,17 +60,16 @@ impl Args {
             Some(context.open(Access::Create)?)
         };
         let options = Options {
-            settings: Settings { quality: self.quality },
-            limits: Limits::default(),
-            jobs: self.jobs.map_or_else(default_jobs, usize::from),
-            tags: self.tag,
-            folder_tags: !self.no_dir_tags,
+            prune: self.prune,
+            delete_originals: self.delete_originals,
             dry_run: self.dry_run,
+            ..self.flags.into_options()
         };
         let report = self.report.map(|path| ReportFile::create(path, context)).transpose()?;
         let stop = signals::stop_flag()?;
         let mut console = Console { context, bar: progress_bar(context), files: 0, files_done: 0, report };
-        let summary = import(store.as_ref(), &self.paths, &options, &stop, &mut console)?;
+        let summary =
+            import(store.as_ref(), &self.paths, &options, &stop, &mut console, &mut Sightings::default())?;
         console.bar.finish_and_clear();
 
         context.say(describe(&summary, self.dry_run));
@@ -97,7 +82,14 @@ impl Args {
             );
             return Ok(End::Interrupted);
         }
-        Ok(if summary.failed > 0 { End::SomeFailed } else { End::Done })
+        for folder in &summary.not_pruned {
+            context.say(format_args!(
+                "{}: nothing was removed for it, because there is not a single file in it; is it mounted? \
+                 `imagepool remove` takes images away",
+                folder.display()
+            ));
+        }
+        Ok(if summary.failed > 0 || !summary.not_pruned.is_empty() { End::SomeFailed } else { End::Done })
     }
 }
 
@@ -114,6 +106,7 @@ pub(super) fn describe(summary: &Summary, dry_run: bool) -> String {
         (summary.duplicates, "duplicates"),
         (summary.not_images, "not pictures"),
         (summary.failed, "failed"),
+        (summary.removed, "removed"),
     ] {
         if count > 0 {
             parts.push(format!("{} {what}", HumanCount(count)));

@@ -40,7 +40,12 @@ impl Args {
             for (id, record) in &images {
                 let size = format!("{}x{}", record.width, record.height);
                 let bytes = DecimalBytes(record.size_bytes).to_string();
-                write!(stdout, "{id}  {size:>11}  {bytes:>9}  {}", printable(&record.source))?;
+                let renditions = format!("+{}", record.renditions.len());
+                write!(
+                    stdout,
+                    "{id}  {size:>11}  {bytes:>9} {renditions:>3}  {}",
+                    printable(&record.source)
+                )?;
                 writeln!(
                     stdout,
                     "{}",

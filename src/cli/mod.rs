@@ -8,6 +8,7 @@ mod export;
 mod filter;
 mod health;
 mod import;
+mod import_flags;
 mod key;
 mod list;
 mod logging;

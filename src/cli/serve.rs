@@ -9,15 +9,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::FalseyValueParser;
 use tokio::net::TcpListener;
 
-use super::import::{DEFAULT_QUALITY, default_jobs, describe};
+use super::import::describe;
+use super::import_flags::ImportFlags;
 use super::signals::StopSignals;
 use super::{Context, End};
-use crate::codec;
 use crate::http::{self, Gallery};
 use crate::image;
-use crate::import::{Observer, Options, Report, Status, import};
+use crate::import::{ImportError, Observer, Options, Report, Sightings, Status, Summary, import, watch};
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
 use crate::store::{Access, Store, StoreError};
 
@@ -34,6 +35,13 @@ pub(super) struct Args {
     /// Import this folder first; serving starts at once (repeatable)
     #[arg(long, env = "IMAGEPOOL_IMPORT", value_name = "DIR", value_delimiter = None)]
     import: Vec<PathBuf>,
+
+    /// Keep the imported folders imported, as their files come, change and go
+    #[arg(long, env = "IMAGEPOOL_WATCH", value_parser = FalseyValueParser::new(), requires = "import")]
+    watch: bool,
+
+    #[command(flatten)]
+    flags: ImportFlags,
 
     /// Connections at once; further ones wait
     #[arg(long, env = "IMAGEPOOL_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -76,7 +84,8 @@ impl Args {
         tokio::spawn(Arc::clone(&gallery).keep_current());
 
         let stop_import = Arc::new(AtomicBool::new(false));
-        let importing = start_import(store.clone(), self.import, &stop_import);
+        let importing =
+            start_import(store.clone(), self.import, self.flags.into_options(), self.watch, &stop_import);
         match new_key {
             Some(key) => announce(&key, address)?,
             None => tracing::info!(
@@ -183,24 +192,46 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Imports on a thread of its own while the server runs; how it went is logged.
-fn start_import(store: Store, folders: Vec<PathBuf>, stop: &Arc<AtomicBool>) -> Option<JoinHandle<()>> {
+/// Imports on a thread of its own while the server runs, again and again with `watching`; how it went is logged.
+fn start_import(
+    store: Store,
+    folders: Vec<PathBuf>,
+    options: Options,
+    watching: bool,
+    stop: &Arc<AtomicBool>,
+) -> Option<JoinHandle<()>> {
     if folders.is_empty() {
         return None;
     }
-    let options = Options {
-        settings: codec::Settings { quality: DEFAULT_QUALITY },
-        limits: codec::Limits::default(),
-        jobs: default_jobs(),
-        tags: Vec::new(),
-        folder_tags: true,
-        dry_run: false,
-    };
     let stop = Arc::clone(stop);
-    Some(thread::spawn(move || match import(Some(&store), &folders, &options, &stop, &mut ToLog) {
-        Ok(summary) => tracing::info!("import: {}", describe(&summary, false)),
-        Err(error) => tracing::error!(%error, "the import ended early; images imported before are served"),
+    Some(thread::spawn(move || {
+        if watching {
+            watch(&store, &folders, options, &stop, &mut ToLog, log_round);
+        } else {
+            log_round(import(Some(&store), &folders, &options, &stop, &mut ToLog, &mut Sightings::default()));
+        }
     }))
+}
+
+fn log_round(round: Result<Summary, ImportError>) {
+    match round {
+        Ok(summary) => {
+            for folder in &summary.not_pruned {
+                tracing::warn!(folder = %folder.display(), "there is not a single file; its images stay until there is");
+            }
+            // Most rounds of a watched folder find nothing new.
+            if summary.imported
+                + summary.already_present
+                + summary.duplicates
+                + summary.failed
+                + summary.removed
+                > 0
+            {
+                tracing::info!("import: {}", describe(&summary, false));
+            }
+        }
+        Err(error) => tracing::error!(%error, "the import ended early; images imported before are served"),
+    }
 }
 
 /// Logs the files that failed.
@@ -208,7 +239,9 @@ struct ToLog;
 
 impl Observer for ToLog {
     fn planned(&mut self, files: u64, bytes: u64) {
-        tracing::info!(files, bytes, "importing");
+        if files > 0 {
+            tracing::info!(files, bytes, "importing");
+        }
     }
 
     fn file(&mut self, report: &Report) -> io::Result<()> {

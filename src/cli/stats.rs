@@ -36,6 +36,8 @@ struct Stats {
     portrait: u64,
     square: u64,
     renditions: u64,
+    /// Length of all renditions.
+    rendition_bytes: u64,
     /// Keys that are valid now.
     keys: u64,
     /// Images by their source's format.
@@ -52,6 +54,7 @@ impl Stats {
         self.source_bytes += record.source_bytes;
         self.animated += u64::from(record.animated());
         self.renditions += record.renditions.len() as u64;
+        self.rendition_bytes += record.renditions.iter().map(|rendition| rendition.size_bytes).sum::<u64>();
         *match record.orientation() {
             Orientation::Landscape => &mut self.landscape,
             Orientation::Portrait => &mut self.portrait,
@@ -101,7 +104,7 @@ fn describe(stats: &Stats, bars: bool, out: &mut impl Write) -> io::Result<()> {
             "stored",
             format!("{} from {} of sources", DecimalBytes(stats.bytes), DecimalBytes(stats.source_bytes)),
         ),
-        ("renditions", HumanCount(renditions).to_string()),
+        ("renditions", format!("{}, {}", HumanCount(renditions), DecimalBytes(stats.rendition_bytes))),
         ("on disk", DecimalBytes(stats.disk_bytes).to_string()),
         ("keys", keys.to_string()),
         ("formats", list(&stats.formats)),

@@ -1,50 +1,116 @@
-//! Whether a JPEG is all there. Decoders fill a missing end with grey and say nothing; a gallery must not.
+//! JPEG by zune-jpeg: baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK.
 
-/// Walks the markers of a JPEG (ITU-T T.81, annex B) up to its end-of-image marker; `false` when the bytes end first.
-/// What comes behind that marker does not matter, and neither do marker segments: an embedded thumbnail has an end
-/// of its own.
-pub(super) fn is_complete(jpeg: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xDA;
-    const END_OF_IMAGE: u8 = 0xD9;
-    let mut at = 2; // behind the start-of-image marker
-    loop {
-        // To the next marker: 0xFF, fill bytes of 0xFF, then neither a stuffed zero nor a restart marker.
-        let Some(found) = jpeg.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xFF)) else {
-            return false;
-        };
-        at += found + 1;
-        let Some(&marker) = jpeg.get(at) else { return false };
-        match marker {
-            0xFF => continue, // fill: look at it again as the start of a marker
-            0x00 | 0x01 | 0xD0..=0xD8 => at += 1,
-            END_OF_IMAGE => return true,
-            _ => {
-                let Some(length) = jpeg.get(at + 1..at + 3) else { return false };
-                at += 1 + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-                if marker == START_OF_SCAN && at >= jpeg.len() {
-                    return false;
-                }
+use image::metadata::Orientation;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::jpeg_markers::Markers;
+use super::raster::{Channels, Raster, is_quarter_turn};
+use super::{CodecError, Format, Header};
+
+/// Scans of a progressive picture, each of which costs a walk over all of it; encoders write some ten.
+const MAX_SCANS: usize = 200;
+
+type Decoder<'s> = JpegDecoder<ZCursor<&'s [u8]>>;
+
+fn failed(error: DecodeErrors) -> CodecError {
+    CodecError::Decode { format: Format::Jpeg, source: error.into() }
+}
+
+fn open(source: &[u8]) -> Result<Decoder<'_>, CodecError> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
+        .jpeg_set_max_scans(MAX_SCANS);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(source), options);
+    decoder.decode_headers().map_err(failed)?;
+    Ok(decoder)
+}
+
+pub(super) fn header(source: &[u8]) -> Result<Header, CodecError> {
+    let markers = Markers::read(source);
+    if !markers.complete {
+        return Err(CodecError::Truncated(Format::Jpeg));
+    }
+    let decoder = open(source)?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let (_, channels) = channels(&decoder);
+    let pixels = (width * height) as u64;
+    // The coefficients have 16 bits. A quarter turn needs the picture twice.
+    let coefficients = if markers.buffered { 2 * channels.count() as u64 } else { 0 };
+    let copies = if is_quarter_turn(orientation(&decoder)) { 3 } else { 0 };
+    Ok(Header {
+        width: u32::try_from(width).unwrap_or(u32::MAX),
+        height: u32::try_from(height).unwrap_or(u32::MAX),
+        frames: 1,
+        decode_bytes: pixels * (channels.count() as u64 + coefficients.max(copies)),
+        alpha: false,
+        lossless: false,
+    })
+}
+
+pub(super) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
+    let mut decoder = open(source)?;
+    let (space, channels) = channels(&decoder);
+    decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let mut samples = vec![0; width * height * channels.count()];
+    decoder.decode_into(&mut samples).map_err(failed)?;
+    if channels == Channels::Cmyk {
+        to_ink(&mut samples, space, Markers::read(source).adobe);
+    }
+    Ok(Raster {
+        width: u32::try_from(width).unwrap_or(u32::MAX),
+        height: u32::try_from(height).unwrap_or(u32::MAX),
+        channels,
+        samples,
+        profile: decoder.icc_profile(),
+        orientation: orientation(&decoder),
+        partial: false,
+        notes: Vec::new(),
+    })
+}
+
+fn orientation(decoder: &Decoder<'_>) -> Orientation {
+    let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    exif.unwrap_or(Orientation::NoTransforms)
+}
+
+/// What to ask the decoder for, and what that is.
+fn channels(decoder: &Decoder<'_>) -> (ColorSpace, Channels) {
+    match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => (ColorSpace::Luma, Channels::Grey),
+        Some(space @ (ColorSpace::CMYK | ColorSpace::YCCK)) => (space, Channels::Cmyk),
+        _ => (ColorSpace::RGB, Channels::Rgb),
+    }
+}
+
+/// Stored CMYK or YCCK samples to amounts of ink, 0 for none. Adobe's programs store the opposite of ink, and the colours
+/// of YCCK, once RGB, are the opposite of what is stored.
+fn to_ink(samples: &mut [u8], space: ColorSpace, adobe: bool) {
+    for pixel in samples.as_chunks_mut::<4>().0 {
+        if space == ColorSpace::YCCK {
+            let [y, cb, cr, _] = pixel.map(f32::from);
+            let rgb = [
+                y + 1.402 * (cr - 128.0),
+                y - 0.344_136 * (cb - 128.0) - 0.714_136 * (cr - 128.0),
+                y + 1.772 * (cb - 128.0),
+            ];
+            for (sample, value) in pixel.iter_mut().zip(rgb) {
+                *sample = 255 - saturate(value);
             }
+        }
+        if adobe {
+            *pixel = pixel.map(|sample| 255 - sample);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jpeg_is_complete_only_with_its_own_end_marker() {
-        let thumbnail_with_an_end = [0xFF, 0xE1, 0x00, 0x06, 1, 2, 0xFF, 0xD9];
-        let scan = [0xFF, 0xDA, 0x00, 0x03, 0, 1, 2, 0xFF, 0x00, 3, 0xFF, 0xD0, 4];
-        let mut jpeg = vec![0xFF, 0xD8];
-        jpeg.extend(thumbnail_with_an_end);
-        jpeg.extend(scan);
-        assert!(!is_complete(&jpeg));
-        let whole = [jpeg.as_slice(), &[0xFF, 0xFF, 0xD9], b"trailing"].concat();
-        assert!(is_complete(&whole));
-        for length in 0..jpeg.len() + 2 {
-            assert!(!is_complete(&whole[..length]), "the first {length} bytes");
-        }
-    }
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
+fn saturate(value: f32) -> u8 {
+    value.round() as u8
 }

@@ -1,58 +1,83 @@
 //! Pictures in, WebP out: untrusted bytes become pixels within limits, and pixels become WebP.
 //!
-//! Nothing here knows of galleries or files: a picture comes as bytes and leaves as [`Converted`]. Animations other
-//! than WebP's own keep their first frame.
+//! Nothing here knows of galleries or files: a picture comes as bytes and leaves as [`Converted`]. In reading order:
+//! `sniff` recognises a format, one file a format decodes it (`plain` those that the image crate decodes as they are),
+//! `raster` and `colour` make it upright and sRGB, `features`, `resize` and `yuv` compute what is stored, `webp` and
+//! `animation` encode.
 
-mod decode;
+mod animation;
+#[cfg(feature = "avif")]
+mod avif;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod boxes;
+mod canvas;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod cicp;
+mod colour;
+mod convert;
+mod features;
+mod gif;
+#[cfg(feature = "heic")]
+mod heic;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod heif;
+mod ico;
 mod jpeg;
+mod jpeg_markers;
+#[cfg(feature = "jxl")]
+mod jxl;
+mod limits;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod mosaic;
+mod plain;
+#[cfg(any(feature = "avif", feature = "heic"))]
+mod planes;
+mod png;
+mod raster;
+mod resize;
 mod riff;
 mod sniff;
+mod tiff;
 mod webp;
+mod yuv;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use image::DynamicImage;
-
+pub use convert::{convert, memory_bytes, probe, render};
+pub use limits::{Limits, Timer};
 pub use sniff::{Format, SNIFF_BYTES, Sniffed, sniff};
 
 /// Most pixels a side that WebP can hold.
 pub const MAX_WEBP_SIDE: u32 = 16_383;
 
-/// What shapes the result of a conversion, beside the source itself.
+/// When pictures are stored without loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lossless {
+    /// Where it is smaller, of sources that are themselves lossless and have few colours.
+    Auto,
+    Always,
+    Never,
+}
+
+/// What shapes the result of a conversion, beside the source itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// libwebp's quality, 0 to 100.
+    /// libwebp's quality of lossy images, 0 to 100.
     pub quality: u8,
+    pub lossless: Lossless,
+    /// Widths of the renditions, ascending; those that are not smaller than the image are left out.
+    pub renditions: Vec<u16>,
 }
 
 impl Settings {
-    /// Names these settings: the same source under the same hash gives the same image.
+    /// Names what shapes the image itself: the same source under the same hash gives the same image. Renditions lie
+    /// beside it and do not count.
     #[must_use]
-    pub fn hash(self) -> [u8; 8] {
+    pub fn hash(&self) -> [u8; 8] {
         let mut hash = [0; 8];
-        let text = format!("imagepool 1: quality {}", self.quality);
+        let text = format!("imagepool 1: quality {}, lossless {:?}", self.quality, self.lossless);
         hash.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
         hash
-    }
-}
-
-/// What a source may ask for; whatever asks for more is refused before it is given.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Length of the source.
-    pub source_bytes: u64,
-    /// Width times height, of one frame.
-    pub pixels: u64,
-    /// Frames of an animation.
-    pub frames: u32,
-    /// Width times height times frames.
-    pub total_pixels: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { source_bytes: 256 << 20, pixels: 128 << 20, frames: 10_000, total_pixels: 4 << 30 }
     }
 }
 
@@ -65,6 +90,7 @@ pub struct Converted {
     pub width: u32,
     /// Pixels, orientation applied.
     pub height: u32,
+    /// Of the stored image: repeated frames of a source are stored as one.
     pub frames: u32,
     /// Whether any pixel is less than opaque.
     pub alpha: bool,
@@ -72,8 +98,30 @@ pub struct Converted {
     pub thumbhash: Vec<u8>,
     /// See [`crate::image::ImageRecord::color`].
     pub color: [u8; 3],
+    /// See [`crate::image::ImageRecord::perceptual_hash`].
+    pub perceptual_hash: u64,
+    /// Widths, ascending, and WebP.
+    pub renditions: Vec<(u16, Vec<u8>)>,
+    /// The source holds more than the image does: further pages, or more pixels than WebP can. A note says what.
+    pub partial: bool,
     /// What the person should know of the conversion, such as that the picture was scaled down.
     pub notes: Vec<String>,
+}
+
+/// What a source's headers say, before any pixel is decoded.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    /// Pixels as stored, not turned.
+    width: u32,
+    height: u32,
+    /// 1 for a still picture.
+    frames: u32,
+    /// Memory until the picture, or one frame, is upright.
+    decode_bytes: u64,
+    /// Whether there may be transparency.
+    alpha: bool,
+    /// Whether the format keeps pixels as they were.
+    lossless: bool,
 }
 
 /// Why a source became no image.
@@ -84,124 +132,33 @@ pub enum CodecError {
     #[error("{0}: not supported by this build")]
     Unsupported(&'static str),
     #[error("corrupt or unsupported {format}: {source}")]
-    Decode { format: Format, source: image::ImageError },
+    Decode { format: Format, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("truncated {0}: the end of the picture is missing")]
     Truncated(Format),
-    #[error("corrupt WebP: {0}")]
+    #[error("corrupt: {0}")]
     Container(&'static str),
     #[error("corrupt WebP: {0}")]
     Bitstream(webpx::Error),
-    #[error("{width} x {height} pixels are more than the limit of {limit}")]
+    #[error("{width} x {height} pixels are more than --max-pixels {limit}")]
     TooManyPixels { width: u32, height: u32, limit: u64 },
-    #[error("{frames} frames of {width} x {height} pixels are more than the limit")]
-    TooManyFrames { frames: u32, width: u32, height: u32 },
+    #[error("{frames} frames are more than --max-frames {limit}")]
+    TooManyFrames { frames: u32, limit: u32 },
+    #[error("{frames} frames of {width} x {height} pixels are more than --max-total-pixels {limit}")]
+    TooManyTotalPixels { frames: u32, width: u32, height: u32, limit: u64 },
+    #[error(
+        "{width} x {height} pixels of this kind take up to {needed_mb} MB to convert, more than --memory {limit_mb}MB",
+        needed_mb = needed.div_ceil(1_000_000),
+        limit_mb = limit / 1_000_000
+    )]
+    TooMuchMemory { width: u32, height: u32, needed: u64, limit: u64 },
+    #[error("decoding took longer than --decode-time {}", humantime::format_duration(*limit))]
+    TooSlow { limit: Duration },
+    #[error("it could not be made smaller: {0}")]
+    Resize(fast_image_resize::ResizeError),
     #[error("WebP could not be written: {0}")]
     Encode(webpx::Error),
+    #[error("no thread could be started to convert it")]
+    NoThread,
     #[error("the {format} decoder gave up: {message}")]
     Panicked { format: Format, message: String },
-}
-
-/// Converts a source, recognised by its content.
-///
-/// # Errors
-/// Why it can't be converted. Decoders that panic are caught and lose this source only.
-pub fn convert(source: &[u8], settings: Settings, limits: &Limits) -> Result<Converted, CodecError> {
-    let format = recognise(source)?;
-    guard(format, || match format {
-        Format::WebP => webp::take_over(source, settings, limits),
-        _ => {
-            let picture = decode::decode(source, format, limits)?;
-            from_pixels(&picture.pixels, format, settings, picture.notes)
-        }
-    })
-}
-
-/// Decodes a source whole and drops the pixels: what [`convert`] would say of it, without the encoding.
-///
-/// # Errors
-/// As [`convert`].
-pub fn probe(source: &[u8], limits: &Limits) -> Result<(u32, u32), CodecError> {
-    let format = recognise(source)?;
-    guard(format, || match format {
-        Format::WebP => webp::decode_all(source, limits).map(|decoded| (decoded.width, decoded.height)),
-        _ => decode::decode(source, format, limits)
-            .map(|picture| (picture.pixels.width(), picture.pixels.height())),
-    })
-}
-
-fn recognise(source: &[u8]) -> Result<Format, CodecError> {
-    match sniff(source) {
-        Sniffed::Picture(format) => Ok(format),
-        Sniffed::Unsupported(name) => Err(CodecError::Unsupported(name)),
-        Sniffed::Nothing => Err(CodecError::NotAPicture),
-    }
-}
-
-/// Encodes 8-bit RGB or RGBA pixels.
-fn from_pixels(
-    pixels: &DynamicImage,
-    format: Format,
-    settings: Settings,
-    notes: Vec<String>,
-) -> Result<Converted, CodecError> {
-    let webp = webp::encode(pixels, settings.quality)?;
-    let (thumbhash, color) = placeholder(pixels);
-    Ok(Converted {
-        webp,
-        format,
-        width: pixels.width(),
-        height: pixels.height(),
-        frames: 1,
-        alpha: has_transparency(pixels),
-        thumbhash,
-        color,
-        notes,
-    })
-}
-
-fn has_transparency(pixels: &DynamicImage) -> bool {
-    pixels.as_rgba8().is_some_and(|rgba| rgba.pixels().any(|pixel| pixel[3] != u8::MAX))
-}
-
-/// The thumbhash and the average colour, both from a copy of at most 100 pixels a side, averaged down.
-fn placeholder(pixels: &DynamicImage) -> (Vec<u8>, [u8; 3]) {
-    /// The largest side that thumbhash takes.
-    const SIDE: u32 = 100;
-    let small = if pixels.width().max(pixels.height()) > SIDE {
-        pixels.thumbnail(SIDE, SIDE).into_rgba8()
-    } else {
-        pixels.to_rgba8()
-    };
-    let mut sum = [0_u64; 3];
-    let mut weight = 0_u64;
-    for pixel in small.pixels() {
-        let alpha = u64::from(pixel[3]);
-        weight += alpha;
-        for (sum, channel) in sum.iter_mut().zip(&pixel.0) {
-            *sum += u64::from(*channel) * alpha;
-        }
-    }
-    let color = sum.map(|sum| u8::try_from(sum.checked_div(weight).unwrap_or(0)).unwrap_or(u8::MAX));
-    let hash = thumbhash::rgba_to_thumb_hash(small.width() as usize, small.height() as usize, &small);
-    (hash, color)
-}
-
-/// Many decoders can panic on hostile bytes; such a panic becomes an error of that source.
-fn guard<T>(format: Format, work: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
-    // Nothing that `work` borrows mutably outlives it, so nothing half-changed can be seen after a panic.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|message| (*message).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        Err(CodecError::Panicked { format, message })
-    })
-}
-
-fn check_pixels(width: u32, height: u32, limits: &Limits) -> Result<(), CodecError> {
-    if u64::from(width) * u64::from(height) > limits.pixels {
-        return Err(CodecError::TooManyPixels { width, height, limit: limits.pixels });
-    }
-    Ok(())
 }

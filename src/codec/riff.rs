@@ -9,6 +9,7 @@ const CHUNK_HEADER_BYTES: usize = 8;
 /// Flags of the `VP8X` chunk.
 const FLAG_XMP: u8 = 0x04;
 const FLAG_EXIF: u8 = 0x08;
+const FLAG_ICC: u8 = 0x20;
 
 /// One chunk: its name and its payload.
 type Chunk<'w> = (&'w [u8], &'w [u8]);
@@ -47,11 +48,11 @@ impl<'w> Container<'w> {
         self.chunks.iter().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
     }
 
-    /// The file byte for byte, unless it carries EXIF, XMP or chunks that WebP does not define; then without them.
+    /// The file byte for byte, unless it carries EXIF, XMP, a colour profile or chunks that WebP does not define; then
+    /// without them.
     pub(super) fn without_metadata(&self) -> Vec<u8> {
-        let needed = |chunk: &&Chunk<'_>| {
-            matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF" | b"ICCP")
-        };
+        let needed =
+            |chunk: &&Chunk<'_>| matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF");
         if self.chunks.iter().all(|chunk| needed(&chunk)) {
             return self.file.to_vec();
         }
@@ -63,7 +64,7 @@ impl<'w> Container<'w> {
             let start = body.len();
             body.extend_from_slice(payload);
             if *name == b"VP8X" && !payload.is_empty() {
-                body[start] &= !(FLAG_XMP | FLAG_EXIF);
+                body[start] &= !(FLAG_XMP | FLAG_EXIF | FLAG_ICC);
             }
             if payload.len() % 2 == 1 {
                 body.push(0);
@@ -97,7 +98,8 @@ mod tests {
         assert_eq!(Container::parse(&trailing).unwrap().without_metadata(), plain);
 
         let tagged = file(&[
-            (b"VP8X", &[0x1C, 0, 0]),
+            (b"VP8X", &[0x3C, 0, 0]),
+            (b"ICCP", b"a profile"),
             (b"VP8 ", b"abc"),
             (b"EXIF", b"where I live"),
             (b"XMP ", b"<x/>"),

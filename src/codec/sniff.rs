@@ -5,10 +5,17 @@ use std::fmt;
 /// A format that this build decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    Avif,
     Bmp,
     Gif,
+    Heic,
+    Ico,
     Jpeg,
+    Jxl,
     Png,
+    Pnm,
+    Qoi,
+    Tga,
     Tiff,
     WebP,
 }
@@ -18,10 +25,17 @@ impl Format {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Avif => "AVIF",
             Self::Bmp => "BMP",
             Self::Gif => "GIF",
+            Self::Heic => "HEIC",
+            Self::Ico => "ICO",
             Self::Jpeg => "JPEG",
+            Self::Jxl => "JPEG XL",
             Self::Png => "PNG",
+            Self::Pnm => "PNM",
+            Self::Qoi => "QOI",
+            Self::Tga => "TGA",
             Self::Tiff => "TIFF",
             Self::WebP => "WebP",
         }
@@ -58,14 +72,18 @@ pub fn sniff(head: &[u8]) -> Sniffed {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => picture(Format::Tiff),
         [b'B', b'M', ..] if has_bitmap_header(head) => picture(Format::Bmp),
         [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => sniff_brand(brand),
-        [0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => Sniffed::Unsupported("JPEG XL"),
+        [0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => {
+            built_in(Format::Jxl, cfg!(feature = "jxl"))
+        }
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xFF, 0x4F, 0xFF, 0x51, ..] => {
             Sniffed::Unsupported("JPEG 2000")
         }
         [b'8', b'B', b'P', b'S', 0, 1 | 2, ..] => Sniffed::Unsupported("Photoshop document"),
-        [b'q', b'o', b'i', b'f', ..] => Sniffed::Unsupported("QOI"),
-        [0, 0, 1, 0, images, 0, ..] if *images > 0 => Sniffed::Unsupported("ICO"),
-        [b'P', b'1'..=b'7', b'\n' | b'\r' | b' ' | b'\t', ..] => Sniffed::Unsupported("PNM"),
+        [b'q', b'o', b'i', b'f', ..] => picture(Format::Qoi),
+        // Icons and cursors: how many, then of the first its width, height, colours and a zero.
+        [0, 0, 1 | 2, 0, images, 0, _, _, _, 0, ..] if *images > 0 => picture(Format::Ico),
+        [b'P', b'1'..=b'7', rest @ ..] if has_netpbm_header(rest) => picture(Format::Pnm),
+        _ if has_targa_header(head) => picture(Format::Tga),
         _ => Sniffed::Nothing,
     }
 }
@@ -75,12 +93,50 @@ fn has_bitmap_header(head: &[u8]) -> bool {
     matches!(head.get(14..18), Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
 }
 
-/// The brand of an ISO media file: still pictures are told from films by it.
-fn sniff_brand(brand: &[u8]) -> Sniffed {
-    match brand.get(..4) {
-        Some(b"avif" | b"avis") => Sniffed::Unsupported("AVIF"),
-        Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1") => {
-            Sniffed::Unsupported("HEIC")
+/// White space, then a number, a comment or a keyword: `P1` alone begins many a text.
+fn has_netpbm_header(rest: &[u8]) -> bool {
+    let mut rest = rest.iter().copied().skip_while(u8::is_ascii_whitespace);
+    rest.next().is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'#' | b'W'))
+        && rest.next().is_some()
+}
+
+/// TGA has no magic number: every field of its header must make sense (Truevision, "TGA File Format Specification 2.0").
+/// Even so a file of another kind may pass, and is found out when it does not decode.
+fn has_targa_header(head: &[u8]) -> bool {
+    let Some(
+        [_, map, kind, _, _, map_low, map_high, map_depth, _, _, _, _, w, w_high, h, h_high, depth, flags],
+    ) = head.first_chunk::<18>()
+    else {
+        return false;
+    };
+    let has_size = (*w > 0 || *w_high > 0) && (*h > 0 || *h_high > 0);
+    let has_map = *map == 1 && (*map_low > 0 || *map_high > 0) && matches!(map_depth, 15 | 16 | 24 | 32);
+    let no_map = *map == 0 && *map_low == 0 && *map_high == 0 && *map_depth == 0;
+    let pixels = match kind {
+        1 | 9 => has_map && *depth == 8,
+        2 | 10 => no_map && matches!(depth, 15 | 16 | 24 | 32),
+        3 | 11 => no_map && matches!(depth, 8 | 16),
+        _ => false,
+    };
+    has_size && pixels && flags & 0xC0 == 0
+}
+
+/// A format whose decoder may be left out of a build.
+const fn built_in(format: Format, is_built_in: bool) -> Sniffed {
+    if is_built_in { Sniffed::Picture(format) } else { Sniffed::Unsupported(format.name()) }
+}
+
+/// The brands of an ISO media file, the one that it is written by first, then its version, then those that it fits: still
+/// pictures are told from films by them. `mif1` and `msf1` say only that it is a picture.
+fn sniff_brand(brands: &[u8]) -> Sniffed {
+    let avif = built_in(Format::Avif, cfg!(feature = "avif"));
+    let heic = built_in(Format::Heic, cfg!(feature = "heic"));
+    match brands.first_chunk::<4>() {
+        Some(b"avif" | b"avis") => avif,
+        Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis") => heic,
+        Some(b"mif1" | b"msf1") => {
+            let others = brands.get(8..).unwrap_or_default().as_chunks::<4>().0;
+            if others.iter().any(|brand| matches!(brand, b"avif" | b"avis")) { avif } else { heic }
         }
         _ => Sniffed::Nothing,
     }
@@ -100,8 +156,17 @@ mod tests {
             (b"II*\0", Sniffed::Picture(Format::Tiff)),
             (b"BMW is a car, and this is a text.", Sniffed::Nothing),
             (b"BM\0\0\0\0\0\0\0\0\0\0\0\0\x28\0\0\0", Sniffed::Picture(Format::Bmp)),
-            (b"\0\0\0\x1Cftypheic", Sniffed::Unsupported("HEIC")),
+            (b"\0\0\0\x1Cftypheic", built_in(Format::Heic, cfg!(feature = "heic"))),
+            (b"\0\0\0\x1Cftypmif1\0\0\0\0mif1avif", built_in(Format::Avif, cfg!(feature = "avif"))),
+            (b"\0\0\0\x0Cjxlc", Sniffed::Nothing),
+            (b"8BPS\0\x01", Sniffed::Unsupported("Photoshop document")),
             (b"\0\0\0\x1Cftypisom", Sniffed::Nothing),
+            (b"P6\n# a comment\n2 2", Sniffed::Picture(Format::Pnm)),
+            (b"P7\nWIDTH 2", Sniffed::Picture(Format::Pnm)),
+            (b"P1 is the first of our products", Sniffed::Nothing),
+            (b"\0\0\x02\0\0\0\0\0\0\0\0\0\x40\0\x40\0\x18\0", Sniffed::Picture(Format::Tga)),
+            (b"\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\x40\0\x18\0", Sniffed::Nothing),
+            (b"\0\0\x01\0\x01\0\x10\x10\0\0", Sniffed::Picture(Format::Ico)),
             (b"an image of text", Sniffed::Nothing),
             (b"<html>", Sniffed::Nothing),
             (b"", Sniffed::Nothing),

@@ -1,112 +1,150 @@
-//! WebP by libwebp: encoding, and taking over sources that are WebP already.
+//! WebP by libwebp: encoding still pictures, decoding sources that are WebP already.
 
+use image::DynamicImage;
 use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage, RgbaImage};
-use webpx::{AnimationDecoder, ColorMode, Decoder, DecoderConfig, Encoder, EncoderConfig, Unstoppable};
+use webpx::{AnimationDecoder, ColorMode, Decoder, DecoderConfig, EncoderConfig, Unstoppable};
 
+use super::animation::{Frame, Frames};
+use super::raster::{Channels, Raster, pixels_of};
 use super::riff::Container;
-use super::{
-    CodecError, Converted, Format, Limits, Settings, check_pixels, from_pixels, has_transparency, placeholder,
-};
+use super::yuv::Yuv;
+use super::{CodecError, Header};
 
-/// libwebp's own default between 0 (fast) and 6 (small).
-const METHOD: u8 = 4;
+/// libwebp's effort, between 0 (fast) and 6 (small). At quality 75, over 16 photographs and wallpapers, method 3 took 12 % less
+/// time than libwebp's default 4, for 0.3 % fewer bytes and a mean SSIM that was 0.0002 lower.
+const METHOD: u8 = 3;
 
-/// Encodes 8-bit RGB or RGBA pixels, lossy.
-pub(super) fn encode(pixels: &DynamicImage, quality: u8) -> Result<Vec<u8>, CodecError> {
-    let (width, height) = (pixels.width(), pixels.height());
-    let encoder = match pixels {
-        DynamicImage::ImageRgba8(rgba) => Encoder::new_rgba(rgba, width, height),
-        DynamicImage::ImageRgb8(rgb) => Encoder::new_rgb(rgb, width, height),
-        _ => unreachable!("pixels are RGB8 or RGBA8 here"),
-    };
+/// The same for lossless pictures: level 6 of libwebp's presets (`WebPConfigLosslessPreset`), its default.
+const LOSSLESS_LEVEL: u8 = 6;
+
+type Failed = webpx::At<webpx::Error>;
+
+fn encoding(error: Failed) -> CodecError {
+    CodecError::Encode(error.decompose().0)
+}
+
+fn corrupt(error: Failed) -> CodecError {
+    CodecError::Bitstream(error.decompose().0)
+}
+
+/// Encodes RGB or RGBA pixels, lossy.
+pub(super) fn encode(picture: DynamicImage, quality: u8) -> Result<Vec<u8>, CodecError> {
     let config = EncoderConfig::new().quality(f32::from(quality)).method(METHOD);
-    encoder.config(config).encode(Unstoppable).map_err(|error| CodecError::Encode(error.decompose().0))
-}
-
-pub(super) struct Decoded {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    frames: u32,
-    /// The still picture, or an animation's first frame.
-    first: DynamicImage,
-}
-
-/// Decodes every frame, one at a time, and keeps the first.
-pub(super) fn decode_all(webp: &[u8], limits: &Limits) -> Result<Decoded, CodecError> {
-    let corrupt = |error: webpx::At<webpx::Error>| CodecError::Bitstream(error.decompose().0);
-    let info = webpx::ImageInfo::from_webp(webp).map_err(corrupt)?;
-    let (width, height) = (info.width, info.height);
-    check_pixels(width, height, limits)?;
-    let frames = u32::try_from(Container::parse(webp)?.frames()).unwrap_or(u32::MAX);
-    let total_pixels = u64::from(width) * u64::from(height) * u64::from(frames);
-    if frames > limits.frames || total_pixels > limits.total_pixels {
-        return Err(CodecError::TooManyFrames { frames, width, height });
-    }
-    // The limits above are ours and stricter where it matters; webpx's own would refuse large pictures.
-    let none = webpx::Limits::none();
-    if !info.has_animation {
-        let decoder = Decoder::new(webp).map_err(corrupt)?.config(DecoderConfig::new().limits(none));
-        let first = if info.has_alpha {
-            let (bytes, width, height) = decoder.decode_rgba_raw().map_err(corrupt)?;
-            RgbaImage::from_raw(width, height, bytes).map(DynamicImage::from)
-        } else {
-            let (bytes, width, height) = decoder.decode_rgb_raw().map_err(corrupt)?;
-            RgbImage::from_raw(width, height, bytes).map(DynamicImage::from)
-        };
-        let first =
-            first.ok_or(CodecError::Container("its picture has another size than its header says"))?;
-        return Ok(Decoded { width, height, frames: 1, first });
-    }
-    let mut decoder =
-        AnimationDecoder::with_options_limits(webp, ColorMode::Rgba, false, &none).map_err(corrupt)?;
-    let mut first = None;
-    let mut decoded = 0;
-    while let Some(frame) = decoder.next_frame().map_err(corrupt)? {
-        decoded += 1;
-        if first.is_none() {
-            first = RgbaImage::from_raw(frame.width, frame.height, frame.data).map(DynamicImage::from);
+    let (width, height) = (picture.width(), picture.height());
+    let encoded = match picture {
+        DynamicImage::ImageRgb8(rgb) => {
+            // libwebp would copy the pixels twice on its way to the same planes.
+            let yuv = Yuv::from_rgb(rgb.into_raw(), width, height);
+            webpx::Encoder::new_yuv(yuv.planes()).config(config).encode(Unstoppable)
         }
-    }
-    let first = first.ok_or(CodecError::Container("its animation has no frames"))?;
-    Ok(Decoded { width, height, frames: decoded, first })
+        rgba => {
+            webpx::Encoder::new_rgba(pixels_of(&rgba).0, width, height).config(config).encode(Unstoppable)
+        }
+    };
+    encoded.map_err(encoding)
 }
 
-/// Takes a WebP source over without encoding it again, its metadata left out; only a still picture that must be
-/// turned is encoded anew. The source is decoded whole all the same: a gallery holds nothing that does not decode.
-pub(super) fn take_over(source: &[u8], settings: Settings, limits: &Limits) -> Result<Converted, CodecError> {
+/// Encodes RGB or RGBA pixels without loss.
+pub(super) fn encode_lossless(picture: &DynamicImage) -> Result<Vec<u8>, CodecError> {
+    let config = EncoderConfig::new_lossless_level(LOSSLESS_LEVEL);
+    let (bytes, channels) = pixels_of(picture);
+    let encoder = if channels == 4 {
+        webpx::Encoder::new_rgba(bytes, picture.width(), picture.height())
+    } else {
+        webpx::Encoder::new_rgb(bytes, picture.width(), picture.height())
+    };
+    encoder.config(config).encode(Unstoppable).map_err(encoding)
+}
+
+pub(super) fn header(source: &[u8]) -> Result<Header, CodecError> {
     let container = Container::parse(source)?;
-    let mut decoded = decode_all(source, limits)?;
-    let turn = container.chunk(b"EXIF").and_then(exif_orientation).unwrap_or(Orientation::NoTransforms);
-    let mut notes = Vec::new();
-    if turn != Orientation::NoTransforms {
-        if decoded.frames == 1 && container.chunk(b"ICCP").is_none() {
-            decoded.first.apply_orientation(turn);
-            return from_pixels(
-                &decoded.first,
-                Format::WebP,
-                settings,
-                vec!["turned upright and encoded anew".into()],
-            );
-        }
-        notes.push("its EXIF orientation is not applied".into());
-    }
-    let webp = container.without_metadata();
-    let (thumbhash, color) = placeholder(&decoded.first);
-    Ok(Converted {
-        webp,
-        format: Format::WebP,
-        width: decoded.width,
-        height: decoded.height,
-        frames: decoded.frames,
-        alpha: has_transparency(&decoded.first),
-        thumbhash,
-        color,
-        notes,
+    let info = webpx::ImageInfo::from_webp(source).map_err(corrupt)?;
+    let frames = if info.has_animation { u32::try_from(container.frames()).unwrap_or(u32::MAX) } else { 1 };
+    let pixels = u64::from(info.width) * u64::from(info.height);
+    let lossless = container.chunk(b"VP8L").is_some();
+    // A lossless picture is ARGB while it is decoded; the animation decoder keeps two canvases beside ours.
+    let bytes_per_pixel = match (frames > 1 || info.has_animation, lossless) {
+        (true, _) => 16,
+        (false, true) => 8,
+        (false, false) => 5,
+    };
+    Ok(Header {
+        width: info.width,
+        height: info.height,
+        frames,
+        decode_bytes: pixels * bytes_per_pixel,
+        alpha: info.has_alpha,
+        lossless,
     })
 }
 
-/// The orientation in an EXIF chunk, which some programs begin with JPEG's `Exif\0\0`.
-fn exif_orientation(chunk: &[u8]) -> Option<Orientation> {
-    Orientation::from_exif_chunk(chunk.strip_prefix(b"Exif\0\0").unwrap_or(chunk))
+/// Whether the container says that it is an animation, of one frame even.
+pub(super) fn is_animation(source: &[u8]) -> bool {
+    webpx::ImageInfo::from_webp(source).is_ok_and(|info| info.has_animation)
+}
+
+/// Decodes a still picture.
+pub(super) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
+    let container = Container::parse(source)?;
+    let info = webpx::ImageInfo::from_webp(source).map_err(corrupt)?;
+    // Ours are checked before; webpx's own would refuse large pictures.
+    let config = DecoderConfig::new().limits(webpx::Limits::none());
+    let decoder = Decoder::new(source).map_err(corrupt)?.config(config);
+    let (channels, decoded) = if info.has_alpha {
+        (Channels::Rgba, decoder.decode_rgba_raw())
+    } else {
+        (Channels::Rgb, decoder.decode_rgb_raw())
+    };
+    let (samples, width, height) = decoded.map_err(corrupt)?;
+    if samples.len() as u64 != u64::from(width) * u64::from(height) * channels.count() as u64 {
+        return Err(CodecError::Container("its picture has another size than its header says"));
+    }
+    Ok(Raster {
+        width,
+        height,
+        channels,
+        samples,
+        profile: container.chunk(b"ICCP").map(<[u8]>::to_vec),
+        orientation: orientation(&container),
+        partial: false,
+        notes: Vec::new(),
+    })
+}
+
+pub(super) struct WebPFrames<'s> {
+    decoder: AnimationDecoder,
+    container: Container<'s>,
+}
+
+impl<'s> WebPFrames<'s> {
+    pub(super) fn open(source: &'s [u8]) -> Result<Self, CodecError> {
+        let no_limits = webpx::Limits::none();
+        let decoder = AnimationDecoder::with_options_limits(source, ColorMode::Rgba, false, &no_limits);
+        Ok(Self { decoder: decoder.map_err(corrupt)?, container: Container::parse(source)? })
+    }
+}
+
+impl Frames for WebPFrames<'_> {
+    fn next(&mut self) -> Result<Option<Frame>, CodecError> {
+        let frame = self.decoder.next_frame().map_err(corrupt)?;
+        Ok(frame.map(|frame| Frame { rgba: frame.data, duration_ms: frame.duration_ms }))
+    }
+
+    fn plays(&self) -> u16 {
+        u16::try_from(self.decoder.info().loop_count).unwrap_or(u16::MAX)
+    }
+
+    fn profile(&self) -> Option<Vec<u8>> {
+        self.container.chunk(b"ICCP").map(<[u8]>::to_vec)
+    }
+
+    fn orientation(&self) -> Orientation {
+        orientation(&self.container)
+    }
+}
+
+/// The orientation in the EXIF chunk, which some programs begin with JPEG's `Exif\0\0`.
+fn orientation(container: &Container<'_>) -> Orientation {
+    let exif = container.chunk(b"EXIF").map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }

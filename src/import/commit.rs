@@ -1,12 +1,16 @@
 //! The committer: stores what the workers send, in batches, and reports each file once its commit is durable.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::budget::Permit;
+use super::originals::{self, Content, Sightings};
 use super::report::{Report, Status, Summary};
-use super::worker::Finished;
-use super::{ImportError, Observer};
+use super::similar::Looks;
+use super::worker::{Finished, Outcome, left_out_key};
+use super::{ImportError, Observer, Options};
 use crate::store::{Added, Addition, SourceKey, Store};
 
 /// A batch is committed when it has this many bytes of images,
@@ -18,26 +22,41 @@ const BATCH_AGE: Duration = Duration::from_millis(500);
 
 pub(super) struct Committer<'i> {
     store: Option<&'i Store>,
+    options: &'i Options,
     observer: &'i mut dyn Observer,
+    /// What was found in the files, for the caller.
+    met: &'i mut Sightings,
     summary: Summary,
-    reports: Vec<Report>,
+    outcomes: Vec<Outcome>,
     additions: Vec<Addition>,
+    /// For the memory of the additions.
+    permits: Vec<Permit>,
     batch_bytes: usize,
     batch_due: Instant,
-    twins: Vec<(Report, SourceKey, Vec<String>)>,
+    twins: Vec<(Outcome, SourceKey, Vec<String>)>,
+    looks: Looks,
 }
 
 impl<'i> Committer<'i> {
-    pub(super) fn new(store: Option<&'i Store>, observer: &'i mut dyn Observer) -> Self {
+    pub(super) fn new(
+        store: Option<&'i Store>,
+        options: &'i Options,
+        observer: &'i mut dyn Observer,
+        met: &'i mut Sightings,
+    ) -> Self {
         Self {
             store,
+            options,
             observer,
+            met,
             summary: Summary::default(),
-            reports: Vec::new(),
+            outcomes: Vec::new(),
             additions: Vec::new(),
+            permits: Vec::new(),
             batch_bytes: 0,
             batch_due: Instant::now(),
             twins: Vec::new(),
+            looks: Looks::default(),
         }
     }
 
@@ -59,10 +78,13 @@ impl<'i> Committer<'i> {
 
     fn take(&mut self, finished: Finished) -> Result<(), ImportError> {
         match finished {
-            Finished::Settled(report) => self.tell(&report),
-            Finished::Pending { report, addition } => self.enqueue(report, addition),
-            Finished::Twin { report, source, tags } => {
-                self.twins.push((report, source, tags));
+            Finished::Settled(outcome) => self.settle(outcome),
+            Finished::Pending { outcome, addition, permit } => {
+                self.permits.push(permit);
+                self.enqueue(outcome, addition)
+            }
+            Finished::Twin { outcome, source, tags } => {
+                self.twins.push((outcome, source, tags));
                 Ok(())
             }
             Finished::Broken(error) => {
@@ -73,20 +95,49 @@ impl<'i> Committer<'i> {
         }
     }
 
-    fn enqueue(&mut self, report: Report, addition: Addition) -> Result<(), ImportError> {
+    fn enqueue(&mut self, mut outcome: Outcome, mut addition: Addition) -> Result<(), ImportError> {
         if self.additions.is_empty() {
             self.batch_due = Instant::now() + BATCH_AGE;
         }
-        if let Addition::Image { webp, .. } = &addition {
-            self.batch_bytes += webp.len();
-        }
-        self.reports.push(report);
+        self.compare(&mut outcome, &mut addition)?;
+        self.batch_bytes += addition.size_bytes();
+        self.outcomes.push(outcome);
         self.additions.push(addition);
         if self.batch_bytes >= BATCH_BYTES
             || self.additions.len() >= BATCH_IMAGES
             || Instant::now() >= self.batch_due
         {
             self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Notes that an image looks like another, or leaves it out for that one.
+    fn compare(&mut self, outcome: &mut Outcome, addition: &mut Addition) -> Result<(), ImportError> {
+        let (Some(store), Some((record, _))) = (self.store, &addition.image) else { return Ok(()) };
+        let Some(other) = self.looks.find(store, addition.id, record)? else {
+            self.looks.add(addition.id, record);
+            return Ok(());
+        };
+        let record_hash = record.source_hash;
+        let report = &mut outcome.report;
+        if !self.options.skip_similar {
+            self.looks.add(addition.id, record);
+            report.notes.push(format!("looks like {other}"));
+            return Ok(());
+        }
+        report.status = Status::Duplicate;
+        report.notes.push(format!("left out: it looks like {other}"));
+        (report.id, report.bytes_out) = (Some(other), None);
+        addition.id = other;
+        addition.image = None;
+        addition.renditions.clear();
+        addition.tags.clear();
+        addition.source = left_out_key(&record_hash, self.options.settings.hash());
+        // The file is not what the other image came from: when it goes, the other stays.
+        addition.origin = None;
+        if let Some(file) = &mut outcome.file {
+            file.keep = Some("it was left out");
         }
         Ok(())
     }
@@ -98,8 +149,10 @@ impl<'i> Committer<'i> {
         }
         let added = store.add(&self.additions)?;
         self.additions.clear();
+        self.permits.clear();
         self.batch_bytes = 0;
-        for (mut report, added) in std::mem::take(&mut self.reports).into_iter().zip(added) {
+        for (mut outcome, added) in std::mem::take(&mut self.outcomes).into_iter().zip(added) {
+            let report = &mut outcome.report;
             match added {
                 Added::Existing if report.status == Status::Imported => report.status = Status::Duplicate,
                 Added::New | Added::Existing => {}
@@ -108,35 +161,70 @@ impl<'i> Committer<'i> {
                     report.reason = Some("removed by another process meanwhile; import it again".into());
                 }
             }
-            self.tell(&report)?;
+            self.settle(outcome)?;
         }
         Ok(())
     }
 
-    /// Settles the files whose bytes came twice, and gives the sums.
-    pub(super) fn finish(mut self) -> Result<Summary, ImportError> {
-        for (mut report, source, tags) in std::mem::take(&mut self.twins) {
+    /// Settles the files whose bytes came twice.
+    pub(super) fn settle_twins(&mut self) -> Result<(), ImportError> {
+        for (mut outcome, source, tags) in std::mem::take(&mut self.twins) {
+            let report = &mut outcome.report;
             report.status = Status::Duplicate;
-            let Some(store) = self.store else {
-                self.tell(&report)?;
+            let (Some(store), Some(file)) = (self.store, &outcome.file) else {
+                self.settle(outcome)?;
                 continue;
             };
             match store.source(&source)? {
                 Some((id, record)) => {
                     report.describe(&record);
                     report.id = Some(id);
-                    self.enqueue(report, Addition::Known { id, tags, source })?;
+                    let origin = Some(file.origin(self.options.delete_originals));
+                    let addition = Addition { id, image: None, tags, renditions: Vec::new(), source, origin };
+                    self.enqueue(outcome, addition)?;
                 }
                 None => {
                     report.status = Status::Failed;
                     report.reason =
-                        Some("the same bytes as another file of this import, which failed".into());
-                    self.tell(&report)?;
+                        Some("the same bytes as another file of this import, which was not imported".into());
+                    self.settle(outcome)?;
                 }
             }
         }
-        self.commit()?;
+        self.commit()
+    }
+
+    /// Removes the images whose files are gone from `roots`, and gives the sums.
+    pub(super) fn finish(mut self, roots: &[PathBuf], prune: bool) -> Result<Summary, ImportError> {
+        if let Some(store) = self.store.filter(|_| prune) {
+            let (removed, left_alone) = originals::prune(store, roots, self.met)?;
+            for (path, id) in removed {
+                self.tell(&Report { status: Status::Removed, id: Some(id), ..Report::blank(path) })?;
+            }
+            self.summary.not_pruned = left_alone;
+        }
         Ok(self.summary)
+    }
+
+    /// Everything about a file is done but saying so, and deleting it if that is wished.
+    fn settle(&mut self, mut outcome: Outcome) -> Result<(), ImportError> {
+        if let Some(file) = outcome.file.take() {
+            let Report { status, notes, .. } = &mut outcome.report;
+            let stored = matches!(status, Status::Imported | Status::AlreadyPresent | Status::Duplicate);
+            if stored && self.options.delete_originals && self.store.is_some() {
+                match originals::delete(&file) {
+                    Ok(()) => notes.push("original deleted".into()),
+                    Err(reason) => notes.push(format!("original kept: {reason}")),
+                }
+            }
+            let content = match status {
+                Status::NotImage => Content::NotAPicture,
+                _ if stored => Content::Picture(file.hash),
+                _ => Content::Unknown,
+            };
+            self.met.add(file.source.absolute, Some(file.source.stamp), content);
+        }
+        self.tell(&outcome.report)
     }
 
     fn tell(&mut self, report: &Report) -> Result<(), ImportError> {

@@ -1,28 +1,41 @@
 //! Filling a gallery: walk, convert on all cores, commit in batches, report what is durable.
 //!
-//! A walk feeds workers through a bounded channel; they read, recognise and convert; one committer, the calling
-//! thread, stores what they send. A file is reported only once what the report says is on disk. Source files are
-//! only ever read.
+//! A walk feeds workers through a bounded channel; they read, recognise and convert, within a common budget of memory; one
+//! committer, the calling thread, stores what they send. A file is reported only once what the report says is on disk.
+//! Source files are only ever read, unless their deletion is asked for.
 
+mod budget;
 mod commit;
+mod originals;
 mod report;
+mod runner;
+mod similar;
 mod walk;
+mod watch;
 mod worker;
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::codec::{Limits, Settings};
 use crate::store::{Store, StoreError};
 use commit::Committer;
+use originals::Content;
+pub use originals::Sightings;
 pub use report::{Report, Status, Summary};
-use walk::{Met, walk};
+use runner::Runner;
+use walk::{Met, Source, is_temporary, walk};
+pub use watch::watch;
 use worker::{Finished, Worker};
+
+/// Images that wait for the committer while it waits for the disk; their memory is counted.
+const WAITING_IMAGES: usize = 256;
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -35,6 +48,15 @@ pub struct Options {
     pub tags: Vec<String>,
     /// Whether the folders below each path are tags too.
     pub folder_tags: bool,
+    /// Leaves out what looks like an image of the gallery.
+    pub skip_similar: bool,
+    /// Removes images whose files are gone from the paths.
+    pub prune: bool,
+    /// Deletes files once their images are durable.
+    pub delete_originals: bool,
+    /// Leaves files alone that were written less than this ago, and those that have the name of a temporary file: they may
+    /// be half-written.
+    pub settle: Option<Duration>,
     /// Says what would happen and changes nothing.
     pub dry_run: bool,
 }
@@ -60,8 +82,9 @@ pub trait Observer {
     fn file(&mut self, report: &Report) -> io::Result<()>;
 }
 
-/// Imports every picture below `roots`. `store` is `None` only in a dry run without a gallery. When `stop` becomes
-/// true, what is converted is committed and the rest left.
+/// Imports every picture below `roots`, but for files that `seen` shows to be as they were. `store` is `None` only in a dry run
+/// without a gallery. When `stop` becomes true, what is converted is committed and the rest left. After that `seen` holds what
+/// was met this time.
 ///
 /// # Errors
 /// When the gallery can't be written or the report can't be kept. Files that can't be imported are reported instead.
@@ -71,18 +94,19 @@ pub fn import(
     options: &Options,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
+    seen: &mut Sightings,
 ) -> Result<Summary, ImportError> {
     let started = Instant::now();
-    let met: Vec<Met> = roots.iter().flat_map(|root| walk(root)).collect();
-    let sizes = met.iter().map(|met| if let Met::Source(source) = met { source.size_bytes } else { 0 });
-    observer.planned(met.len() as u64, sizes.sum());
+    let (met, mut now, unsettled) = plan(roots, options, seen);
+    observer.planned(met.len() as u64, met.iter().map(size_bytes).sum());
 
     let worker = Worker::new(store, options);
-    let mut committer = Committer::new(store.filter(|_| !options.dry_run), observer);
+    let store = store.filter(|_| !options.dry_run);
+    let mut committer = Committer::new(store, options, observer, &mut now);
     let jobs = options.jobs.max(1);
     thread::scope(|scope| {
         let (feed, sources) = bounded::<Met>(jobs);
-        let (results, finished) = bounded::<Finished>(jobs);
+        let (results, finished) = bounded::<Finished>(WAITING_IMAGES);
         scope.spawn(move || feed_all(met, &feed, stop));
         for _ in 0..jobs {
             let (sources, results) = (sources.clone(), results.clone());
@@ -93,10 +117,55 @@ pub fn import(
         drop((sources, results));
         committer.take_all(&finished)
     })?;
-    let mut summary = committer.finish()?;
-    summary.interrupted = stop.load(Ordering::Relaxed);
+    committer.settle_twins()?;
+    let interrupted = stop.load(Ordering::Relaxed);
+    let mut summary = committer.finish(roots, options.prune && !interrupted)?;
+    summary.interrupted = interrupted;
+    summary.unsettled = unsettled;
     summary.seconds = started.elapsed().as_secs_f64();
+    *seen = now;
     Ok(summary)
+}
+
+/// Walks the roots: what is to be looked at, the largest first, so that no core waits for one large picture at the end; what is
+/// known of the other files; how many of those are too fresh.
+fn plan(roots: &[PathBuf], options: &Options, seen: &Sightings) -> (Vec<Met>, Sightings, u64) {
+    let mut now = Sightings::default();
+    let mut unsettled = 0;
+    let mut plan = Vec::new();
+    for met in roots.iter().flat_map(|root| walk(root)) {
+        match &met {
+            Met::Failed { absolute, .. } => now.add(absolute.clone(), None, Content::Unknown),
+            Met::Source(source) => {
+                if let Some(known) = seen.of(&source.absolute, source.stamp) {
+                    now.add(source.absolute.clone(), known.stamp, known.content);
+                    continue;
+                }
+                if options.settle.is_some() && is_temporary(&source.path) {
+                    continue;
+                }
+                if options.settle.is_some_and(|settle| is_fresh(source, settle)) {
+                    now.add(source.absolute.clone(), None, Content::Unknown);
+                    unsettled += 1;
+                    continue;
+                }
+            }
+            Met::Skipped { .. } => {}
+        }
+        plan.push(met);
+    }
+    plan.sort_by_key(|met| Reverse(size_bytes(met)));
+    (plan, now, unsettled)
+}
+
+fn size_bytes(met: &Met) -> u64 {
+    if let Met::Source(source) = met { source.stamp.size_bytes } else { 0 }
+}
+
+/// Whether the file was written less than `settle` ago. A time in the future says nothing.
+fn is_fresh(source: &Source, settle: Duration) -> bool {
+    let age = source.stamp.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    age.is_some_and(|age| age < settle)
 }
 
 fn feed_all(met: Vec<Met>, feed: &Sender<Met>, stop: &AtomicBool) {
@@ -108,8 +177,9 @@ fn feed_all(met: Vec<Met>, feed: &Sender<Met>, stop: &AtomicBool) {
 }
 
 fn work(worker: &Worker<'_>, sources: &Receiver<Met>, results: &Sender<Finished>, stop: &AtomicBool) {
+    let mut runner = Runner::start();
     for met in sources {
-        if stop.load(Ordering::Relaxed) || results.send(worker.process(met)).is_err() {
+        if stop.load(Ordering::Relaxed) || results.send(worker.process(met, &mut runner)).is_err() {
             return;
         }
     }

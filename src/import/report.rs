@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-use crate::image::ImageId;
+use crate::image::{ImageId, ImageRecord};
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +18,8 @@ pub enum Status {
     Duplicate,
     NotImage,
     Failed,
+    /// Its image was removed, because the file is gone.
+    Removed,
 }
 
 /// One file's line in the report.
@@ -42,6 +44,35 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+impl Report {
+    /// Of a file that will be imported unless something else is found.
+    pub(super) fn blank(path: PathBuf) -> Self {
+        Self {
+            path,
+            status: Status::Imported,
+            id: None,
+            width: None,
+            height: None,
+            format: None,
+            bytes_in: 0,
+            bytes_out: None,
+            reason: None,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn refused(path: PathBuf, status: Status, reason: impl Into<String>) -> Self {
+        Self { status, reason: Some(reason.into()), ..Self::blank(path) }
+    }
+
+    pub(super) fn describe(&mut self, record: &ImageRecord) {
+        self.width = Some(record.width);
+        self.height = Some(record.height);
+        self.format = Some(record.source_format.clone());
+        self.bytes_out = Some(record.size_bytes);
+    }
+}
+
 fn lossy<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
@@ -64,6 +95,12 @@ pub struct Summary {
     /// Whether it was stopped before it had seen every file.
     #[serde(skip)]
     pub interrupted: bool,
+    /// Folders without a single file, for which `--prune` removed nothing.
+    #[serde(skip)]
+    pub not_pruned: Vec<PathBuf>,
+    /// Files that were written too recently to be looked at, see [`super::Options::settle`].
+    #[serde(skip)]
+    pub unsettled: u64,
 }
 
 impl Summary {
@@ -78,6 +115,7 @@ impl Summary {
             Status::Duplicate => self.duplicates += 1,
             Status::NotImage => self.not_images += 1,
             Status::Failed => self.failed += 1,
+            Status::Removed => self.removed += 1,
         }
     }
 }

@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 
-use super::record::{blob_key, decode_image, decode_key, split_blob_key};
+use super::record::{decode_image, decode_key, decode_origin, origin_owner, split_blob_key};
 use super::{Store, StoreError, Tree};
-use crate::image::{ImageId, ImageRecord};
+use crate::image::{ImageId, ImageRecord, Rendition};
 
 /// One thing that is wrong.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
@@ -85,12 +85,17 @@ impl Store {
             None => verified.problems.push(Problem::new(id.to_string(), "its bytes are missing")),
         }
         for rendition in &record.renditions {
-            let key = blob_key(id, rendition.width);
-            let length = self.get(Tree::Blobs, &key, <[u8]>::len)?;
-            if length.is_none_or(|length| length as u64 != rendition.size_bytes) {
-                let problem = format!("its rendition of width {} is missing or cut", rendition.width);
-                verified.problems.push(Problem::new(id.to_string(), problem));
-            }
+            let problem = match self.blob(id, rendition.width, |webp| {
+                verified.bytes += webp.len() as u64;
+                *rendition == Rendition::of(rendition.width, webp)
+            })? {
+                Some(true) => continue,
+                Some(false) => "is not what its record says",
+                None if self.image(id)?.is_none() => continue, // removed meanwhile
+                None => "is missing",
+            };
+            let problem = format!("its rendition of width {} {problem}", rendition.width);
+            verified.problems.push(Problem::new(id.to_string(), problem));
         }
         Ok(())
     }
@@ -116,6 +121,14 @@ impl Store {
                 Some(id) if records.contains_key(&id) => {}
                 Some(id) => suspects.push((id, "a source is marked as imported, but there is no such image")),
                 None => verified.problems.push(Problem::new(hex(key), "the source mark names no image")),
+            }
+            Ok(())
+        })?;
+        self.scan(Tree::Origins, &mut |key, value| {
+            match origin_owner(key).and_then(|id| decode_origin(key, value).map(|_| id)) {
+                Ok(id) if records.contains_key(&id) => {}
+                Ok(id) => suspects.push((id, "a file is noted as its origin, but there is no such image")),
+                Err(error) => verified.problems.push(Problem::new(hex(key), error.to_string())),
             }
             Ok(())
         })?;

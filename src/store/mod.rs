@@ -5,11 +5,13 @@
 //! [`Store::remove`], ...), once for all engines; the engines (`file`, `sled`) only keep trees of bytes. Pictures
 //! are bytes here: decoding and encoding belong to `codec`.
 
+mod addition;
 mod check;
 mod error;
 mod file;
 mod locator;
 mod migrate;
+mod origin;
 mod record;
 #[cfg(feature = "sled")]
 mod sled;
@@ -19,15 +21,19 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use addition::{Added, Addition, SourceKey};
 pub use check::{Problem, Verified};
 pub use error::StoreError;
 pub use locator::{BadLocator, Locator};
 pub use migrate::FORMAT_VERSION;
 
-use crate::image::{ImageId, ImageRecord};
+use crate::image::{ImageId, ImageRecord, Rendition};
 use crate::keys::{KeyError, KeyRecord};
 use file::FileEngine;
-use record::{blob_key, decode_image, decode_key, encode_image, encode_key};
+pub use origin::Origin;
+#[cfg(fuzzing)]
+pub use record::fuzz_records;
+use record::{blob_key, decode_image, decode_key, encode_image, encode_key, encode_origin, origin_key};
 #[cfg(feature = "sled")]
 use sled::SledEngine;
 
@@ -55,11 +61,12 @@ enum Tree {
     Images,
     Blobs,
     Sources,
+    Origins,
     Keys,
 }
 
 impl Tree {
-    const ALL: [Self; 5] = [Self::Meta, Self::Images, Self::Blobs, Self::Sources, Self::Keys];
+    const ALL: [Self; 6] = [Self::Meta, Self::Images, Self::Blobs, Self::Sources, Self::Origins, Self::Keys];
 
     const fn name(self) -> &'static str {
         match self {
@@ -67,41 +74,10 @@ impl Tree {
             Self::Images => "images",
             Self::Blobs => "blobs",
             Self::Sources => "sources",
+            Self::Origins => "origins",
             Self::Keys => "keys",
         }
     }
-}
-
-/// Names a source file under the settings that shape its result: BLAKE3 of the file, then a hash of the settings.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct SourceKey([u8; 40]);
-
-impl SourceKey {
-    #[must_use]
-    pub fn new(source_hash: &[u8; 32], settings_hash: [u8; 8]) -> Self {
-        let mut key = [0; 40];
-        key[..32].copy_from_slice(source_hash);
-        key[32..].copy_from_slice(&settings_hash);
-        Self(key)
-    }
-}
-
-/// One thing that an import found.
-pub enum Addition {
-    /// A converted picture.
-    Image { id: ImageId, record: Box<ImageRecord>, webp: Vec<u8>, source: SourceKey },
-    /// A source whose image is in the gallery; the tags are to be on it.
-    Known { id: ImageId, tags: Vec<String>, source: SourceKey },
-}
-
-/// What became of an [`Addition`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
-    New,
-    /// The image was there; the addition's tags are on it now.
-    Existing,
-    /// The known image was removed meanwhile.
-    Gone,
 }
 
 /// A gallery. Cheap to clone; clones share one engine.
@@ -174,26 +150,38 @@ impl Writer<'_> {
     }
 
     fn add(&mut self, addition: &Addition) -> Result<Added, StoreError> {
-        let (id, tags, source) = match addition {
-            Addition::Image { id, record, source, .. } => (*id, &record.tags, source),
-            Addition::Known { id, tags, source } => (*id, tags, source),
-        };
-        let added = match (self.image(id)?, addition) {
-            (Some(mut existing), _) => {
-                if merge_tags(&mut existing.tags, tags, &[]) {
-                    self.put_image(id, &existing)?;
-                }
-                Added::Existing
-            }
-            (None, Addition::Image { record, webp, .. }) => {
-                self.put_image(id, record)?;
+        let id = addition.id;
+        let (mut record, added) = match (self.image(id)?, &addition.image) {
+            (Some(existing), _) => (existing, Added::Existing),
+            (None, Some((record, webp))) => {
                 self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
-                Added::New
+                (ImageRecord::clone(record), Added::New)
             }
-            (None, Addition::Known { .. }) => return Ok(Added::Gone),
+            (None, None) => return Ok(Added::Gone),
         };
-        self.put(Tree::Sources, &source.0, id.as_bytes())?;
+        let mut changed = merge_tags(&mut record.tags, &addition.tags, &[]) || added == Added::New;
+        for (width, webp) in &addition.renditions {
+            if record.renditions.iter().any(|rendition| rendition.width == *width) {
+                continue;
+            }
+            self.put(Tree::Blobs, &blob_key(id, *width), webp)?;
+            record.renditions.push(Rendition::of(*width, webp));
+            record.renditions.sort_by_key(|rendition| rendition.width);
+            changed = true;
+        }
+        if changed {
+            self.put_image(id, &record)?;
+        }
+        self.put_if_other(Tree::Sources, &addition.source.0, id.as_bytes())?;
+        if let Some(origin) = &addition.origin {
+            self.put_if_other(Tree::Origins, &origin_key(id, origin), &encode_origin(id, origin)?)?;
+        }
         Ok(added)
+    }
+
+    /// A transaction that changes nothing leaves the version as it is, and so the servers' catalogs.
+    fn put_if_other(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if self.get(tree, key)?.as_deref() == Some(value) { Ok(()) } else { self.put(tree, key, value) }
     }
 
     fn remove(&mut self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
@@ -203,13 +191,10 @@ impl Writer<'_> {
                 continue;
             }
             self.delete(Tree::Images, id.as_bytes())?;
-            let mut blobs = Vec::new();
-            self.scan(Tree::Blobs, id.as_bytes(), &mut |key, _| {
-                blobs.push(key.to_vec());
-                Ok(())
-            })?;
-            for key in blobs {
-                self.delete(Tree::Blobs, &key)?;
+            for tree in [Tree::Blobs, Tree::Origins] {
+                for key in self.keys_of(tree, *id)? {
+                    self.delete(tree, &key)?;
+                }
             }
             removed.push(*id);
         }
@@ -226,6 +211,16 @@ impl Writer<'_> {
             self.delete(Tree::Sources, &key)?;
         }
         Ok(removed)
+    }
+
+    /// The keys that begin with an image's id.
+    fn keys_of(&self, tree: Tree, id: ImageId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut keys = Vec::new();
+        self.scan(tree, id.as_bytes(), &mut |key, _| {
+            keys.push(key.to_vec());
+            Ok(())
+        })?;
+        Ok(keys)
     }
 }
 

@@ -109,10 +109,11 @@ impl SledEngine {
     fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
         self.check_space(changes)?;
         let commits = self.commits.load(Ordering::Acquire) + 1;
-        let [meta, images, blobs, sources, keys] = &self.trees;
-        let applied =
-            (meta, images, blobs, sources, keys).transaction(|(meta, images, blobs, sources, keys)| {
-                let trees: [&TransactionalTree; Tree::ALL.len()] = [meta, images, blobs, sources, keys];
+        let [meta, images, blobs, sources, origins, keys] = &self.trees;
+        let applied = (meta, images, blobs, sources, origins, keys).transaction(
+            |(meta, images, blobs, sources, origins, keys)| {
+                let trees: [&TransactionalTree; Tree::ALL.len()] =
+                    [meta, images, blobs, sources, origins, keys];
                 for ((tree, key), value) in changes {
                     match value {
                         Some(value) => trees[*tree].insert(key.as_slice(), value.as_slice())?,
@@ -121,7 +122,8 @@ impl SledEngine {
                 }
                 meta.insert(COMMITS_KEY, &commits.to_le_bytes())?;
                 Ok::<(), ConflictableTransactionError<std::convert::Infallible>>(())
-            });
+            },
+        );
         match applied {
             Ok(()) => {}
             Err(TransactionError::Storage(source)) => return Err(self.wrap(source)),

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// A crate, and the only module that may name it.
-const OWNED: [(&str, &str); 10] = [
+const OWNED: [(&str, &str); 21] = [
     ("warp", "http"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -28,6 +28,17 @@ const OWNED: [(&str, &str); 10] = [
     ("bincode", "store"),
     ("webpx", "codec"),
     ("moxcms", "codec"),
+    ("fast_image_resize", "codec"),
+    ("gif", "codec"),
+    ("png", "codec"),
+    ("zune_jpeg", "codec"),
+    ("fax", "codec"),
+    ("heifer_hevc_dec", "codec"),
+    ("jxl_oxide", "codec"),
+    ("re_rav1d", "codec"),
+    ("zstd", "codec"),
+    ("walkdir", "import"),
+    ("notify", "import"),
     ("argon2", "keys"),
 ];
 

@@ -17,5 +17,8 @@ mod harness;
 mod http;
 mod import;
 mod keys;
+mod kinds;
+mod originals;
 mod pictures;
 mod report;
+mod watch;

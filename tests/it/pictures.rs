@@ -84,21 +84,114 @@ pub fn animation(width: u32, height: u32) -> Vec<u8> {
 /// The still WebP in the extended format with an EXIF chunk behind it (RFC 9649).
 pub fn webp_with_exif(webp: &[u8], width: u32, height: u32, exif: &[u8]) -> Vec<u8> {
     const EXIF_FLAG: u8 = 0x08;
-    let chunk = |name: &[u8; 4], payload: &[u8]| {
-        let mut chunk = name.to_vec();
-        chunk.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
-        chunk.extend(payload);
-        chunk.extend(std::iter::repeat_n(0, payload.len() % 2));
-        chunk
-    };
     let (width, height) = ((width - 1).to_le_bytes(), (height - 1).to_le_bytes());
     let extended = [&[EXIF_FLAG, 0, 0, 0], &width[..3], &height[..3]].concat();
     let body = [b"WEBP".as_slice(), &chunk(b"VP8X", &extended), &webp[12..], &chunk(b"EXIF", exif)].concat();
     [b"RIFF".as_slice(), &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
 }
 
+fn chunk(name: &[u8; 4], payload: &[u8]) -> Vec<u8> {
+    let mut chunk = name.to_vec();
+    chunk.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
+    chunk.extend(payload);
+    chunk.extend(std::iter::repeat_n(0, payload.len() % 2));
+    chunk
+}
+
 /// The pixels of a stored image.
 pub fn decode(webp: &[u8]) -> RgbaImage {
     let (pixels, width, height) = webpx::decode_rgba(webp).unwrap();
     RgbaImage::from_raw(width, height, pixels).unwrap()
+}
+
+/// One colour of an animation's frame, over all of it.
+pub type Colour = [u8; 4];
+
+pub const RED: Colour = [255, 0, 0, 255];
+pub const GREEN: Colour = [0, 255, 0, 255];
+pub const BLUE: Colour = [0, 0, 255, 255];
+pub const NOTHING: Colour = [0, 0, 0, 0];
+
+/// An animated GIF of whole frames, shown for these times of 10 ms each; plays for ever.
+pub fn gif(width: u16, height: u16, frames: &[(Colour, u16)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, width, height, &[]).unwrap();
+    encoder.set_repeat(gif::Repeat::Infinite).unwrap();
+    for (colour, delay) in frames {
+        let transparent = (colour[3] == 0).then_some(0);
+        encoder
+            .write_frame(&gif::Frame {
+                width,
+                height,
+                delay: *delay,
+                dispose: gif::DisposalMethod::Background,
+                palette: Some(colour[..3].to_vec()),
+                transparent,
+                buffer: vec![0; usize::from(width) * usize::from(height)].into(),
+                ..gif::Frame::default()
+            })
+            .unwrap();
+    }
+    drop(encoder);
+    bytes
+}
+
+/// An animated PNG of whole frames, shown for these milliseconds; plays this often, 0 for ever.
+pub fn apng(width: u32, height: u32, frames: &[(Colour, u16)], plays: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_animated(u32::try_from(frames.len()).unwrap(), plays).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    for (colour, milliseconds) in frames {
+        writer.set_frame_delay(*milliseconds, 1000).unwrap();
+        writer.write_image_data(&colour.repeat((width * height) as usize)).unwrap();
+    }
+    writer.finish().unwrap();
+    bytes
+}
+
+/// A PNG of 8-bit samples with a colour profile.
+pub fn png_with_profile(
+    (width, height): (u32, u32),
+    color: png::ColorType,
+    samples: &[u8],
+    profile: Vec<u8>,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut info = png::Info::with_size(width, height);
+    info.color_type = color;
+    info.bit_depth = png::BitDepth::Eight;
+    info.icc_profile = Some(profile.into());
+    let mut writer = png::Encoder::with_info(&mut bytes, info).unwrap().write_header().unwrap();
+    writer.write_image_data(samples).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+/// A chunk of a WebP container put before those of a picture, which is in the simple format.
+pub fn webp_with_profile(webp: &[u8], width: u32, height: u32, profile: &[u8]) -> Vec<u8> {
+    const ICC_FLAG: u8 = 0x20;
+    let (width, height) = ((width - 1).to_le_bytes(), (height - 1).to_le_bytes());
+    let extended = [&[ICC_FLAG, 0, 0, 0], &width[..3], &height[..3]].concat();
+    let body =
+        [b"WEBP".as_slice(), &chunk(b"VP8X", &extended), &chunk(b"ICCP", profile), &webp[12..]].concat();
+    [b"RIFF".as_slice(), &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
+}
+
+/// Every frame of a stored animation: the colour of its middle, and its milliseconds; and how often it plays.
+pub fn frames(webp: &[u8]) -> (Vec<(Colour, u32)>, u32) {
+    let mut decoder = webpx::AnimationDecoder::new(webp).unwrap();
+    let plays = decoder.info().loop_count;
+    let frames = decoder.decode_all().unwrap();
+    let middle = |frame: &webpx::Frame| {
+        let at = (frame.height / 2 * frame.width + frame.width / 2) as usize * 4;
+        frame.data[at..at + 4].try_into().unwrap()
+    };
+    (frames.iter().map(|frame| (middle(frame), frame.duration_ms)).collect(), plays)
+}
+
+/// Whether every channel is about the same; transparent pixels have no colour.
+pub fn is_near(a: Colour, b: Colour) -> bool {
+    (a[3] == 0 && b[3] == 0) || a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= 6)
 }

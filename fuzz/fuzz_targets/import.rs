@@ -1,0 +1,77 @@
+//! A file of any bytes imported into a gallery: the import ends well, says something of the file, and the gallery is whole.
+#![no_main]
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use imagepool::codec::{Limits, Lossless, Settings};
+use imagepool::import::{Observer, Options, Report, Sightings, Status, import};
+use imagepool::store::{Access, Locator, Store};
+use libfuzzer_sys::fuzz_target;
+
+struct Last(Option<Report>);
+
+impl Observer for Last {
+    fn planned(&mut self, files: u64, _bytes: u64) {
+        assert_eq!(files, 1);
+    }
+
+    fn file(&mut self, report: &Report) -> io::Result<()> {
+        self.0 = Some(report.clone());
+        Ok(())
+    }
+}
+
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder can be made"));
+
+static STORE: LazyLock<Store> = LazyLock::new(|| {
+    let locator = Locator::File(FOLDER.path().join("gallery.pool"));
+    Store::open(&locator, Access::Create).expect("a gallery can be made")
+});
+
+/// libFuzzer aborts at every panic; those of decoders are caught, lose their file only, and are their authors' to mend. What
+/// leaves the target still aborts.
+static TOLERATE_CAUGHT_PANICS: LazyLock<()> = LazyLock::new(|| std::panic::set_hook(Box::new(|_| {})));
+
+fuzz_target!(|source: &[u8]| {
+    LazyLock::force(&TOLERATE_CAUGHT_PANICS);
+    let pictures = FOLDER.path().join("pictures");
+    std::fs::create_dir_all(&pictures).expect("a folder can be made");
+    let path: PathBuf = pictures.join("a.jpg");
+    std::fs::write(&path, source).expect("a file can be written");
+    let options = Options {
+        settings: Settings { quality: 1, lossless: Lossless::Auto, renditions: vec![16] },
+        limits: Limits {
+            source_bytes: 1 << 20,
+            pixels: 1 << 16,
+            frames: 20,
+            total_pixels: 1 << 18,
+            memory_bytes: 100_000_000,
+            decode_time: Duration::from_secs(5),
+        },
+        jobs: 1,
+        tags: Vec::new(),
+        folder_tags: true,
+        skip_similar: false,
+        // So the gallery stays small: each run's image goes with the next.
+        prune: true,
+        delete_originals: false,
+        settle: None,
+        dry_run: false,
+    };
+    let mut last = Last(None);
+    let stop = AtomicBool::new(false);
+    let summary = import(Some(&STORE), &[pictures], &options, &stop, &mut last, &mut Sightings::default())
+        .expect("the import ends well");
+    let report = last.0.expect("something is said of the file");
+    if report.status == Status::Imported {
+        assert_eq!(summary.imported, 1);
+        let id = report.id.expect("an imported file has an id");
+        assert!(STORE.image(id).expect("the gallery can be read").is_some());
+    }
+    let verified = STORE.verify(|_, _, _| None).expect("the gallery can be read");
+    assert!(verified.problems.is_empty(), "{:?}", verified.problems);
+});

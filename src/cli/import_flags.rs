@@ -1,0 +1,180 @@
+//! The flags that `import` and `serve` share: how pictures are converted, and what a source may ask for.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::FalseyValueParser;
+
+use crate::codec::{Limits, Lossless, MAX_WEBP_SIDE, Settings};
+use crate::image::parse_tag;
+use crate::import::Options;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportFlags {
+    /// WebP quality of lossy images, 0 (small) to 100 (best)
+    // The default is that of `cwebp`, and so of the old service.
+    #[arg(long, env = "IMAGEPOOL_QUALITY", default_value_t = 75, value_parser = clap::value_parser!(u8).range(0..=100))]
+    quality: u8,
+
+    /// When to store without loss; auto: where that is smaller, of lossless sources with few colours
+    #[arg(long, env = "IMAGEPOOL_LOSSLESS", value_name = "WHEN", default_value = "auto")]
+    lossless: LosslessFlag,
+
+    /// Widths of smaller copies stored beside each image, or none
+    #[arg(long, env = "IMAGEPOOL_RENDITIONS", value_name = "WIDTHS", default_value = "320,640,1280,1920", value_parser = parse_widths)]
+    renditions: Widths,
+
+    /// Pictures converted at once [default: one a core]
+    #[arg(long, env = "IMAGEPOOL_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+
+    /// A tag for every image (repeatable)
+    #[arg(long, env = "IMAGEPOOL_TAG", value_name = "T", value_parser = parse_tag)]
+    tag: Vec<String>,
+
+    /// Do not make a tag of each folder below PATH
+    #[arg(long, env = "IMAGEPOOL_NO_DIR_TAGS", value_parser = FalseyValueParser::new())]
+    no_dir_tags: bool,
+
+    /// Leave out pictures that look like an image of the gallery, at another size or quality
+    #[arg(long, env = "IMAGEPOOL_SKIP_SIMILAR", value_parser = FalseyValueParser::new())]
+    skip_similar: bool,
+
+    /// Memory that conversions may take together
+    #[arg(long, env = "IMAGEPOOL_MEMORY", value_name = "SIZE", default_value = "900MB", value_parser = parse_size, help_heading = LIMITS)]
+    memory: u64,
+
+    /// Largest source file
+    #[arg(long, env = "IMAGEPOOL_MAX_SOURCE_BYTES", value_name = "SIZE", default_value = "256MB", value_parser = parse_size, help_heading = LIMITS)]
+    max_source_bytes: u64,
+
+    /// Most pixels of a picture, or of one frame
+    #[arg(long, env = "IMAGEPOOL_MAX_PIXELS", value_name = "N", default_value_t = 300_000_000, help_heading = LIMITS)]
+    max_pixels: u64,
+
+    /// Most frames of an animation
+    #[arg(long, env = "IMAGEPOOL_MAX_FRAMES", value_name = "N", default_value_t = 10_000, help_heading = LIMITS)]
+    max_frames: u32,
+
+    /// Most pixels of an animation, over all frames
+    #[arg(long, env = "IMAGEPOOL_MAX_TOTAL_PIXELS", value_name = "N", default_value_t = 2_000_000_000, help_heading = LIMITS)]
+    max_total_pixels: u64,
+
+    /// Longest time to decode one picture
+    #[arg(long, env = "IMAGEPOOL_DECODE_TIME", value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    decode_time: Duration,
+}
+
+const LIMITS: &str = "Limits";
+
+impl ImportFlags {
+    /// The options that these flags say; the others are off.
+    pub(super) fn into_options(self) -> Options {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Options {
+            settings: Settings {
+                quality: self.quality,
+                lossless: self.lossless.into(),
+                renditions: self.renditions.0,
+            },
+            limits: Limits {
+                source_bytes: self.max_source_bytes,
+                pixels: self.max_pixels,
+                frames: self.max_frames,
+                total_pixels: self.max_total_pixels,
+                memory_bytes: self.memory,
+                decode_time: self.decode_time,
+            },
+            jobs: self.jobs.map_or_else(cores, usize::from),
+            tags: self.tag,
+            folder_tags: !self.no_dir_tags,
+            skip_similar: self.skip_similar,
+            prune: false,
+            delete_originals: false,
+            settle: None,
+            dry_run: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LosslessFlag {
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<LosslessFlag> for Lossless {
+    fn from(flag: LosslessFlag) -> Self {
+        match flag {
+            LosslessFlag::Auto => Self::Auto,
+            LosslessFlag::Always => Self::Always,
+            LosslessFlag::Never => Self::Never,
+        }
+    }
+}
+
+/// A type of its own: clap takes a `Vec` for a flag that is given several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Widths(Vec<u16>);
+
+fn parse_widths(text: &str) -> Result<Widths, String> {
+    if text == "none" {
+        return Ok(Widths(Vec::new()));
+    }
+    let width = |text: &str| {
+        let width = text.trim().parse().ok().filter(|width| (1..=MAX_WEBP_SIDE).contains(&u32::from(*width)));
+        width.ok_or_else(|| {
+            format!("`{text}` is no width from 1 to {MAX_WEBP_SIDE}; give widths such as 320,640 or none")
+        })
+    };
+    let mut widths = text.split(',').map(width).collect::<Result<Vec<u16>, _>>()?;
+    widths.sort_unstable();
+    widths.dedup();
+    Ok(Widths(widths))
+}
+
+/// Bytes, with an optional unit: kB, MB, GB (powers of 1,000) or KiB, MiB, GiB (of 1,024).
+fn parse_size(text: &str) -> Result<u64, &'static str> {
+    const FORM: &str = "give a size such as 900MB or 1GiB";
+    let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let number: u64 = digits.parse().map_err(|_| FORM)?;
+    let unit = text.trim()[digits.len()..].trim().to_ascii_lowercase();
+    let factor: u64 = match unit.trim_end_matches('b') {
+        "" => 1,
+        "k" => 1_000,
+        "m" => 1_000_000,
+        "g" => 1_000_000_000,
+        "ki" => 1 << 10,
+        "mi" => 1 << 20,
+        "gi" => 1 << 30,
+        _ => return Err(FORM),
+    };
+    number.checked_mul(factor).ok_or(FORM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in
+            [("900MB", 900_000_000), ("1GiB", 1 << 30), ("12", 12), ("5 kB", 5000), ("2m", 2_000_000)]
+        {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "MB", "-1", "1.5GB", "1TB", "99999999999GB", "12 34"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn widths_are_sorted_and_none_is_none() {
+        assert_eq!(parse_widths("640, 320,640"), Ok(Widths(vec![320, 640])));
+        assert_eq!(parse_widths("none"), Ok(Widths(Vec::new())));
+        for bad in ["", "0", "16384", "a", "320;640", "-1"] {
+            assert!(parse_widths(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Colour by code points (ITU-T H.273) to 8-bit sRGB: what AVIF and HEIC say of their samples when they carry no ICC
+//! profile.
+//!
+//! BT.709's and its relatives' transfer curves are taken as sRGB's: they are camera curves which displays undo with
+//! about sRGB's, so that the code values are shown as they are; browsers do the same. PQ and HLG are brought to the
+//! brightness of SDR white (203 cd/m², BT.2408), and what is brighter than a knee is compressed (see
+//! [`compress_highlights`]). Colours outside of sRGB are clipped.
+
+/// Code points of primaries, transfer characteristics and matrix coefficients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cicp {
+    pub(super) primaries: u16,
+    pub(super) transfer: u16,
+    pub(super) matrix: u16,
+    pub(super) full_range: bool,
+}
+
+const PQ: u16 = 16;
+const HLG: u16 = 18;
+/// SDR white in cd/m² (BT.2408).
+const WHITE: f32 = 203.0;
+/// Peak of the display that highlights are compressed from, in SDR whites: 1000 cd/m², which HLG means by its maximum
+/// and most PQ pictures are made for.
+const PEAK: f32 = 1000.0 / WHITE;
+
+/// Entries of the tables that stand for curves. As fine as 12 bits on the way in.
+const LINEAR_STEPS: f32 = 4095.0;
+/// Finer on the way out, as sRGB's curve is steep near black.
+const ENCODED_STEPS: f32 = 16383.0;
+
+impl Cicp {
+    pub(super) const fn is_hdr(self) -> bool {
+        matches!(self.transfer, PQ | HLG)
+    }
+
+    fn is_srgb_curve(self) -> bool {
+        !matches!(self.transfer, 4 | 5 | 7..=10 | PQ..=HLG)
+    }
+
+    /// `Kr` and `Kb` of the luma-chroma matrix, if the matrix is one of that kind.
+    pub(super) fn luma_weights(self) -> (f32, f32) {
+        match self.matrix {
+            1 => (0.2126, 0.0722),
+            4 => (0.30, 0.11),
+            7 => (0.212, 0.087),
+            9 | 10 => (0.2627, 0.0593),
+            // Derived from the primaries: their luminances.
+            12 | 13 => {
+                let [_, [red, _, blue], _] = to_xyz(self.primaries);
+                (red, blue)
+            }
+            // BT.601, which also stands for what is not specified.
+            _ => (0.299, 0.114),
+        }
+    }
+}
+
+type Matrix = [[f32; 3]; 3];
+
+/// Turns gamma-encoded RGB into sRGB bytes.
+pub(super) struct ToSrgb {
+    /// `None` when the primaries are sRGB's already.
+    gamut: Option<Matrix>,
+    linear: Vec<f32>,
+    encoded: Vec<u8>,
+    hdr: bool,
+    hlg: bool,
+}
+
+impl ToSrgb {
+    /// `None` when the samples are sRGB as they are.
+    pub(super) fn new(cicp: Cicp) -> Option<Self> {
+        let same_primaries = matches!(cicp.primaries, 0..=2);
+        if same_primaries && cicp.is_srgb_curve() {
+            return None;
+        }
+        let table = |steps: f32, curve: &dyn Fn(f32) -> f32| -> Vec<f32> {
+            std::iter::successors(Some(0.0_f32), |step| (*step < steps).then_some(step + 1.0))
+                .map(|step| curve(step / steps))
+                .collect()
+        };
+        Some(Self {
+            gamut: (!same_primaries).then(|| multiply(&invert(&to_xyz(1)), &to_xyz(cicp.primaries))),
+            linear: table(LINEAR_STEPS, &|value| linearise(cicp.transfer, value)),
+            encoded: table(ENCODED_STEPS, &srgb_encode).into_iter().map(to_byte).collect(),
+            hdr: cicp.is_hdr(),
+            hlg: cicp.transfer == HLG,
+        })
+    }
+
+    /// Converts one pixel, its samples from 0 to 1.
+    pub(super) fn convert(&self, pixel: [f32; 3]) -> [u8; 3] {
+        let mut rgb = pixel.map(|value| self.linear[index(value, LINEAR_STEPS)]);
+        if self.hlg {
+            // The system gamma of BT.2100 for a display of 1000 cd/m², which needs the luminance by BT.2020's weights.
+            let luminance = 0.2627 * rgb[0] + 0.6780 * rgb[1] + 0.0593 * rgb[2];
+            let gain = luminance.max(1e-6).powf(0.2) * PEAK;
+            rgb = rgb.map(|value| value * gain);
+        }
+        if let Some(gamut) = &self.gamut {
+            rgb = gamut.map(|row| row[0] * rgb[0] + row[1] * rgb[1] + row[2] * rgb[2]);
+        }
+        if self.hdr {
+            let brightest = rgb[0].max(rgb[1]).max(rgb[2]).max(1e-6);
+            let gain = compress_highlights(brightest) / brightest;
+            rgb = rgb.map(|value| value * gain);
+        }
+        rgb.map(|value| self.encoded[index(value, ENCODED_STEPS)])
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the table first")]
+fn index(value: f32, steps: f32) -> usize {
+    (value.clamp(0.0, 1.0) * steps + 0.5) as usize
+}
+
+/// A sample from 0 to 1 as a byte, rounded.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from float to byte clamps"
+)]
+pub(super) fn to_byte(value: f32) -> u8 {
+    (value * 255.0 + 0.5) as u8
+}
+
+/// Leaves what is darker than the knee as it is and brings the rest, up to the peak, below SDR white: a Reinhard curve
+/// that begins at the knee with a slope of one. The brightest channel decides, so that hues stay.
+fn compress_highlights(value: f32) -> f32 {
+    const KNEE: f32 = 0.6;
+    if value <= KNEE {
+        return value;
+    }
+    let over = (value - KNEE) / (1.0 - KNEE);
+    let peak = (PEAK - KNEE) / (1.0 - KNEE);
+    KNEE + (1.0 - KNEE) * over * (1.0 + over / (peak * peak)) / (1.0 + over)
+}
+
+/// Light for a code value, 1 being SDR white; for HLG the light of the scene.
+fn linearise(transfer: u16, value: f32) -> f32 {
+    match transfer {
+        4 => value.powf(2.2),
+        5 => value.powf(2.8),
+        // SMPTE 240M.
+        7 if value < 0.0913 => value / 4.0,
+        7 => ((value + 0.1115) / 1.1115).powf(1.0 / 0.45),
+        8 => value,
+        9 if value > 0.0 => 10_f32.powf((value - 1.0) * 2.0),
+        10 if value > 0.0 => 10_f32.powf((value - 1.0) * 2.5),
+        9 | 10 => 0.0,
+        17 => value.powf(2.6) * 52.37 / 48.0,
+        PQ => {
+            let power = value.powf(1.0 / 78.843_75);
+            let ratio = (power - 0.835_937_5).max(0.0) / (18.851_562 - 18.6875 * power);
+            ratio.powf(1.0 / 0.159_301_76) * 10_000.0 / WHITE
+        }
+        HLG if value <= 0.5 => value * value / 3.0,
+        HLG => (((value - 0.559_910_7) / 0.178_832_77).exp() + 0.284_668_92) / 12.0,
+        _ if value <= 0.040_45 => value / 12.92,
+        _ => ((value + 0.055) / 1.055).powf(2.4),
+    }
+}
+
+fn srgb_encode(value: f32) -> f32 {
+    if value <= 0.003_130_8 { value * 12.92 } else { 1.055 * value.powf(1.0 / 2.4) - 0.055 }
+}
+
+/// RGB of these primaries to XYZ, adapted to D65 where their white is another.
+fn to_xyz(primaries: u16) -> Matrix {
+    const D65: [f32; 2] = [0.3127, 0.3290];
+    const C: [f32; 2] = [0.310, 0.316];
+    let (red, green, blue, white) = match primaries {
+        4 => ([0.67, 0.33], [0.21, 0.71], [0.14, 0.08], C),
+        5 => ([0.64, 0.33], [0.29, 0.60], [0.15, 0.06], D65),
+        6 | 7 => ([0.630, 0.340], [0.310, 0.595], [0.155, 0.070], D65),
+        8 => ([0.681, 0.319], [0.243, 0.692], [0.145, 0.049], C),
+        9 => ([0.708, 0.292], [0.170, 0.797], [0.131, 0.046], D65),
+        10 => ([1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0 / 3.0, 1.0 / 3.0]),
+        11 => ([0.680, 0.320], [0.265, 0.690], [0.150, 0.060], [0.314, 0.351]),
+        12 => ([0.680, 0.320], [0.265, 0.690], [0.150, 0.060], D65),
+        22 => ([0.630, 0.340], [0.295, 0.605], [0.155, 0.077], D65),
+        _ => ([0.64, 0.33], [0.30, 0.60], [0.15, 0.06], D65),
+    };
+    // A chromaticity of y = 0 has no XYZ of luminance one; its scale is found below all the same.
+    let column = |[x, y]: [f32; 2]| [x, y, 1.0 - x - y];
+    let light = |[x, y]: [f32; 2]| [x / y, 1.0, (1.0 - x - y) / y];
+    let columns = [column(red), column(green), column(blue)];
+    let unscaled: Matrix = std::array::from_fn(|row| std::array::from_fn(|channel| columns[channel][row]));
+    let scale = apply(&invert(&unscaled), light(white));
+    let matrix: Matrix = unscaled.map(|row| [row[0] * scale[0], row[1] * scale[1], row[2] * scale[2]]);
+    if white == D65 {
+        return matrix;
+    }
+    const BRADFORD: Matrix =
+        [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]];
+    let (from, to) = (apply(&BRADFORD, light(white)), apply(&BRADFORD, light(D65)));
+    let mut cones = multiply(&BRADFORD, &matrix);
+    for (row, (from, to)) in cones.iter_mut().zip(from.into_iter().zip(to)) {
+        *row = row.map(|value| value * to / from);
+    }
+    multiply(&invert(&BRADFORD), &cones)
+}
+
+fn apply(matrix: &Matrix, vector: [f32; 3]) -> [f32; 3] {
+    matrix.map(|row| row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2])
+}
+
+fn multiply(left: &Matrix, right: &Matrix) -> Matrix {
+    left.map(|row| std::array::from_fn(|column| (0..3).map(|at| row[at] * right[at][column]).sum()))
+}
+
+/// By cofactors; every matrix here has an inverse.
+fn invert(matrix: &Matrix) -> Matrix {
+    let cofactor = |row: usize, column: usize| {
+        let (a, b, c, d) = ((row + 1) % 3, (row + 2) % 3, (column + 1) % 3, (column + 2) % 3);
+        matrix[a][c] * matrix[b][d] - matrix[a][d] * matrix[b][c]
+    };
+    let determinant: f32 = (0..3).map(|column| matrix[0][column] * cofactor(0, column)).sum();
+    std::array::from_fn(|row| std::array::from_fn(|column| cofactor(column, row) / determinant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn cicp(primaries: u16, transfer: u16) -> Cicp {
+        Cicp { primaries, transfer, matrix: 0, full_range: true }
+    }
+
+    #[test]
+    fn srgb_and_its_relatives_are_left_alone() {
+        for transfer in [1, 2, 6, 13, 14, 15] {
+            assert!(ToSrgb::new(cicp(1, transfer)).is_none(), "transfer {transfer}");
+        }
+    }
+
+    #[test]
+    fn white_stays_white_and_grey_grey_whatever_the_primaries() {
+        for primaries in [4, 5, 6, 8, 9, 10, 11, 12, 22] {
+            let convert = ToSrgb::new(cicp(primaries, 13)).expect("other primaries");
+            assert_eq!(convert.convert([1.0; 3]), [255; 3], "primaries {primaries}");
+            let grey = convert.convert([0.5; 3]);
+            assert!(grey.iter().all(|value| value.abs_diff(128) <= 1), "primaries {primaries}: {grey:?}");
+        }
+    }
+
+    #[test]
+    fn known_colours_come_out_as_computed_by_hand() {
+        // Display P3's (1, 0.5, 0) by hand: linear green is -0.0420 + 1.0421 * 0.2140 = 0.1810, which sRGB encodes as 118.
+        let p3 = ToSrgb::new(cicp(12, 13)).expect("P3").convert([1.0, 0.5, 0.0]);
+        assert!(p3[0] == 255 && p3[1].abs_diff(118) <= 1 && p3[2] == 0, "{p3:?}");
+        let linear = ToSrgb::new(cicp(1, 8)).expect("linear").convert([0.215_86; 3]);
+        assert_eq!(linear, [128; 3]);
+    }
+
+    #[test]
+    fn hdr_keeps_greys_and_orders_highlights() {
+        // PQ's 0.58 is 203 cd/m²: SDR white, which lies above the knee.
+        let pq = ToSrgb::new(cicp(9, PQ)).expect("PQ");
+        let [dark, white, bright] = [0.3, 0.58, 0.75].map(|value| pq.convert([value; 3])[0]);
+        assert!(dark < white && white < bright && white > 215, "{dark} {white} {bright}");
+        let hlg = ToSrgb::new(cicp(9, HLG)).expect("HLG");
+        let [grey, white, peak] = [0.4, 0.75, 1.0].map(|value| hlg.convert([value; 3])[0]);
+        assert!(grey < white && white > 215 && peak >= 254, "{grey} {white} {peak}");
+    }
+}

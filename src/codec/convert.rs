@@ -1,0 +1,471 @@
+//! The way of one picture through the codec: recognised, weighed, decoded, made upright and sRGB, encoded.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::DynamicImage;
+
+use super::animation::{self, Animation, Frames, Wanted, fitting, scaled_down_note};
+use super::colour::Conversion;
+use super::features::Features;
+use super::gif::GifFrames;
+use super::limits::{Limits, Timer};
+use super::png::PngFrames;
+use super::raster::{Channels, Raster, without_needless_alpha};
+use super::resize::{Shrinker, scaled_height};
+use super::riff::Container;
+use super::sniff::{Format, Sniffed, sniff};
+use super::webp::{self, WebPFrames};
+use super::{CodecError, Converted, Header, Lossless, Settings, gif, ico, jpeg, plain, png, tiff};
+
+/// Sources with more colours are not tried without loss by [`Lossless::Auto`]: lossy would win, and trying is slow.
+const FEW_COLOURS: usize = 1024;
+
+/// Nor are larger ones: it takes [`LOSSLESS_BYTES_PER_PIXEL`].
+const AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
+
+/// What encoders take beside the picture itself, in bytes a pixel, rounded up from the peaks of whole imports (`VmHWM`) of
+/// pictures with 8 million pixels: 39 with noise for alpha, 34 for the same without loss, 41 for the canvas of an animation.
+/// Opaque pictures are encoded within the memory of their own pixels, see `yuv`.
+const LOSSY_ALPHA_BYTES_PER_PIXEL: u64 = 40;
+const LOSSLESS_BYTES_PER_PIXEL: u64 = 36;
+const ANIMATION_BYTES_PER_PIXEL: u64 = 48;
+
+/// The memory that [`convert`] or [`render`] will take at its peak, in bytes, the source included, from its headers.
+///
+/// # Errors
+/// When it is no picture, or breaks a limit.
+pub fn memory_bytes(
+    source: &[u8],
+    settings: &Settings,
+    limits: &Limits,
+    timer: &Timer,
+) -> Result<u64, CodecError> {
+    let format = recognise(source)?;
+    guard(format, || {
+        let header = checked_header(source, format, limits, timer)?;
+        let needed = source.len() as u64 + estimate(&header, settings);
+        if needed > limits.memory_bytes {
+            let Header { width, height, .. } = header;
+            return Err(CodecError::TooMuchMemory { width, height, needed, limit: limits.memory_bytes });
+        }
+        Ok(needed)
+    })
+}
+
+/// Converts a source, recognised by its content; call [`memory_bytes`] before.
+///
+/// # Errors
+/// Why it can't be converted. Decoders that panic are caught and lose this source only.
+pub fn convert(
+    source: Vec<u8>,
+    settings: &Settings,
+    limits: &Limits,
+    timer: &Timer,
+) -> Result<Converted, CodecError> {
+    let format = recognise(&source)?;
+    guard(format, || {
+        let header = checked_header(&source, format, limits, timer)?;
+        if format == Format::WebP {
+            return take_over(source, &header, settings, timer);
+        }
+        let mut broken_animation = false;
+        if header.frames > 1 {
+            let wanted = Wanted { whole: true, widths: &settings.renditions };
+            match encode_animation(&source, format, &header, settings, &wanted, timer) {
+                Ok(animation) => return from_animation(animation, format),
+                // A PNG has a picture for programs that know of no animations.
+                Err(CodecError::Decode { .. } | CodecError::Container(_)) if format == Format::Png => {
+                    broken_animation = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut raster = timer.time(|| decode(&source, format, &header, limits, timer))?;
+        if broken_animation {
+            raster.partial = true;
+            raster.notes.push("its animation is broken: this is its still picture".into());
+        }
+        // Large pictures need the room.
+        drop(source);
+        from_raster(raster, format, header.lossless, settings)
+    })
+}
+
+/// The renditions of a source at the widths of `settings`, without the image itself.
+///
+/// # Errors
+/// As [`convert`].
+pub fn render(
+    source: &[u8],
+    settings: &Settings,
+    limits: &Limits,
+    timer: &Timer,
+) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
+    let format = recognise(source)?;
+    guard(format, || {
+        let header = checked_header(source, format, limits, timer)?;
+        if is_animation(source, format, &header) {
+            let wanted = Wanted { whole: false, widths: &settings.renditions };
+            let animation = encode_animation(source, format, &header, settings, &wanted, timer)?;
+            return Ok(animation.renditions);
+        }
+        let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
+        let picture = fit(without_needless_alpha(raster.upright().0))?;
+        renditions(&picture, settings)
+    })
+}
+
+/// Decodes a source whole and drops the pixels: what [`convert`] would say of it, without the encoding. Width and height,
+/// upright.
+///
+/// # Errors
+/// As [`convert`].
+pub fn probe(source: &[u8], limits: &Limits) -> Result<(u32, u32), CodecError> {
+    let format = recognise(source)?;
+    let timer = Timer::new(limits.decode_time);
+    guard(format, || {
+        let header = checked_header(source, format, limits, &timer)?;
+        if is_animation(source, format, &header) {
+            let mut frames = open_frames(source, format, &header, &timer)?;
+            while timer.time(|| frames.next())?.is_some() {}
+            return Ok((header.width, header.height));
+        }
+        let raster = timer.time(|| decode(source, format, &header, limits, &timer))?;
+        let picture = raster.upright().0;
+        Ok((picture.width(), picture.height()))
+    })
+}
+
+fn recognise(source: &[u8]) -> Result<Format, CodecError> {
+    match sniff(source) {
+        Sniffed::Picture(format) => Ok(format),
+        Sniffed::Unsupported(name) => Err(CodecError::Unsupported(name)),
+        Sniffed::Nothing => Err(CodecError::NotAPicture),
+    }
+}
+
+fn checked_header(
+    source: &[u8],
+    format: Format,
+    limits: &Limits,
+    timer: &Timer,
+) -> Result<Header, CodecError> {
+    let header = timer.time(|| match format {
+        Format::Gif => gif::header(source, timer),
+        #[cfg(feature = "avif")]
+        Format::Avif => super::avif::header(source).map_err(|source| CodecError::Decode { format, source }),
+        #[cfg(feature = "heic")]
+        Format::Heic => super::heic::header(source).map_err(|source| CodecError::Decode { format, source }),
+        #[cfg(feature = "jxl")]
+        Format::Jxl => super::jxl::header(source).map_err(|source| CodecError::Decode { format, source }),
+        Format::Ico => ico::header(source, timer),
+        Format::Jpeg => jpeg::header(source),
+        Format::Png => png::header(source, timer),
+        Format::Tiff => tiff::header(source, timer),
+        Format::WebP => webp::header(source),
+        // Whatever is not one after all, see `sniff`.
+        Format::Tga => plain::header(source, format, timer).map_err(|_| CodecError::NotAPicture),
+        _ => plain::header(source, format, timer),
+    })?;
+    if header.width == 0 || header.height == 0 {
+        return Err(CodecError::Container("it has no pixels"));
+    }
+    limits.check(&header)?;
+    Ok(header)
+}
+
+/// Memory beside the source, in bytes.
+fn estimate(header: &Header, settings: &Settings) -> u64 {
+    let (width, height) = (header.width, header.height);
+    let pixels = u64::from(width) * u64::from(height);
+    let smaller = |rendition: &&u16| u32::from(**rendition) < width.max(height);
+    let largest = settings.renditions.iter().rev().find(smaller).map(|largest| u32::from(*largest));
+    let shrinking = largest.map_or(0, |largest| Shrinker::memory_bytes(width, height, largest));
+    if header.frames > 1 {
+        let sizes = settings.renditions.iter().filter(smaller).map(|rendition| {
+            let rendition = u32::from(*rendition);
+            u64::from(rendition) * u64::from(scaled_height(width, height, rendition))
+        });
+        let encoded = (pixels + sizes.sum::<u64>()) * ANIMATION_BYTES_PER_PIXEL;
+        return header.decode_bytes + 8 * pixels + shrinking + encoded;
+    }
+    let picture = pixels * if header.alpha { 4 } else { 3 };
+    let lossless = match settings.lossless {
+        Lossless::Always => true,
+        Lossless::Auto => header.lossless && pixels <= AUTO_LOSSLESS_PIXELS,
+        Lossless::Never => false,
+    };
+    let encoding = match (lossless, header.alpha) {
+        (true, _) => pixels * LOSSLESS_BYTES_PER_PIXEL,
+        (false, true) => pixels * LOSSY_ALPHA_BYTES_PER_PIXEL,
+        (false, false) => 0,
+    };
+    header.decode_bytes.max(picture + encoding.max(shrinking))
+}
+
+/// Decodes a still picture, or an animation's first frame.
+fn decode(
+    source: &[u8],
+    format: Format,
+    header: &Header,
+    limits: &Limits,
+    timer: &Timer,
+) -> Result<Raster, CodecError> {
+    match format {
+        Format::Gif => {
+            let mut frames = GifFrames::open(source, header, timer)?;
+            let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
+            Ok(Raster {
+                width: header.width,
+                height: header.height,
+                channels: Channels::Rgba,
+                samples: first.rgba,
+                profile: frames.profile(),
+                orientation: frames.orientation(),
+                partial: false,
+                notes: Vec::new(),
+            })
+        }
+        #[cfg(feature = "avif")]
+        Format::Avif => super::avif::decode(source, limits.memory_bytes)
+            .map_err(|source| CodecError::Decode { format, source }),
+        #[cfg(feature = "heic")]
+        Format::Heic => super::heic::decode(source, limits.memory_bytes)
+            .map_err(|source| CodecError::Decode { format, source }),
+        #[cfg(feature = "jxl")]
+        Format::Jxl => super::jxl::decode(source, limits.memory_bytes)
+            .map_err(|source| CodecError::Decode { format, source }),
+        Format::Ico => ico::decode(source, limits.memory_bytes, timer),
+        Format::Jpeg => jpeg::decode(source),
+        Format::Png => png::decode(source, timer),
+        Format::Tiff => tiff::decode(source, limits.memory_bytes, timer),
+        Format::WebP => webp::decode(source),
+        Format::Tga => {
+            plain::decode(source, format, limits.memory_bytes, timer).map_err(|_| CodecError::NotAPicture)
+        }
+        _ => plain::decode(source, format, limits.memory_bytes, timer),
+    }
+}
+
+fn is_animation(source: &[u8], format: Format, header: &Header) -> bool {
+    header.frames > 1 || format == Format::WebP && webp::is_animation(source)
+}
+
+fn open_frames<'s>(
+    source: &'s [u8],
+    format: Format,
+    header: &Header,
+    timer: &'s Timer,
+) -> Result<Box<dyn Frames + 's>, CodecError> {
+    timer.time(|| {
+        Ok(match format {
+            Format::Gif => Box::new(GifFrames::open(source, header, timer)?) as Box<dyn Frames>,
+            Format::Png => Box::new(PngFrames::open(source, timer)?),
+            #[cfg(feature = "jxl")]
+            Format::Jxl => Box::new(
+                super::jxl::JxlFrames::new(source, header.decode_bytes)
+                    .map_err(|source| CodecError::Decode { format, source })?,
+            ),
+            Format::WebP => Box::new(WebPFrames::open(source)?),
+            other => unreachable!("{other} has no animations here"),
+        })
+    })
+}
+
+fn encode_animation(
+    source: &[u8],
+    format: Format,
+    header: &Header,
+    settings: &Settings,
+    wanted: &Wanted<'_>,
+    timer: &Timer,
+) -> Result<Animation, CodecError> {
+    let mut frames = open_frames(source, format, header, timer)?;
+    animation::encode(&mut *frames, (header.width, header.height), settings, wanted, timer)
+}
+
+fn from_animation(animation: Animation, format: Format) -> Result<Converted, CodecError> {
+    let Animation { webp, renditions, width, height, features, notes } = animation;
+    let header = webp::header(&webp)?;
+    Ok(Converted {
+        webp,
+        format,
+        width,
+        height,
+        frames: header.frames,
+        alpha: header.alpha,
+        thumbhash: features.thumbhash,
+        color: features.color,
+        perceptual_hash: features.perceptual_hash,
+        renditions,
+        partial: false,
+        notes,
+    })
+}
+
+fn from_raster(
+    raster: Raster,
+    format: Format,
+    lossless_source: bool,
+    settings: &Settings,
+) -> Result<Converted, CodecError> {
+    let mut partial = raster.partial;
+    let (picture, mut notes) = raster.upright();
+    if let Some(note) = scaled_down_note((picture.width(), picture.height())) {
+        partial = true;
+        notes.push(note);
+    }
+    let picture = fit(without_needless_alpha(picture))?;
+    let features = Features::of(&picture);
+    let renditions = renditions(&picture, settings)?;
+    let (width, height) = (picture.width(), picture.height());
+    let alpha = picture.color().has_alpha();
+    Ok(Converted {
+        webp: encode(picture, lossless_source, settings)?,
+        format,
+        width,
+        height,
+        frames: 1,
+        alpha,
+        thumbhash: features.thumbhash,
+        color: features.color,
+        perceptual_hash: features.perceptual_hash,
+        renditions,
+        partial,
+        notes,
+    })
+}
+
+/// Scales a picture down that is larger than WebP can hold.
+fn fit(picture: DynamicImage) -> Result<DynamicImage, CodecError> {
+    let size = (picture.width(), picture.height());
+    let (width, _) = fitting(size);
+    if width == size.0 && picture.height() == fitting(size).1 {
+        return Ok(picture);
+    }
+    Shrinker::new(&picture, width).copy(width)
+}
+
+/// Ascending in width; each is made from the next larger one.
+fn renditions(picture: &DynamicImage, settings: &Settings) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
+    let mut shrinker = None;
+    let mut renditions = Vec::new();
+    for width in settings.renditions.iter().rev().filter(|width| u32::from(**width) < picture.width()) {
+        let wide = u32::from(*width);
+        let copy = shrinker.get_or_insert_with(|| Shrinker::new(picture, wide)).copy(wide)?;
+        let webp = match settings.lossless {
+            Lossless::Always => webp::encode_lossless(&copy)?,
+            Lossless::Auto | Lossless::Never => webp::encode(copy, settings.quality)?,
+        };
+        renditions.push((*width, webp));
+    }
+    renditions.reverse();
+    Ok(renditions)
+}
+
+fn encode(picture: DynamicImage, lossless_source: bool, settings: &Settings) -> Result<Vec<u8>, CodecError> {
+    let pixels = u64::from(picture.width()) * u64::from(picture.height());
+    let lossless = match settings.lossless {
+        Lossless::Always => return webp::encode_lossless(&picture),
+        Lossless::Auto if lossless_source && pixels <= AUTO_LOSSLESS_PIXELS && has_few_colours(&picture) => {
+            Some(webp::encode_lossless(&picture)?)
+        }
+        Lossless::Auto | Lossless::Never => None,
+    };
+    let lossy = webp::encode(picture, settings.quality)?;
+    Ok(match lossless {
+        Some(lossless) if lossless.len() <= lossy.len() => lossless,
+        _ => lossy,
+    })
+}
+
+fn has_few_colours(picture: &DynamicImage) -> bool {
+    let mut colours = HashSet::new();
+    let mut last = None;
+    let mut is_new = |colour: [u8; 4]| {
+        if last != Some(colour) {
+            last = Some(colour);
+            colours.insert(colour);
+        }
+        colours.len() > FEW_COLOURS
+    };
+    let too_many = match picture {
+        DynamicImage::ImageRgba8(rgba) => rgba.pixels().any(|pixel| is_new(pixel.0)),
+        _ => picture.as_bytes().as_chunks().0.iter().any(|[r, g, b]| is_new([*r, *g, *b, 255])),
+    };
+    !too_many
+}
+
+/// Takes a WebP over byte for byte, less its metadata; one that must be turned, or whose colours are not sRGB, is encoded
+/// anew. It is decoded whole all the same: a gallery holds nothing that does not decode.
+fn take_over(
+    source: Vec<u8>,
+    header: &Header,
+    settings: &Settings,
+    timer: &Timer,
+) -> Result<Converted, CodecError> {
+    let format = Format::WebP;
+    if webp::is_animation(&source) {
+        let shown_as_stored = {
+            let frames = WebPFrames::open(&source)?;
+            let profile = frames.profile();
+            is_shown_as_stored(&frames.orientation(), Channels::Rgba, profile.as_deref())
+        };
+        let wanted = Wanted { whole: !shown_as_stored, widths: &settings.renditions };
+        let mut animation = encode_animation(&source, format, header, settings, &wanted, timer)?;
+        if shown_as_stored {
+            animation.webp = Container::parse(&source)?.without_metadata();
+        } else {
+            animation.notes.push("encoded anew, upright and in sRGB".into());
+        }
+        return from_animation(animation, format);
+    }
+    let mut raster = timer.time(|| webp::decode(&source))?;
+    if !is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref()) {
+        raster.notes.push("encoded anew, upright and in sRGB".into());
+        drop(source);
+        return from_raster(raster, format, header.lossless, settings);
+    }
+    let (picture, notes) = raster.upright();
+    let picture = without_needless_alpha(picture);
+    let features = Features::of(&picture);
+    Ok(Converted {
+        webp: Container::parse(&source)?.without_metadata(),
+        format,
+        width: picture.width(),
+        height: picture.height(),
+        frames: 1,
+        alpha: picture.color().has_alpha(),
+        thumbhash: features.thumbhash,
+        color: features.color,
+        perceptual_hash: features.perceptual_hash,
+        renditions: renditions(&picture, settings)?,
+        partial: false,
+        notes,
+    })
+}
+
+/// Whether the stored pixels are those to be shown, as a browser without the profile would show them.
+fn is_shown_as_stored(
+    orientation: &image::metadata::Orientation,
+    channels: Channels,
+    profile: Option<&[u8]>,
+) -> bool {
+    *orientation == image::metadata::Orientation::NoTransforms
+        && Conversion::new(channels, profile).0.is_identity()
+}
+
+/// Many decoders can panic on hostile bytes; such a panic becomes an error of that source.
+fn guard<T>(format: Format, work: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
+    // Nothing that `work` borrows mutably outlives it, so nothing half-changed can be seen after a panic.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|message| (*message).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Err(CodecError::Panicked { format, message })
+    })
+}

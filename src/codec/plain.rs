@@ -1,0 +1,94 @@
+//! The formats that the image crate decodes as they are: BMP, ICO, PNM, QOI and TGA.
+
+use std::borrow::Cow;
+
+use image::codecs::{bmp, ico, pnm, qoi, tga};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageResult};
+
+use super::limits::{TimedReader, Timer};
+use super::raster::{Channels, Raster};
+use super::{CodecError, Format, Header};
+
+fn open<'s>(source: &'s [u8], format: Format, timer: &'s Timer) -> ImageResult<Box<dyn ImageDecoder + 's>> {
+    let reader = TimedReader::new(source, timer);
+    Ok(match format {
+        Format::Bmp => Box::new(bmp::BmpDecoder::new(reader)?),
+        Format::Ico => Box::new(ico::IcoDecoder::new(reader)?),
+        Format::Pnm => Box::new(pnm::PnmDecoder::new(reader)?),
+        Format::Qoi => Box::new(qoi::QoiDecoder::new(reader)?),
+        Format::Tga => Box::new(tga::TgaDecoder::new(reader)?),
+        other => unreachable!("{other} has a decoder of its own"),
+    })
+}
+
+/// A BMP with the header of OS/2 2, which the decoder does not know, as one with the header of Windows 3: the first 40 of the
+/// 64 bytes mean the same in both, compression 3 and 4 apart, and what follows them concerns printers. Other sources as they are.
+///
+/// Source: "OS/2 2.0 Presentation Manager: GPI Guide", `BITMAPINFOHEADER2`.
+fn without_os2_fields(source: &[u8], format: Format) -> Cow<'_, [u8]> {
+    const FILE_HEADER: usize = 14;
+    const WINDOWS_HEADER: usize = 40;
+    const OS2_HEADER: usize = 64;
+    let is_os2 = format == Format::Bmp && source.get(FILE_HEADER..FILE_HEADER + 4) == Some(&[64, 0, 0, 0]);
+    let (true, Some((headers, rest))) = (is_os2, source.split_at_checked(FILE_HEADER + OS2_HEADER)) else {
+        return Cow::Borrowed(source);
+    };
+    let mut windows = headers[..FILE_HEADER + WINDOWS_HEADER].to_vec();
+    let removed = OS2_HEADER - WINDOWS_HEADER;
+    let pixels_at = u32::from_le_bytes([headers[10], headers[11], headers[12], headers[13]]);
+    let pixels_at = pixels_at.saturating_sub(u32::try_from(removed).unwrap_or(0));
+    windows[10..14].copy_from_slice(&pixels_at.to_le_bytes());
+    windows[FILE_HEADER] = 40;
+    windows.extend_from_slice(rest);
+    Cow::Owned(windows)
+}
+
+pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Header, CodecError> {
+    let source = &without_os2_fields(source, format);
+    let decoder = open(source, format, timer).map_err(|error| failed(format, error))?;
+    let (width, height) = decoder.dimensions();
+    let color = decoder.color_type();
+    // As decoded, and as 8-bit samples.
+    let narrowed =
+        if color.bytes_per_pixel() > color.channel_count() { u64::from(color.channel_count()) } else { 0 };
+    Ok(Header {
+        width,
+        height,
+        frames: 1,
+        decode_bytes: decoder.total_bytes() + u64::from(width) * u64::from(height) * narrowed,
+        alpha: color.has_alpha(),
+        lossless: true,
+    })
+}
+
+pub(super) fn decode(
+    source: &[u8],
+    format: Format,
+    memory_bytes: u64,
+    timer: &Timer,
+) -> Result<Raster, CodecError> {
+    let failed = |error| failed(format, error);
+    let source = &without_os2_fields(source, format);
+    let mut decoder = open(source, format, timer).map_err(failed)?;
+    let mut allocation = image::Limits::no_limits();
+    allocation.max_alloc = Some(memory_bytes);
+    decoder.set_limits(allocation).map_err(failed)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    // A profile that can't be read is as good as none: the picture is shown, as other programs would.
+    let profile = decoder.icc_profile().unwrap_or(None);
+    let picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let (width, height) = (picture.width(), picture.height());
+    let color = picture.color();
+    let (channels, samples) = match (color.has_color(), color.has_alpha()) {
+        (false, false) => (Channels::Grey, picture.into_luma8().into_raw()),
+        (false, true) => (Channels::GreyAlpha, picture.into_luma_alpha8().into_raw()),
+        (true, false) => (Channels::Rgb, picture.into_rgb8().into_raw()),
+        (true, true) => (Channels::Rgba, picture.into_rgba8().into_raw()),
+    };
+    Ok(Raster { width, height, channels, samples, profile, orientation, partial: false, notes: Vec::new() })
+}
+
+fn failed(format: Format, error: image::ImageError) -> CodecError {
+    CodecError::Decode { format, source: error.into() }
+}

@@ -1,0 +1,146 @@
+//! `import` and the files that images came from: `--prune`, `--delete-originals`, `--skip-similar`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use image::DynamicImage;
+use image::imageops::FilterType;
+use serde_json::json;
+
+use crate::harness::{Workspace, on_each_engine};
+use crate::pictures::{jpeg, noise, photo, save};
+
+on_each_engine!(
+    prune_removes_what_is_gone_and_nothing_else,
+    a_picture_that_is_still_somewhere_stays,
+    originals_are_deleted_once_their_images_are_stored,
+);
+
+fn prune_removes_what_is_gone_and_nothing_else(space: &Workspace) {
+    save(photo(50, 50, 1), &space.picture("gone.png"));
+    save(photo(50, 50, 2), &space.picture("changed.png"));
+    save(photo(50, 50, 3), &space.picture("stays.png"));
+    fs::create_dir(space.path("elsewhere")).unwrap();
+    save(photo(50, 50, 4), &space.path("elsewhere/other.png"));
+    space.run(["import", "pictures", "elsewhere"]).expect(0);
+
+    fs::remove_file(space.picture("gone.png")).unwrap();
+    fs::remove_file(space.path("elsewhere/other.png")).unwrap();
+    save(photo(50, 50, 5), &space.picture("changed.png"));
+    // Without the flag nothing goes.
+    space.run(["import", "pictures"]).expect(0);
+    assert_eq!(space.ids().len(), 5);
+    let pruned = space.run(["import", "--prune", "--json", "--report", "r", "pictures"]).expect(0);
+    assert_eq!(pruned.json()["removed"], 2, "{}", pruned.stdout);
+    let report = fs::read_to_string(space.path("r")).unwrap();
+    assert!(report.contains("\"status\":\"removed\"") && report.contains("gone.png"), "{report}");
+    let mut left: Vec<_> = space.list().iter().map(|image| image["source"].clone()).collect();
+    left.sort_by_key(ToString::to_string);
+    assert_eq!(left, [json!("changed.png"), json!("other.png"), json!("stays.png")]);
+    space.assert_verified();
+}
+
+fn a_picture_that_is_still_somewhere_stays(space: &Workspace) {
+    save(photo(50, 50, 1), &space.picture("a/one.png"));
+    fs::create_dir(space.picture("b")).unwrap();
+    fs::copy(space.picture("a/one.png"), space.picture("b/two.png")).unwrap();
+    space.import();
+    // Renamed, and its copy gone.
+    fs::rename(space.picture("a/one.png"), space.picture("a/renamed.png")).unwrap();
+    fs::remove_file(space.picture("b/two.png")).unwrap();
+    let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(0);
+    assert_eq!((&pruned.json()["removed"], space.ids().len()), (&json!(0), 1));
+    fs::remove_file(space.picture("a/renamed.png")).unwrap();
+    save(photo(50, 50, 2), &space.picture("a/another.png"));
+    let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(0);
+    assert_eq!((&pruned.json()["removed"], space.ids().len()), (&json!(1), 1));
+}
+
+/// A disk that is not mounted looks like a folder without files.
+#[test]
+fn an_empty_folder_removes_nothing() {
+    let space = Workspace::file();
+    save(photo(50, 50, 1), &space.picture("a.png"));
+    space.import();
+    fs::remove_file(space.picture("a.png")).unwrap();
+    space.run(["import", "--prune", "pictures"]).expect(1).complains_of(&["pictures", "is it mounted?"]);
+    fs::remove_dir(space.path("pictures")).unwrap();
+    space.run(["import", "--prune", "pictures"]).expect(1).complains_of(&["pictures"]);
+    assert_eq!(space.ids().len(), 1);
+}
+
+#[test]
+fn a_file_that_can_not_be_read_any_more_keeps_its_image() {
+    let space = Workspace::file();
+    save(photo(50, 50, 1), &space.picture("a.jpg"));
+    save(photo(50, 50, 2), &space.picture("b.jpg"));
+    space.import();
+    let whole = fs::read(space.picture("a.jpg")).unwrap();
+    fs::write(space.picture("a.jpg"), &whole[..whole.len() / 2]).unwrap();
+    let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(1);
+    assert_eq!((&pruned.json()["removed"], &pruned.json()["failed"]), (&json!(0), &json!(1)));
+    // What is no picture at all any more is gone.
+    fs::write(space.picture("a.jpg"), "<html>").unwrap();
+    let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(0);
+    assert_eq!(pruned.json()["removed"], 1);
+}
+
+fn originals_are_deleted_once_their_images_are_stored(space: &Workspace) {
+    save(photo(50, 50, 1), &space.picture("deep/a.png"));
+    fs::copy(space.picture("deep/a.png"), space.picture("copy.png")).unwrap();
+    fs::write(space.picture("notes.txt"), "an image of text").unwrap();
+    fs::write(space.picture("broken.jpg"), &jpeg(&photo(50, 50, 2), None)[..300]).unwrap();
+    save(photo(17_000, 20, 3), &space.picture("wide.png"));
+    save(photo(50, 50, 4), &space.path("outside.png"));
+    symlink(space.path("outside.png"), space.picture("link.png")).unwrap();
+    let import = space.run(["import", "--delete-originals", "--report", "r", "pictures"]).expect(1);
+    import.complains_of(&["broken.jpg"]);
+    assert!(!space.picture("deep/a.png").exists() && !space.picture("copy.png").exists());
+    for kept in ["notes.txt", "broken.jpg", "wide.png", "link.png"] {
+        assert!(space.picture(kept).exists(), "{kept} was deleted");
+    }
+    assert!(space.path("outside.png").exists());
+    let report = fs::read_to_string(space.path("r")).unwrap();
+    assert!(
+        report.contains("original deleted") && report.contains("original kept: the image does not show all"),
+        "{report}"
+    );
+    // Their images stay, whatever is pruned afterwards.
+    let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(1);
+    assert_eq!((&pruned.json()["removed"], space.ids().len()), (&json!(0), 2), "{}", pruned.stdout);
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused() {
+    let space = Workspace::file();
+    for flags in
+        [["--prune", "--delete-originals"], ["--dry-run", "--delete-originals"], ["--dry-run", "--prune"]]
+    {
+        space
+            .run([&["import"], flags.as_slice(), &["pictures"]].concat())
+            .expect(2)
+            .complains_of(&[flags[1]]);
+    }
+}
+
+#[test]
+fn look_alikes_are_reported_or_left_out() {
+    let picture = DynamicImage::from(noise(24, 18, 5)).resize_exact(960, 720, FilterType::CatmullRom);
+    for (flags, images) in [(&["import"] as &[&str], 3), (&["import", "--skip-similar"], 2)] {
+        let space = Workspace::file();
+        save(picture.clone(), &space.picture("original.png"));
+        save(picture.resize(240, 180, FilterType::Triangle), &space.picture("small.jpg"));
+        save(photo(960, 720, 9), &space.picture("other.png"));
+        let arguments = [flags, &["--report", "r", "--json", "pictures"]].concat();
+        space.run(&arguments).expect(0);
+        assert_eq!(space.ids().len(), images);
+        let report = fs::read_to_string(space.path("r")).unwrap();
+        let lines: Vec<_> = report.lines().filter(|line| line.contains("looks like")).collect();
+        // Whichever was converted later is said to look like the other.
+        assert!(lines.len() == 1 && !lines[0].contains("other.png"), "{report}");
+        // What was left out is known from now on, and imported by who wants it after all.
+        assert_eq!(space.run(&arguments).expect(0).json()["already_present"], 3);
+        space.import();
+        assert_eq!(space.ids().len(), 3);
+    }
+}
