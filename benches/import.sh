@@ -281,7 +281,7 @@ measure_large() {
         flag=("${BASH_REMATCH[1]}" $((large_side * large_side)))
     fi
     cat "$large" >/dev/null
-    run_import large "$large" "${no_renditions[@]}" "${flag[@]}"
+    run_import large "$large" "${flag[@]}"
     large_status=$(python3 -c 'import json, sys
 line = json.loads(open(sys.argv[1]).readline()); print(line["status"], line.get("reason") or "")' "$work/large.jsonl")
 }

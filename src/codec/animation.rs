@@ -72,7 +72,9 @@ pub(super) fn encode(
         picture.apply_orientation(frames.orientation());
         if features.is_none() {
             size = (picture.width(), picture.height());
-            notes.extend(scaled_down_note(size));
+            if fitting(size, MAX_WEBP_SIDE) != size {
+                notes.push(scaled_down_note(size, MAX_WEBP_SIDE));
+            }
             features = Some(Features::of(&picture));
         }
         let encoders = match &mut encoders {
@@ -85,7 +87,7 @@ pub(super) fn encode(
         time_ms = time_ms.saturating_add(duration);
     }
     let features = features.ok_or(CodecError::Container("it has no picture in it"))?;
-    let (width, height) = fitting(size);
+    let (width, height) = fitting(size, MAX_WEBP_SIDE);
     let (mut webp, mut renditions) = (Vec::new(), Vec::new());
     for encoder in encoders.unwrap_or_default() {
         let encoded = encoder.encoder.finish(time_ms).map_err(encode_error)?;
@@ -113,7 +115,7 @@ impl Encoder {
         wanted: &Wanted<'_>,
         plays: u16,
     ) -> Result<Vec<Self>, CodecError> {
-        let (width, height) = fitting(size);
+        let (width, height) = fitting(size, MAX_WEBP_SIDE);
         let whole = wanted.whole.then_some((None, width, height));
         let smaller =
             wanted.widths.iter().rev().filter(|smaller| u32::from(**smaller) < width).map(|smaller| {
@@ -140,7 +142,10 @@ fn add(encoders: &mut [Encoder], picture: &DynamicImage, time_ms: i32) -> Result
         let result = if encoder.width == picture.width() {
             encoder.encoder.add_frame_rgba(picture.as_bytes(), time_ms)
         } else {
-            let shrinker = shrinker.get_or_insert_with(|| Shrinker::new(picture, encoder.width));
+            let shrinker = match &mut shrinker {
+                Some(shrinker) => shrinker,
+                none => none.insert(Shrinker::new(picture, encoder.width)?),
+            };
             encoder.encoder.add_frame_rgba(shrinker.copy(encoder.width)?.as_bytes(), time_ms)
         };
         result.map_err(encode_error)?;
@@ -152,20 +157,24 @@ fn encode_error(error: webpx::At<webpx::Error>) -> CodecError {
     CodecError::Encode(error.decompose().0)
 }
 
-/// The size, or the largest of its shape that WebP holds.
-pub(super) fn fitting((width, height): (u32, u32)) -> (u32, u32) {
+/// The size, or the largest of its shape whose longer side is at most this.
+pub(super) fn fitting((width, height): (u32, u32), longest_side: u32) -> (u32, u32) {
     let longest = width.max(height);
-    if longest <= MAX_WEBP_SIDE {
+    if longest <= longest_side {
         return (width, height);
     }
     let scaled = |side: u32| {
-        let side = u64::from(side) * u64::from(MAX_WEBP_SIDE) / u64::from(longest);
-        u32::try_from(side).unwrap_or(MAX_WEBP_SIDE).max(1)
+        let side = u64::from(side) * u64::from(longest_side) / u64::from(longest);
+        u32::try_from(side).unwrap_or(longest_side).max(1)
     };
     (scaled(width), scaled(height))
 }
 
-pub(super) fn scaled_down_note((width, height): (u32, u32)) -> Option<String> {
-    (fitting((width, height)) != (width, height))
-        .then(|| format!("scaled down from {width} x {height}: WebP holds {MAX_WEBP_SIDE} pixels a side"))
+pub(super) fn scaled_down_note((width, height): (u32, u32), longest_side: u32) -> String {
+    let reason = if longest_side == MAX_WEBP_SIDE {
+        format!("WebP holds {MAX_WEBP_SIDE} pixels a side")
+    } else {
+        "lossy WebP can't hold so much detail".into()
+    };
+    format!("scaled down from {width} x {height}: {reason}")
 }

@@ -1,8 +1,9 @@
 //! Smaller copies of a picture, in linear light: averaging encoded values would darken fine detail
 //! (<http://www.ericbrasseur.org/gamma.html>).
 //!
-//! As in libvips, a copy is made in two steps: whole blocks of pixels are averaged while the picture is still far
-//! larger than the copy, and a cubic filter (Catmull-Rom, which rings less than Lanczos in linear light) does the rest.
+//! A cubic filter makes the copies: Catmull-Rom, which rings less than Lanczos in linear light. It passes over the picture in
+//! bands of rows, so that the largest pictures need little memory beside their own. As in libvips, whole blocks of pixels
+//! are averaged first where the picture is far larger than the copy.
 
 use std::sync::LazyLock;
 
@@ -16,8 +17,11 @@ use super::raster::{from_pixels, pixels_of};
 /// The filter begins with at least this many times the width that it makes.
 const FILTERED_FROM: u32 = 2;
 
-/// The filter begins with at most this many pixels, 6 or 8 bytes each.
-const MAX_FILTERED_PIXELS: u64 = 40_000_000;
+/// Most pixels that averaging may leave, of 6 or 8 bytes each; else the filter does all.
+const MAX_AVERAGED_PIXELS: u64 = 10_000_000;
+
+/// Rows of a copy that are made at once.
+const BAND_ROWS: u32 = 16;
 
 /// Makes copies of a picture, each from the one before: ask for the largest first.
 pub(super) struct Shrinker {
@@ -28,33 +32,170 @@ pub(super) struct Shrinker {
 
 impl Shrinker {
     /// For copies of at most this width.
-    pub(super) fn new(picture: &DynamicImage, largest: u32) -> Self {
+    ///
+    /// # Errors
+    /// When it could not be resized.
+    pub(super) fn new(picture: &DynamicImage, largest: u32) -> Result<Self, CodecError> {
         let (width, height) = (picture.width(), picture.height());
-        let factor = block_side(width, height, largest);
-        Self { linear: average_blocks(picture, factor), width, height }
+        let linear = match block_side(width, height, largest) {
+            Some(side) => average_blocks(picture, side),
+            None => {
+                let (bytes, channels) = pixels_of(picture);
+                let mut rows = Rows::of(picture, largest, scaled_height(width, height, largest));
+                let mut linear = Image::new(largest, rows.copy_height, pixel_type(channels));
+                let mut target = linear.buffer_mut();
+                for row in bytes.chunks_exact(width as usize * channels) {
+                    let copied = rows.push(row)?;
+                    let (copy, rest) = target.split_at_mut(copied.len());
+                    copy.copy_from_slice(&copied);
+                    target = rest;
+                }
+                linear
+            }
+        };
+        Ok(Self { linear, width, height })
     }
 
     /// Memory that [`Shrinker::new`] and the first copy need, in bytes.
     pub(super) fn memory_bytes(width: u32, height: u32, largest: u32) -> u64 {
-        let factor = block_side(width, height, largest);
-        let first = u64::from(width.div_ceil(factor)) * u64::from(height.div_ceil(factor));
         let copy = u64::from(largest) * u64::from(scaled_height(width, height, largest));
         // It may be asked before the picture is turned, of the wrong side; a copy is smaller all the same.
         let copy = copy.min(u64::from(width) * u64::from(height));
-        // The linear picture with and without alpha premultiplied, the filter's two passes, the copy's bytes.
-        first * 16 + copy * 24
+        // The filter's two passes, with alpha premultiplied, and the copy's bytes.
+        let filtered = copy * 24;
+        match block_side(width, height, largest) {
+            Some(side) => {
+                let averaged = u64::from(width.div_ceil(side)) * u64::from(height.div_ceil(side));
+                averaged * 16 + filtered
+            }
+            None => shrink_bytes(width, height, scaled_height(width, height, largest)) + filtered,
+        }
     }
 
     /// A copy of this width, not larger than the one before.
+    ///
+    /// # Errors
+    /// When it could not be resized.
     pub(super) fn copy(&mut self, width: u32) -> Result<DynamicImage, CodecError> {
         let height = scaled_height(self.width, self.height, width);
-        let mut copy = Image::new(width, height, self.linear.pixel_type());
-        let filter = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-        Resizer::new().resize(&self.linear, &mut copy, &filter).map_err(CodecError::Resize)?;
-        let encoded = encode(&copy);
-        self.linear = copy;
-        Ok(from_pixels(width, height, encoded))
+        if (width, height) != (self.linear.width(), self.linear.height()) {
+            let mut copy = Image::new(width, height, self.linear.pixel_type());
+            Resizer::new().resize(&self.linear, &mut copy, &filter()).map_err(CodecError::Resize)?;
+            self.linear = copy;
+        }
+        Ok(from_pixels(width, height, encode(self.linear.buffer(), self.linear.pixel_type()).collect()))
     }
+}
+
+/// The picture at a smaller size, in the memory that it has.
+///
+/// # Errors
+/// When it could not be resized.
+pub(super) fn shrink(picture: DynamicImage, width: u32, height: u32) -> Result<DynamicImage, CodecError> {
+    let mut rows = Rows::of(&picture, width, height);
+    let row_bytes = picture.width() as usize * pixels_of(&picture).1;
+    let mut bytes = picture.into_bytes();
+    let mut written = 0;
+    for start in (0..bytes.len()).step_by(row_bytes) {
+        let copied = rows.push(&bytes[start..start + row_bytes])?;
+        // A copy has fewer rows, and shorter ones, so it never reaches those that were not read yet.
+        for value in encode(&copied, pixel_type(rows.channels)) {
+            bytes[written] = value;
+            written += 1;
+        }
+    }
+    bytes.truncate(written);
+    Ok(from_pixels(width, height, bytes))
+}
+
+/// Memory that [`shrink`] needs, in bytes.
+pub(super) fn shrink_bytes(width: u32, height: u32, copy_height: u32) -> u64 {
+    // A band and what its filter reaches, in linear light: as rows, as a picture, and with alpha premultiplied.
+    let rows = u64::from(BAND_ROWS + 6) * u64::from(height.div_ceil(copy_height.max(1)));
+    rows * u64::from(width) * 8 * 3
+}
+
+/// A copy made while the picture passes row by row.
+struct Rows {
+    channels: usize,
+    width: u32,
+    height: u32,
+    copy_width: u32,
+    copy_height: u32,
+    /// Rows in linear light that are still needed, and the first one's number.
+    linear: Vec<u8>,
+    first: u32,
+    /// Rows that came so far, and rows of the copy that went.
+    came: u32,
+    gone: u32,
+    resizer: Resizer,
+}
+
+impl Rows {
+    fn of(picture: &DynamicImage, copy_width: u32, copy_height: u32) -> Self {
+        let (width, height) = (picture.width(), picture.height());
+        Self {
+            channels: pixels_of(picture).1,
+            width,
+            height,
+            copy_width,
+            copy_height,
+            linear: Vec::new(),
+            first: 0,
+            came: 0,
+            gone: 0,
+            resizer: Resizer::new(),
+        }
+    }
+
+    /// Takes the next row; in linear light, those rows of the copy for which it was the last one needed.
+    fn push(&mut self, row: &[u8]) -> Result<Vec<u8>, CodecError> {
+        let start = self.linear.len();
+        self.linear.resize(start + row.len() * 2, 0);
+        linear_row(row, self.channels, &mut self.linear[start..]);
+        self.came += 1;
+        let scale = f64::from(self.height) / f64::from(self.copy_height);
+        // Catmull-Rom reaches two pixels of the copy to both sides.
+        let reach = 2.0 * scale + 1.0;
+        let mut copied = Vec::new();
+        while self.gone < self.copy_height {
+            let until = (self.gone + BAND_ROWS).min(self.copy_height);
+            let needed = (f64::from(until) * scale + reach).min(f64::from(self.height));
+            if f64::from(self.came) < needed {
+                break;
+            }
+            copied.extend_from_slice(self.band(until, scale)?.buffer());
+            self.gone = until;
+            let row_bytes = row.len() * 2;
+            while f64::from(self.first) + 1.0 < f64::from(self.gone) * scale - reach {
+                self.first += 1;
+            }
+            let held = (self.came - self.first) as usize * row_bytes;
+            self.linear.drain(..self.linear.len() - held);
+        }
+        Ok(copied)
+    }
+
+    /// Rows of the copy, from those that went to `until`.
+    fn band(&mut self, until: u32, scale: f64) -> Result<Image<'static>, CodecError> {
+        let kind = pixel_type(self.channels);
+        let mut source = Image::new(self.width, self.came - self.first, kind);
+        source.buffer_mut().copy_from_slice(&self.linear);
+        let mut band = Image::new(self.copy_width, until - self.gone, kind);
+        let top = f64::from(self.gone) * scale - f64::from(self.first);
+        let height = (f64::from(until - self.gone) * scale).min(f64::from(source.height()) - top);
+        let filter = filter().crop(0.0, top, f64::from(self.width), height);
+        self.resizer.resize(&source, &mut band, &filter).map_err(CodecError::Resize)?;
+        Ok(band)
+    }
+}
+
+fn pixel_type(channels: usize) -> PixelType {
+    if channels == 4 { PixelType::U16x4 } else { PixelType::U16x3 }
+}
+
+fn filter() -> ResizeOptions {
+    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
 }
 
 /// The height that keeps the shape of a picture at another width; at least 1.
@@ -63,15 +204,11 @@ pub(super) fn scaled_height(width: u32, height: u32, new_width: u32) -> u32 {
     u32::try_from(exact / u64::from(width.max(1))).unwrap_or(u32::MAX).max(1)
 }
 
-/// Side of the blocks that are averaged.
-fn block_side(width: u32, height: u32, largest: u32) -> u32 {
-    let by_width = width / (FILTERED_FROM * largest).max(1);
-    let mut factor = by_width.max(1);
-    let pixels = u64::from(width) * u64::from(height);
-    while pixels / (u64::from(factor) * u64::from(factor)) > MAX_FILTERED_PIXELS {
-        factor += 1;
-    }
-    factor
+/// Side of the blocks that are averaged, if any are.
+fn block_side(width: u32, height: u32, largest: u32) -> Option<u32> {
+    let side = width / (FILTERED_FROM * largest).max(1);
+    let left = u64::from(width.div_ceil(side.max(1))) * u64::from(height.div_ceil(side.max(1)));
+    (side > 1 && left <= MAX_AVERAGED_PIXELS).then_some(side)
 }
 
 /// 8-bit sRGB to 16-bit linear light.
@@ -105,18 +242,13 @@ fn round(value: f64) -> u16 {
 fn average_blocks(picture: &DynamicImage, side: u32) -> Image<'static> {
     let (bytes, channels) = pixels_of(picture);
     let (width, height) = (picture.width().div_ceil(side), picture.height().div_ceil(side));
-    let kind = if channels == 4 { PixelType::U16x4 } else { PixelType::U16x3 };
-    let mut linear = Image::new(width, height, kind);
+    let mut linear = Image::new(width, height, pixel_type(channels));
     let row_bytes = picture.width() as usize * channels;
     let samples = width as usize * channels;
     let mut sums = vec![0_u64; samples];
     let mut target = linear.buffer_mut().chunks_exact_mut(samples * 2);
     for rows in bytes.chunks(row_bytes * side as usize) {
         let Some(target) = target.next() else { break };
-        if side == 1 {
-            linear_row(rows, channels, target);
-            continue;
-        }
         sums.fill(0);
         for row in rows.chunks_exact(row_bytes) {
             for (block, sum) in row.chunks(side as usize * channels).zip(sums.chunks_exact_mut(channels)) {
@@ -179,21 +311,18 @@ fn write_mean(sum: &[u64], pixels: u64, target: &mut [u8]) {
 }
 
 /// Linear light to 8-bit sRGB.
-fn encode(linear: &Image<'_>) -> Vec<u8> {
+fn encode(linear: &[u8], kind: PixelType) -> impl Iterator<Item = u8> {
     let from_linear = &**FROM_LINEAR;
-    let has_alpha = linear.pixel_type() == PixelType::U16x4;
-    let samples = linear.buffer().as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes));
-    samples
-        .enumerate()
-        .map(|(index, value)| {
-            if has_alpha && index % 4 == 3 {
-                // Rounded: 257 steps of 16 bits are one of 8.
-                u8::try_from((u32::from(value) + 128) / 257).unwrap_or(u8::MAX)
-            } else {
-                from_linear[usize::from(value)]
-            }
-        })
-        .collect()
+    let has_alpha = kind == PixelType::U16x4;
+    let samples = linear.as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes));
+    samples.enumerate().map(move |(index, value)| {
+        if has_alpha && index % 4 == 3 {
+            // Rounded: 257 steps of 16 bits are one of 8.
+            u8::try_from((u32::from(value) + 128) / 257).unwrap_or(u8::MAX)
+        } else {
+            from_linear[usize::from(value)]
+        }
+    })
 }
 
 #[cfg(test)]
@@ -207,7 +336,7 @@ mod tests {
         // Black and white columns emit half the light of white, which is 188 in sRGB, not 128.
         let stripes = RgbImage::from_fn(640, 64, |x, _| Rgb(if x % 2 == 0 { [255; 3] } else { [0; 3] }));
         for width in [320, 100, 33] {
-            let copy = Shrinker::new(&stripes.clone().into(), width).copy(width).unwrap();
+            let copy = Shrinker::new(&stripes.clone().into(), width).unwrap().copy(width).unwrap();
             let middle = copy.to_rgb8().get_pixel(width / 2, 2).0;
             assert!(middle.iter().all(|value| value.abs_diff(188) <= 3), "{middle:?} at width {width}");
         }
@@ -217,7 +346,7 @@ mod tests {
     fn flat_colours_survive_at_every_size_and_shape() {
         for (width, height) in [(1000, 1), (33, 777), (4001, 13), (50, 50)] {
             let flat = DynamicImage::from(RgbImage::from_pixel(width, height, Rgb([200, 100, 7])));
-            let mut shrinker = Shrinker::new(&flat, width / 2);
+            let mut shrinker = Shrinker::new(&flat, width / 2).unwrap();
             for copy_width in [width / 2, width / 3, 1] {
                 let copy = shrinker.copy(copy_width).unwrap();
                 assert_eq!(copy.width(), copy_width);
@@ -228,13 +357,46 @@ mod tests {
     }
 
     #[test]
+    fn row_by_row_gives_what_all_at_once_does() {
+        let channel = |value: u32| u8::try_from(value % 256).unwrap();
+        for (width, height, smaller) in
+            [(300, 500, 299), (301, 499, 255), (64, 1000, 9), (500, 3, 100), (7, 200, 1)]
+        {
+            let opaque = RgbImage::from_fn(width, height, |x, y| Rgb([x * 7, y * 3, x * y].map(channel)));
+            let clear =
+                RgbaImage::from_fn(width, height, |x, y| Rgba([x * 7, y * 3, x * y, x + y].map(channel)));
+            for picture in [DynamicImage::from(opaque), DynamicImage::from(clear)] {
+                let mut linear = Shrinker { linear: average_blocks(&picture, 1), width, height };
+                let at_once = linear.copy(smaller).unwrap();
+                let shrunk = shrink(picture, smaller, at_once.height()).unwrap();
+                assert_eq!(shrunk.width(), smaller);
+                let furthest =
+                    shrunk.as_bytes().iter().zip(at_once.as_bytes()).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(furthest <= Some(1), "{furthest:?} at {width} x {height} to {smaller}");
+            }
+        }
+    }
+
+    /// Copies were once made of blocks that were larger than the copy's pixels, and so blurred.
+    #[test]
+    fn copies_of_large_pictures_are_sharp() {
+        let stripes =
+            RgbImage::from_fn(16_400, 2_500, |x, _| Rgb(if x / 4 % 2 == 0 { [255; 3] } else { [0; 3] }));
+        let copy = Shrinker::new(&stripes.clone().into(), 16_000).unwrap().copy(16_000).unwrap();
+        for picture in [copy, shrink(stripes.into(), 16_000, 2439).unwrap()] {
+            let row = &picture.as_bytes()[..3 * 16_000];
+            assert!(row.iter().filter(|value| !(16..240).contains(*value)).count() > row.len() / 2);
+        }
+    }
+
+    #[test]
     fn what_is_transparent_lends_its_colour_to_nothing() {
         // Opaque red beside invisible green: never yellow.
         let picture = RgbaImage::from_fn(600, 60, |x, _| {
             Rgba(if x % 2 == 0 { [255, 0, 0, 255] } else { [0, 255, 0, 0] })
         });
         for width in [300, 60] {
-            let copy = Shrinker::new(&picture.clone().into(), width).copy(width).unwrap();
+            let copy = Shrinker::new(&picture.clone().into(), width).unwrap().copy(width).unwrap();
             let Rgba([red, green, blue, alpha]) = *copy.to_rgba8().get_pixel(width / 2, 3);
             assert!(red >= 253 && green <= 2 && blue <= 2, "{red} {green} {blue} at width {width}");
             assert!(alpha.abs_diff(128) <= 2, "{alpha}");

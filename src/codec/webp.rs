@@ -10,12 +10,21 @@ use super::riff::Container;
 use super::yuv::Yuv;
 use super::{CodecError, Header};
 
-/// libwebp's effort, between 0 (fast) and 6 (small). At quality 75, over 16 photographs and wallpapers, method 3 took 12 % less
-/// time than libwebp's default 4, for 0.3 % fewer bytes and a mean SSIM that was 0.0002 lower.
-const METHOD: u8 = 3;
+/// libwebp's effort, between 0 (fast) and 6 (small): its default.
+const METHOD: u8 = 4;
+
+/// For large pictures, and for renditions: it takes less than half the time of 4. At quality 75 bytes grew by 5 % and the mean
+/// SSIM fell by 0.0013, over photographs and wallpapers; method 3 took as long as 4. See docs/performance.md.
+const FAST_METHOD: u8 = 2;
+
+/// Pictures with more pixels are large. In them a detail is small, and they take most of the time.
+const LARGE_PIXELS: u64 = 8_000_000;
 
 /// The same for lossless pictures: level 6 of libwebp's presets (`WebPConfigLosslessPreset`), its default.
 const LOSSLESS_LEVEL: u8 = 6;
+
+/// The level that tells quickly whether [`LOSSLESS_LEVEL`] is worth its time.
+const QUICK_LOSSLESS_LEVEL: u8 = 0;
 
 type Failed = webpx::At<webpx::Error>;
 
@@ -27,10 +36,23 @@ fn corrupt(error: Failed) -> CodecError {
     CodecError::Bitstream(error.decompose().0)
 }
 
-/// Encodes RGB or RGBA pixels, lossy.
-pub(super) fn encode(picture: DynamicImage, quality: u8) -> Result<Vec<u8>, CodecError> {
-    let config = EncoderConfig::new().quality(f32::from(quality)).method(METHOD);
+/// How much time an encoding may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    Quick,
+    /// What is usual for pictures of this size.
+    Usual,
+}
+
+/// Encodes RGB or RGBA pixels, lossy. Large pictures may have too much detail for the 512 KiB in which VP8 holds the
+/// prediction modes of all blocks, see [`is_too_detailed`].
+pub(super) fn encode(picture: DynamicImage, quality: u8, effort: Effort) -> Result<Vec<u8>, CodecError> {
     let (width, height) = (picture.width(), picture.height());
+    let large = u64::from(width) * u64::from(height) > LARGE_PIXELS;
+    let method = if large || effort == Effort::Quick { FAST_METHOD } else { METHOD };
+    // When the modes do not fit, libwebp would try again with a lower limit, and again, which with this method changes nothing.
+    let limit = if method == FAST_METHOD { 100 } else { 0 };
+    let config = EncoderConfig::new().quality(f32::from(quality)).method(method).partition_limit(limit);
     let encoded = match picture {
         DynamicImage::ImageRgb8(rgb) => {
             // libwebp would copy the pixels twice on its way to the same planes.
@@ -44,9 +66,19 @@ pub(super) fn encode(picture: DynamicImage, quality: u8) -> Result<Vec<u8>, Code
     encoded.map_err(encoding)
 }
 
+/// Whether lossy WebP of this size can't hold the picture's detail (RFC 6386, 9.2: the first partition has 19 bits for its
+/// length).
+pub(super) fn is_too_detailed(error: &CodecError) -> bool {
+    use webpx::EncodingError::{Partition0Overflow, PartitionOverflow};
+    matches!(error, CodecError::Encode(webpx::Error::EncodeFailed(Partition0Overflow | PartitionOverflow)))
+}
+
 /// Encodes RGB or RGBA pixels without loss.
-pub(super) fn encode_lossless(picture: &DynamicImage) -> Result<Vec<u8>, CodecError> {
-    let config = EncoderConfig::new_lossless_level(LOSSLESS_LEVEL);
+pub(super) fn encode_lossless(picture: &DynamicImage, effort: Effort) -> Result<Vec<u8>, CodecError> {
+    let config = EncoderConfig::new_lossless_level(match effort {
+        Effort::Quick => QUICK_LOSSLESS_LEVEL,
+        Effort::Usual => LOSSLESS_LEVEL,
+    });
     let (bytes, channels) = pixels_of(picture);
     let encoder = if channels == 4 {
         webpx::Encoder::new_rgba(bytes, picture.width(), picture.height())
