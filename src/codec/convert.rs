@@ -196,7 +196,7 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
     let pixels = u64::from(width) * u64::from(height);
     let smaller = |rendition: &&u16| u32::from(**rendition) < width.max(height);
     let largest = settings.renditions.iter().rev().find(smaller).map(|largest| u32::from(*largest));
-    let shrinking = largest.map_or(0, |largest| Shrinker::memory_bytes(width, height, largest));
+    let shrinking = largest.map_or(0, |largest| Shrinker::memory_bytes(width, height, largest, header.alpha));
     if header.frames > 1 {
         let sizes = settings.renditions.iter().filter(smaller).map(|rendition| {
             let rendition = u32::from(*rendition);
@@ -216,7 +216,8 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
         (false, true) => pixels * LOSSY_ALPHA_BYTES_PER_PIXEL,
         (false, false) => 0,
     };
-    let fitting = resize::shrink_bytes(width, height, fitting((width, height), MAX_WEBP_SIDE).1);
+    let (_, fitting_height) = fitting((width, height), MAX_WEBP_SIDE);
+    let fitting = resize::shrink_bytes(width, height, fitting_height, header.alpha);
     header.decode_bytes.max(picture + encoding.max(shrinking).max(fitting))
 }
 

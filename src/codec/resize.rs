@@ -57,18 +57,20 @@ impl Shrinker {
     }
 
     /// Memory that [`Shrinker::new`] and the first copy need, in bytes.
-    pub(super) fn memory_bytes(width: u32, height: u32, largest: u32) -> u64 {
-        let copy = u64::from(largest) * u64::from(scaled_height(width, height, largest));
+    pub(super) fn memory_bytes(width: u32, height: u32, largest: u32, alpha: bool) -> u64 {
+        let copy_height = scaled_height(width, height, largest);
+        let copy = u64::from(largest) * u64::from(copy_height);
         // It may be asked before the picture is turned, of the wrong side; a copy is smaller all the same.
         let copy = copy.min(u64::from(width) * u64::from(height));
-        // The filter's two passes, with alpha premultiplied, and the copy's bytes.
-        let filtered = copy * 24;
+        let (averaged_bytes, copy_bytes) = if alpha { (16, 24) } else { (6, 15) };
+        // The filter's two passes, and the copy's bytes.
+        let filtered = copy * copy_bytes;
         match block_side(width, height, largest) {
             Some(side) => {
                 let averaged = u64::from(width.div_ceil(side)) * u64::from(height.div_ceil(side));
-                averaged * 16 + filtered
+                averaged * averaged_bytes + filtered
             }
-            None => shrink_bytes(width, height, scaled_height(width, height, largest)) + filtered,
+            None => shrink_bytes(width, height, copy_height, alpha) + filtered,
         }
     }
 
@@ -109,10 +111,11 @@ pub(super) fn shrink(picture: DynamicImage, width: u32, height: u32) -> Result<D
 }
 
 /// Memory that [`shrink`] needs, in bytes.
-pub(super) fn shrink_bytes(width: u32, height: u32, copy_height: u32) -> u64 {
+pub(super) fn shrink_bytes(width: u32, height: u32, copy_height: u32, alpha: bool) -> u64 {
     // A band and what its filter reaches, in linear light: as rows, as a picture, and with alpha premultiplied.
+    let pixel_bytes = if alpha { 8 * 3 } else { 6 * 2 };
     let rows = u64::from(BAND_ROWS + 6) * u64::from(height.div_ceil(copy_height.max(1)));
-    rows * u64::from(width) * 8 * 3
+    rows * u64::from(width) * pixel_bytes
 }
 
 /// A copy made while the picture passes row by row.
