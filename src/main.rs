@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use imagepool::cli::{Cli, exit_code, explain, is_broken_pipe};
+use imagepool::cli::{Cli, exit_code, explain, is_broken_pipe, print_no_caught_panics};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    print_no_caught_panics();
     match cli.run() {
         Ok(end) => end.into(),
         // Whoever read our output has seen enough, as in `imagepool list | head`.

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::codec;
 use crate::store::{Access, Locator, Store};
 
 /// A folder of pictures, served at random: one binary, one data file.
@@ -206,6 +207,16 @@ pub fn explain(error: &anyhow::Error) -> String {
         }
     }
     words
+}
+
+/// A decoder's panic is said in the report of its file, and there only.
+pub fn print_no_caught_panics() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !codec::catches_panics() {
+            print(panic);
+        }
+    }));
 }
 
 /// Whether the reader of our stdout went away.

@@ -43,8 +43,10 @@ pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     loop {
         match decoder.next_frame_info() {
             Ok(Some(frame)) => {
-                if frames == 0 && (width == 0 || height == 0) {
-                    (width, height) = (u32::from(frame.width), u32::from(frame.height));
+                // Browsers enlarge the screen until the first frame fits; later frames are cut.
+                if frames == 0 {
+                    width = width.max(u32::from(frame.left) + u32::from(frame.width));
+                    height = height.max(u32::from(frame.top) + u32::from(frame.height));
                 }
                 frames += 1;
             }

@@ -43,7 +43,7 @@ mod yuv;
 
 use std::time::Duration;
 
-pub use convert::{convert, memory_bytes, probe, render};
+pub use convert::{catches_panics, convert, memory_bytes, probe, render};
 pub use limits::{Limits, Timer};
 pub use sniff::{Format, SNIFF_BYTES, Sniffed, sniff};
 

@@ -51,6 +51,64 @@ fn a_gif_stays_animated_with_its_timing() {
     space.assert_verified();
 }
 
+/// 32 x 24 pixels in four quadrants, by avifenc (turned a quarter to the left), heif-enc and cjxl.
+#[test]
+fn newer_formats_are_read_where_they_are_built_in() {
+    const GRASS: Colour = [30, 200, 30, 255];
+    const ROSE: Colour = [220, 30, 30, 255];
+    const SEA: Colour = [30, 30, 220, 255];
+    const PAPER: Colour = [240, 240, 240, 255];
+    let kinds = [
+        (
+            "AVIF",
+            cfg!(feature = "avif"),
+            &include_bytes!("../data/quadrants.avif")[..],
+            [GRASS, PAPER, ROSE, SEA],
+        ),
+        ("HEIC", cfg!(feature = "heic"), include_bytes!("../data/quadrants.heic"), [ROSE, GRASS, SEA, PAPER]),
+        (
+            "JPEG XL",
+            cfg!(feature = "jxl"),
+            include_bytes!("../data/quadrants.jxl"),
+            [ROSE, GRASS, SEA, PAPER],
+        ),
+    ];
+    for (format, is_built_in, source, expected) in kinds {
+        let space = Workspace::file();
+        // The name does not count.
+        fs::write(space.picture("a.png"), source).unwrap();
+        if !is_built_in {
+            let refusal = format!("{format}: not supported by this build");
+            space.run(["import", "pictures"]).expect(1).complains_of(&[&refusal]);
+            continue;
+        }
+        let image = import_one(&space, &["--quality", "95"]);
+        let report = fs::read_to_string(space.path("report.jsonl")).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["format"], json!(format));
+        let picture = decode(&stored(&space, &image));
+        let (width, height) = picture.dimensions();
+        assert_eq!((width, height), if format == "AVIF" { (24, 32) } else { (32, 24) }, "{format}");
+        let corners = [(4, 4), (width - 5, 4), (4, height - 5), (width - 5, height - 5)];
+        for ((x, y), colour) in corners.into_iter().zip(expected) {
+            let found = picture.get_pixel(x, y).0;
+            assert!(is_near(found, colour), "{format} at {x}, {y}: {found:?}, not {colour:?}");
+        }
+        space.assert_verified();
+    }
+}
+
+#[test]
+fn a_gif_that_claims_too_small_a_screen_is_shown_whole() {
+    let space = Workspace::file();
+    let mut source = gif(40, 30, &[(RED, 5), (GREEN, 5)]);
+    source[6..10].copy_from_slice(&[10, 0, 0, 0]);
+    fs::write(space.picture("a.gif"), source).unwrap();
+    let image = import_one(&space, &[]);
+    assert_eq!((&image["width"], &image["height"]), (&json!(40), &json!(30)));
+    let (found, _) = frames(&stored(&space, &image));
+    assert_frames(&found, &[(RED, 50), (GREEN, 50)]);
+}
+
 #[test]
 fn an_animated_png_stays_animated_and_plays_as_often() {
     let space = Workspace::file();
