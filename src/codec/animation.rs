@@ -7,7 +7,7 @@ use webpx::AnimationEncoder;
 use super::colour::Conversion;
 use super::features::Features;
 use super::limits::Timer;
-use super::raster::{Channels, from_pixels};
+use super::raster::{Channels, from_pixels, turned};
 use super::resize::{Shrinker, scaled_height};
 use super::{CodecError, Lossless, MAX_WEBP_SIDE, Settings};
 
@@ -68,8 +68,8 @@ pub(super) fn encode(
             notes.extend(note);
             conversion
         });
-        let mut picture = from_pixels(width, height, conversion.apply(frame.rgba, width as usize));
-        picture.apply_orientation(frames.orientation());
+        let picture = from_pixels(width, height, conversion.apply(frame.rgba, width as usize));
+        let picture = turned(picture, frames.orientation());
         if features.is_none() {
             size = (picture.width(), picture.height());
             if fitting(size, MAX_WEBP_SIDE) != size {

@@ -438,21 +438,24 @@ fn take_over(
         if shown_as_stored {
             animation.webp = Container::parse(&source)?.without_metadata();
         } else {
-            animation.notes.push("encoded anew, upright and in sRGB".into());
+            animation.notes.push("encoded anew: upright and in sRGB".into());
         }
         return from_animation(animation, format);
     }
     let mut raster = timer.time(|| webp::decode(&source))?;
-    if !is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref()) {
-        raster.notes.push("encoded anew, upright and in sRGB".into());
-        drop(source);
+    let stored = Container::parse(&source)?.without_metadata();
+    let shown_as_stored = is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref());
+    if !shown_as_stored || !webp::is_demuxable(&stored) {
+        let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
+        raster.notes.push(format!("encoded anew: {note}"));
+        drop((source, stored));
         return from_raster(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
     }
     let (picture, notes) = raster.upright();
     let picture = without_needless_alpha(picture);
     let features = Features::of(&picture);
     Ok(Converted {
-        webp: Container::parse(&source)?.without_metadata(),
+        webp: stored,
         format,
         width: picture.width(),
         height: picture.height(),

@@ -31,6 +31,8 @@ fn open<'s>(
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
     options.skip_frame_decoding(skip_pixels);
+    // As browsers do: what is unknown is passed over.
+    options.allow_unknown_blocks(true);
     let reader = BufReader::new(TimedReader::new(source, timer)).chain(TRAILER);
     options.read_info(reader).map_err(failed)
 }

@@ -8,7 +8,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::jpeg_markers::Markers;
-use super::raster::{Channels, Raster, is_quarter_turn};
+use super::raster::{Channels, Raster, exif_orientation};
 use super::{CodecError, Format, Header};
 
 /// Scans of a progressive picture, each of which costs a walk over all of it; encoders write some ten.
@@ -36,18 +36,20 @@ pub(super) fn header(source: &[u8]) -> Result<Header, CodecError> {
     if !markers.complete {
         return Err(CodecError::Truncated(Format::Jpeg));
     }
+    if markers.arithmetic {
+        return Err(CodecError::Unsupported("JPEG with arithmetic coding"));
+    }
     let decoder = open(source)?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (_, channels) = channels(&decoder);
     let pixels = (width * height) as u64;
-    // The coefficients have 16 bits. A quarter turn needs the picture twice.
+    // The coefficients have 16 bits.
     let coefficients = if markers.buffered { 2 * channels.count() as u64 } else { 0 };
-    let copies = if is_quarter_turn(orientation(&decoder)) { 3 } else { 0 };
     Ok(Header {
         width: u32::try_from(width).unwrap_or(u32::MAX),
         height: u32::try_from(height).unwrap_or(u32::MAX),
         frames: 1,
-        decode_bytes: pixels * (channels.count() as u64 + coefficients.max(copies)),
+        decode_bytes: pixels * (channels.count() as u64 + coefficients),
         alpha: false,
         lossless: false,
     })
@@ -76,8 +78,7 @@ pub(super) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
 }
 
 fn orientation(decoder: &Decoder<'_>) -> Orientation {
-    let exif = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    exif.unwrap_or(Orientation::NoTransforms)
+    decoder.exif().map_or(Orientation::NoTransforms, |exif| exif_orientation(exif))
 }
 
 /// What to ask the decoder for, and what that is.

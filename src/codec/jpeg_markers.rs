@@ -12,8 +12,8 @@ pub(super) struct Markers {
     pub(super) complete: bool,
     /// Adobe's marker is there: CMYK is stored inverted, 255 is no ink.
     pub(super) adobe: bool,
-    /// Number of scans.
-    pub(super) scans: u32,
+    /// It is coded by arithmetic coding, which few programs read, instead of Huffman's.
+    pub(super) arithmetic: bool,
     /// All of a picture's coefficients are kept until its last scan: it is progressive, or a scan has not all components.
     pub(super) buffered: bool,
 }
@@ -48,13 +48,13 @@ impl Markers {
             let segment = jpeg.get(at + 3..at + 1 + length).unwrap_or_default();
             match marker {
                 START_OF_SCAN => {
-                    markers.scans += 1;
                     markers.buffered |= segment.first().is_some_and(|in_scan| *in_scan < components);
                 }
                 // Start of frame; the fourth of every four defines tables.
                 0xC0..=0xCF if !marker.is_multiple_of(4) || marker == 0xC0 => {
                     components = segment.get(5).copied().unwrap_or_default();
                     markers.buffered |= matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
+                    markers.arithmetic |= marker >= 0xC9;
                 }
                 APP14 => markers.adobe |= segment.starts_with(b"Adobe"),
                 _ => {}

@@ -38,6 +38,7 @@ mod resize;
 mod riff;
 mod sniff;
 mod tiff;
+mod transpose;
 mod webp;
 mod yuv;
 

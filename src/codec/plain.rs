@@ -26,11 +26,11 @@ fn open<'s>(source: &'s [u8], format: Format, timer: &'s Timer) -> ImageResult<B
 /// 64 bytes mean the same in both, compression 3 and 4 apart, and what follows them concerns printers. Other sources as they are.
 ///
 /// Source: "OS/2 2.0 Presentation Manager: GPI Guide", `BITMAPINFOHEADER2`.
-fn without_os2_fields(source: &[u8], format: Format) -> Cow<'_, [u8]> {
+fn without_os2_fields(source: &[u8]) -> Cow<'_, [u8]> {
     const FILE_HEADER: usize = 14;
     const WINDOWS_HEADER: usize = 40;
     const OS2_HEADER: usize = 64;
-    let is_os2 = format == Format::Bmp && source.get(FILE_HEADER..FILE_HEADER + 4) == Some(&[64, 0, 0, 0]);
+    let is_os2 = source.get(FILE_HEADER..FILE_HEADER + 4) == Some(&[64, 0, 0, 0]);
     let (true, Some((headers, rest))) = (is_os2, source.split_at_checked(FILE_HEADER + OS2_HEADER)) else {
         return Cow::Borrowed(source);
     };
@@ -44,8 +44,32 @@ fn without_os2_fields(source: &[u8], format: Format) -> Cow<'_, [u8]> {
     Cow::Owned(windows)
 }
 
+/// A source as the decoder wants it.
+fn mended(source: &[u8], format: Format) -> Cow<'_, [u8]> {
+    match format {
+        Format::Bmp => without_os2_fields(source),
+        Format::Tga => with_whole_alpha(source),
+        _ => Cow::Borrowed(source),
+    }
+}
+
+/// A TGA with 32 bits a pixel and an odd number of them for alpha as one with 8: the decoder takes no other, and writers put
+/// anything there.
+fn with_whole_alpha(source: &[u8]) -> Cow<'_, [u8]> {
+    const DEPTH: usize = 16;
+    const DESCRIPTOR: usize = 17;
+    let mut mended = Cow::Borrowed(source);
+    if source.get(DEPTH) == Some(&32)
+        && source.get(DESCRIPTOR).is_some_and(|descriptor| !matches!(descriptor & 0x0F, 0 | 8))
+    {
+        let bytes = mended.to_mut();
+        bytes[DESCRIPTOR] = bytes[DESCRIPTOR] & 0xF0 | 8;
+    }
+    mended
+}
+
 pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Header, CodecError> {
-    let source = &without_os2_fields(source, format);
+    let source = &mended(source, format);
     let decoder = open(source, format, timer).map_err(|error| failed(format, error))?;
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
@@ -69,7 +93,7 @@ pub(super) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     let failed = |error| failed(format, error);
-    let source = &without_os2_fields(source, format);
+    let source = &mended(source, format);
     let mut decoder = open(source, format, timer).map_err(failed)?;
     let mut allocation = image::Limits::no_limits();
     allocation.max_alloc = Some(memory_bytes);

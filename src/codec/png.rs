@@ -6,7 +6,7 @@ use png::{BlendOp, ColorType, Decoder, DecodingError, DisposeOp, Reader, Transfo
 use super::animation::{Frame, Frames};
 use super::canvas::{Area, Blend, Canvas, Disposal};
 use super::limits::{TimedReader, Timer};
-use super::raster::{Channels, Raster};
+use super::raster::{Channels, Raster, exif_orientation};
 use super::{CodecError, Format, Header};
 
 /// What the decoder may allocate beside the picture: rows, and chunks such as a colour profile once inflated.
@@ -79,7 +79,7 @@ fn channels(reader: &Reader<TimedReader<'_>>) -> Channels {
 
 fn orientation(reader: &Reader<TimedReader<'_>>) -> Orientation {
     let exif = reader.info().exif_metadata.as_ref();
-    exif.and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms)
+    exif.map_or(Orientation::NoTransforms, |exif| exif_orientation(exif))
 }
 
 pub(super) struct PngFrames<'s> {

@@ -3,7 +3,7 @@
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage, RgbaImage};
 
-use super::colour;
+use super::{colour, tiff, transpose};
 
 /// What the 8-bit samples of a pixel mean, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +75,35 @@ impl Raster {
         let (conversion, note) = colour::Conversion::new(channels, profile.as_deref());
         notes.extend(note);
         let pixels = conversion.apply(samples, width as usize);
-        let mut picture = from_pixels(width, height, pixels);
-        picture.apply_orientation(orientation);
-        (picture, notes)
+        (turned(from_pixels(width, height, pixels), orientation), notes)
     }
 }
 
-/// Whether width and height change places.
-pub(super) const fn is_quarter_turn(orientation: Orientation) -> bool {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+/// The orientation in EXIF metadata. Some programs write it as a number of another type than the standard's.
+pub(super) fn exif_orientation(exif: &[u8]) -> Orientation {
+    let known = Orientation::from_exif_chunk(exif).or_else(|| tiff::exif_orientation(exif));
+    known.unwrap_or(Orientation::NoTransforms)
+}
+
+/// The picture, upright, in the memory that it has: the largest pictures of telephones have a quarter turn.
+pub(super) fn turned(picture: DynamicImage, orientation: Orientation) -> DynamicImage {
+    let (picture, rest) = match orientation {
+        Orientation::Rotate90 => (transposed(picture), Orientation::FlipHorizontal),
+        Orientation::Rotate270 => (transposed(picture), Orientation::FlipVertical),
+        Orientation::Rotate90FlipH => (transposed(picture), Orientation::NoTransforms),
+        Orientation::Rotate270FlipH => (transposed(picture), Orientation::Rotate180),
+        other => (picture, other),
+    };
+    let mut picture = picture;
+    picture.apply_orientation(rest);
+    picture
+}
+
+fn transposed(picture: DynamicImage) -> DynamicImage {
+    let (width, height) = (picture.width(), picture.height());
+    let pixel_bytes = pixels_of(&picture).1;
+    let pixels = transpose::in_place(picture.into_bytes(), width as usize, height as usize, pixel_bytes);
+    from_pixels(height, width, pixels)
 }
 
 /// RGB or RGBA pixels, by how many there are.

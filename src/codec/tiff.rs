@@ -19,12 +19,12 @@ mod samples;
 
 use image::metadata::Orientation;
 
-use self::directory::{File, tag};
+use self::directory::{Directory, File, tag};
 use self::layout::{Colour, Compression, Layout};
 use self::paint::Painter;
 use self::samples::{Range, Survey, Unpack, has_open_range, undo_predictor};
 use super::limits::Timer;
-use super::raster::{Channels, Raster, is_quarter_turn};
+use super::raster::{Channels, Raster};
 use super::{CodecError, Header};
 
 /// Longest colour profile; those of printers have a few megabytes.
@@ -81,15 +81,20 @@ pub(super) fn decode(source: &[u8], memory_bytes: u64, timer: &Timer) -> Result<
         channels: painter.channels,
         samples,
         profile: profile.map(<[u8]>::to_vec),
-        orientation: orientation(&layout),
+        orientation: orientation(&layout.directory).unwrap_or(Orientation::NoTransforms),
         partial: pages > 1,
         notes,
     })
 }
 
-fn orientation(layout: &Layout<'_>) -> Orientation {
-    let number = layout.directory.number(tag::ORIENTATION, 0).and_then(|number| u8::try_from(number).ok());
-    number.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
+/// The orientation in EXIF metadata, which is a TIFF without a picture.
+pub(super) fn exif_orientation(exif: &[u8]) -> Option<Orientation> {
+    orientation(&File::open(exif).ok()?.first_page().ok()?)
+}
+
+fn orientation(directory: &Directory<'_>) -> Option<Orientation> {
+    let number = directory.number(tag::ORIENTATION, 0)?;
+    u8::try_from(number).ok().and_then(Orientation::from_exif)
 }
 
 /// Memory until the picture is upright: its samples, and either what decoding takes beside them, or its copies in
@@ -119,8 +124,7 @@ fn decode_bytes(layout: &Layout<'_>) -> u64 {
         .saturating_add(planes * coding::state_bytes(layout.compression));
     let rgb = pixels.saturating_mul(if channels.has_alpha() { 4 } else { 3 });
     let grows = if rgb > raster { rgb } else { 0 };
-    let turns = if is_quarter_turn(orientation(layout)) { rgb } else { 0 };
-    raster.saturating_add(decoding.max(grows).max(turns))
+    raster.saturating_add(decoding.max(grows))
 }
 
 fn paint(layout: &Layout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8>, CodecError> {

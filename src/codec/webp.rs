@@ -5,7 +5,7 @@ use image::metadata::Orientation;
 use webpx::{AnimationDecoder, ColorMode, Decoder, DecoderConfig, EncoderConfig, Unstoppable};
 
 use super::animation::{Frame, Frames};
-use super::raster::{Channels, Raster, pixels_of};
+use super::raster::{Channels, Raster, exif_orientation, pixels_of};
 use super::riff::Container;
 use super::yuv::Yuv;
 use super::{CodecError, Header};
@@ -115,6 +115,11 @@ pub(super) fn is_animation(source: &[u8]) -> bool {
     webpx::ImageInfo::from_webp(source).is_ok_and(|info| info.has_animation)
 }
 
+/// Whether libwebp's demultiplexer takes a file too: browsers read with that one, which is stricter than the decoder of stills.
+pub(super) fn is_demuxable(webp: &[u8]) -> bool {
+    WebPFrames::open(webp).is_ok()
+}
+
 /// Decodes a still picture.
 pub(super) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     let container = Container::parse(source)?;
@@ -178,5 +183,5 @@ impl Frames for WebPFrames<'_> {
 /// The orientation in the EXIF chunk, which some programs begin with JPEG's `Exif\0\0`.
 fn orientation(container: &Container<'_>) -> Orientation {
     let exif = container.chunk(b"EXIF").map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
-    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+    exif.map_or(Orientation::NoTransforms, exif_orientation)
 }
