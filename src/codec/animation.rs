@@ -164,7 +164,7 @@ pub(super) fn fitting((width, height): (u32, u32), longest_side: u32) -> (u32, u
         return (width, height);
     }
     let scaled = |side: u32| {
-        let side = u64::from(side) * u64::from(longest_side) / u64::from(longest);
+        let side = (u64::from(side) * u64::from(longest_side) + u64::from(longest / 2)) / u64::from(longest);
         u32::try_from(side).unwrap_or(longest_side).max(1)
     };
     (scaled(width), scaled(height))

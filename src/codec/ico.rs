@@ -2,6 +2,8 @@
 //!
 //! Bitmaps are left to the image crate; its PNGs have to be RGBA, ours are any.
 
+use std::borrow::Cow;
+
 use super::limits::Timer;
 use super::raster::Raster;
 use super::{CodecError, Format, Header, plain, png};
@@ -18,21 +20,60 @@ pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
 pub(super) fn decode(source: &[u8], memory_bytes: u64, timer: &Timer) -> Result<Raster, CodecError> {
     match largest(source) {
         Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::decode(picture, timer),
-        _ => plain::decode(source, Format::Ico, memory_bytes, timer),
+        _ => plain::decode(&with_alpha(source), Format::Ico, memory_bytes, timer),
     }
+}
+
+/// The bitmaps of 32 bits whose every alpha is 0 made opaque: they are from programs that knew of no alpha, and what is
+/// transparent in them is said by their masks alone. Windows and browsers take them so.
+fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
+    const HEADER: usize = 40;
+    let mut mended = Cow::Borrowed(source);
+    // Entries may claim the same bytes over and over.
+    let mut unread = source.len();
+    for (start, length) in entries(source).map(place) {
+        let Some(bitmap) = source.get(start..).and_then(|rest| rest.get(..length)) else { continue };
+        let Some((header, pixels)) = bitmap.split_at_checked(HEADER) else { continue };
+        let number =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let is_deep = number(0) == 40 && header[14..16] == [32, 0] && number(16) == 0;
+        // The mask below the pixels counts as rows of the picture.
+        let size = u64::from(number(4)) * u64::from(number(8) / 2) * 4;
+        let Some(pixels) = usize::try_from(size).ok().and_then(|size| pixels.get(..size)) else { continue };
+        unread = match unread.checked_sub(pixels.len()) {
+            Some(unread) => unread,
+            None => break,
+        };
+        if is_deep && pixels.as_chunks::<4>().0.iter().all(|[.., alpha]| *alpha == 0) {
+            for [.., alpha] in mended.to_mut()[start + HEADER..][..pixels.len()].as_chunks_mut::<4>().0 {
+                *alpha = 255;
+            }
+        }
+    }
+    mended
 }
 
 /// The bytes of the picture with the most pixels, and of those with the most bits a pixel.
 fn largest(source: &[u8]) -> Option<&[u8]> {
-    let (directory, entries) = source.split_first_chunk::<6>()?;
-    let count = usize::from(u16::from_le_bytes([directory[4], directory[5]]));
-    let entries = entries.as_chunks::<16>().0.iter().take(count);
     // A side of 0 means 256.
     let side = |value: u8| if value == 0 { 256 } else { u32::from(value) };
-    let largest = entries
+    let largest = entries(source)
         .max_by_key(|entry| (side(entry[0]) * side(entry[1]), u16::from_le_bytes([entry[6], entry[7]])))?;
-    let [.., l0, l1, l2, l3, o0, o1, o2, o3] = *largest;
-    let start = u32::from_le_bytes([o0, o1, o2, o3]) as usize;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let (start, length) = place(largest);
     source.get(start..start.checked_add(length)?)
+}
+
+/// The directory: of each picture its size and where it is.
+fn entries(source: &[u8]) -> impl Iterator<Item = &[u8; 16]> {
+    let (count, entries) = match source.split_first_chunk::<6>() {
+        Some((directory, entries)) => (u16::from_le_bytes([directory[4], directory[5]]), entries),
+        None => (0, &[][..]),
+    };
+    entries.as_chunks::<16>().0.iter().take(usize::from(count))
+}
+
+/// Where a picture begins, and its length.
+fn place(entry: &[u8; 16]) -> (usize, usize) {
+    let [.., l0, l1, l2, l3, o0, o1, o2, o3] = *entry;
+    (u32::from_le_bytes([o0, o1, o2, o3]) as usize, u32::from_le_bytes([l0, l1, l2, l3]) as usize)
 }

@@ -63,7 +63,7 @@ pub(super) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     let mut samples = vec![0; width * height * channels.count()];
     decoder.decode_into(&mut samples).map_err(failed)?;
     if channels == Channels::Cmyk {
-        to_ink(&mut samples, space, Markers::read(source).adobe);
+        to_ink(&mut samples, space);
     }
     Ok(Raster {
         width: u32::try_from(width).unwrap_or(u32::MAX),
@@ -90,9 +90,9 @@ fn channels(decoder: &Decoder<'_>) -> (ColorSpace, Channels) {
     }
 }
 
-/// Stored CMYK or YCCK samples to amounts of ink, 0 for none. Adobe's programs store the opposite of ink, and the colours
-/// of YCCK, once RGB, are the opposite of what is stored.
-fn to_ink(samples: &mut [u8], space: ColorSpace, adobe: bool) {
+/// Stored CMYK or YCCK samples to amounts of ink, 0 for none. Adobe's programs store the opposite of ink, with or without
+/// their marker, and so all others take it; the colours of YCCK, once RGB, are the opposite of what is stored.
+fn to_ink(samples: &mut [u8], space: ColorSpace) {
     for pixel in samples.as_chunks_mut::<4>().0 {
         if space == ColorSpace::YCCK {
             let [y, cb, cr, _] = pixel.map(f32::from);
@@ -105,9 +105,7 @@ fn to_ink(samples: &mut [u8], space: ColorSpace, adobe: bool) {
                 *sample = 255 - saturate(value);
             }
         }
-        if adobe {
-            *pixel = pixel.map(|sample| 255 - sample);
-        }
+        *pixel = pixel.map(|sample| 255 - sample);
     }
 }
 

@@ -4,14 +4,11 @@
 
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
-const APP14: u8 = 0xEE;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Markers {
     /// The end-of-image marker was found. What comes behind it does not matter.
     pub(super) complete: bool,
-    /// Adobe's marker is there: CMYK is stored inverted, 255 is no ink.
-    pub(super) adobe: bool,
     /// It is coded by arithmetic coding, which few programs read, instead of Huffman's.
     pub(super) arithmetic: bool,
     /// All of a picture's coefficients are kept until its last scan: it is progressive, or a scan has not all components.
@@ -56,7 +53,6 @@ impl Markers {
                     markers.buffered |= matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
                     markers.arithmetic |= marker >= 0xC9;
                 }
-                APP14 => markers.adobe |= segment.starts_with(b"Adobe"),
                 _ => {}
             }
             at += 1 + length;

@@ -20,6 +20,10 @@ const FAST_METHOD: u8 = 2;
 /// Pictures with more pixels are large. In them a detail is small, and they take most of the time.
 const LARGE_PIXELS: u64 = 8_000_000;
 
+/// In pictures with more pixels than this, all blocks are quantised alike: to say for each in which of four segments it lies
+/// takes up to two bits of the four or five that VP8 has left for a block then.
+const HUGE_PIXELS: u64 = 1 << 27;
+
 /// The same for lossless pictures: level 6 of libwebp's presets (`WebPConfigLosslessPreset`), its default.
 const LOSSLESS_LEVEL: u8 = 6;
 
@@ -48,11 +52,16 @@ pub(super) enum Effort {
 /// prediction modes of all blocks, see [`is_too_detailed`].
 pub(super) fn encode(picture: DynamicImage, quality: u8, effort: Effort) -> Result<Vec<u8>, CodecError> {
     let (width, height) = (picture.width(), picture.height());
-    let large = u64::from(width) * u64::from(height) > LARGE_PIXELS;
-    let method = if large || effort == Effort::Quick { FAST_METHOD } else { METHOD };
+    let pixels = u64::from(width) * u64::from(height);
+    let method = if pixels > LARGE_PIXELS || effort == Effort::Quick { FAST_METHOD } else { METHOD };
     // When the modes do not fit, libwebp would try again with a lower limit, and again, which with this method changes nothing.
     let limit = if method == FAST_METHOD { 100 } else { 0 };
-    let config = EncoderConfig::new().quality(f32::from(quality)).method(method).partition_limit(limit);
+    let segments = if pixels > HUGE_PIXELS { 1 } else { 4 };
+    let config = EncoderConfig::new()
+        .quality(f32::from(quality))
+        .method(method)
+        .partition_limit(limit)
+        .segments(segments);
     let encoded = match picture {
         DynamicImage::ImageRgb8(rgb) => {
             // libwebp would copy the pixels twice on its way to the same planes.
