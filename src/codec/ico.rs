@@ -38,7 +38,7 @@ fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
             |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let is_deep = number(0) == 40 && header[14..16] == [32, 0] && number(16) == 0;
         // The mask below the pixels counts as rows of the picture.
-        let size = u64::from(number(4)) * u64::from(number(8) / 2) * 4;
+        let size = u64::from(number(4)).saturating_mul(u64::from(number(8) / 2)).saturating_mul(4);
         let Some(pixels) = usize::try_from(size).ok().and_then(|size| pixels.get(..size)) else { continue };
         unread = match unread.checked_sub(pixels.len()) {
             Some(unread) => unread,
