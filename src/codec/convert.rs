@@ -1,9 +1,6 @@
 //! The way of one picture through the codec: recognised, weighed, decoded, made upright and sRGB, encoded.
 
-use std::any::Any;
-use std::cell::Cell;
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::DynamicImage;
 
@@ -11,6 +8,7 @@ use super::animation::{self, Animation, Frames, Wanted, fitting, scaled_down_not
 use super::colour::Conversion;
 use super::features::Features;
 use super::gif::GifFrames;
+use super::guard::guard;
 use super::limits::{Limits, Timer};
 use super::png::PngFrames;
 use super::raster::{Channels, Raster, without_needless_alpha};
@@ -478,46 +476,4 @@ fn is_shown_as_stored(
 ) -> bool {
     *orientation == image::metadata::Orientation::NoTransforms
         && Conversion::new(channels, profile).0.is_identity()
-}
-
-thread_local! {
-    static CATCHES_PANICS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic on this thread would become the error of a source just now: then there is no need to print it.
-#[must_use]
-pub fn catches_panics() -> bool {
-    CATCHES_PANICS.get()
-}
-
-/// Many decoders can panic on hostile bytes; such a panic becomes an error of that source.
-fn guard<T>(format: Format, work: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
-    // Nothing that `work` borrows mutably outlives it, so nothing half-changed can be seen after a panic.
-    CATCHES_PANICS.set(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
-    CATCHES_PANICS.set(false);
-    result.unwrap_or_else(|panic: Box<dyn Any + Send>| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|message| (*message).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        Err(CodecError::Panicked { format, message })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_of_a_decoder_is_the_error_of_its_source() {
-        assert!(!catches_panics());
-        let lost = guard::<()>(Format::Gif, || {
-            assert!(catches_panics());
-            panic!("frame {} is odd", 7)
-        });
-        assert_eq!(lost.unwrap_err().to_string(), "the GIF decoder gave up: frame 7 is odd");
-        assert!(!catches_panics());
-    }
 }

@@ -17,6 +17,7 @@ mod colour;
 mod convert;
 mod features;
 mod gif;
+mod guard;
 #[cfg(feature = "heic")]
 mod heic;
 #[cfg(any(feature = "avif", feature = "heic"))]
@@ -44,7 +45,8 @@ mod yuv;
 
 use std::time::Duration;
 
-pub use convert::{catches_panics, convert, memory_bytes, probe, render};
+pub use convert::{convert, memory_bytes, probe, render};
+pub use guard::catches_panics;
 pub use limits::{Limits, Timer};
 pub use sniff::{Format, SNIFF_BYTES, Sniffed, sniff};
 
