@@ -51,7 +51,7 @@ pub fn memory_bytes(
     let format = recognise(source)?;
     guard(format, || {
         let header = checked_header(source, format, limits, timer)?;
-        let needed = source.len() as u64 + estimate(&header, settings);
+        let needed = estimate(&header, settings).saturating_add(source.len() as u64);
         if needed > limits.memory_bytes {
             let Header { width, height, .. } = header;
             return Err(CodecError::TooMuchMemory { width, height, needed, limit: limits.memory_bytes });
@@ -202,7 +202,7 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
             u64::from(rendition) * u64::from(scaled_height(width, height, rendition))
         });
         let encoded = (pixels + sizes.sum::<u64>()) * ANIMATION_BYTES_PER_PIXEL;
-        return header.decode_bytes + 8 * pixels + shrinking + encoded;
+        return header.decode_bytes.saturating_add(8 * pixels + shrinking + encoded);
     }
     let picture = pixels * if header.alpha { 4 } else { 3 };
     let lossless = match settings.lossless {
@@ -476,4 +476,20 @@ fn is_shown_as_stored(
 ) -> bool {
     *orientation == image::metadata::Orientation::NoTransforms
         && Conversion::new(channels, profile).0.is_identity()
+}
+
+#[cfg(all(test, feature = "avif"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Found by fuzzing: the sum once began anew behind 2^64, and the picture was let in.
+    #[test]
+    fn what_needs_all_memory_there_is_gets_none() {
+        let source = include_bytes!("../../tests/data/boundless-tile.avif");
+        let settings = Settings { quality: 75, lossless: Lossless::Auto, renditions: vec![16] };
+        let weighed = memory_bytes(source, &settings, &Limits::NONE, &Timer::new(Duration::from_secs(60)));
+        assert!(weighed.is_ok_and(|needed| needed == u64::MAX));
+    }
 }

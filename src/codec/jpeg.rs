@@ -49,7 +49,7 @@ pub(super) fn header(source: &[u8]) -> Result<Header, CodecError> {
         width: u32::try_from(width).unwrap_or(u32::MAX),
         height: u32::try_from(height).unwrap_or(u32::MAX),
         frames: 1,
-        decode_bytes: pixels * (channels.count() as u64 + coefficients),
+        decode_bytes: pixels * (channels.count() as u64 + coefficients.max(channels.growth() as u64)),
         alpha: false,
         lossless: false,
     })

@@ -76,11 +76,17 @@ pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Hea
     // As decoded, and as 8-bit samples.
     let narrowed =
         if color.bytes_per_pixel() > color.channel_count() { u64::from(color.channel_count()) } else { 0 };
+    let growth = match (color.has_color(), color.has_alpha()) {
+        (false, false) => Channels::Grey.growth(),
+        (false, true) => Channels::GreyAlpha.growth(),
+        (true, _) => 0,
+    };
+    let beside = narrowed.max(growth as u64);
     Ok(Header {
         width,
         height,
         frames: 1,
-        decode_bytes: decoder.total_bytes() + u64::from(width) * u64::from(height) * narrowed,
+        decode_bytes: decoder.total_bytes() + u64::from(width) * u64::from(height) * beside,
         alpha: color.has_alpha(),
         lossless: true,
     })

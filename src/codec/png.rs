@@ -31,7 +31,8 @@ pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     let frames = info.animation_control().map_or(1, |animation| animation.num_frames).max(1);
     let channels = channels(&reader);
     let pixels = u64::from(width) * u64::from(height);
-    let decode_bytes = if frames > 1 { pixels * 16 } else { pixels * channels.count() as u64 };
+    let decode_bytes =
+        if frames > 1 { pixels * 16 } else { pixels * (channels.count() + channels.growth()) as u64 };
     Ok(Header {
         width,
         height,

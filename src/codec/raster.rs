@@ -27,6 +27,15 @@ impl Channels {
         }
     }
 
+    /// Bytes that a pixel takes more while it becomes RGB or RGBA: greys are copied.
+    pub(super) const fn growth(self) -> usize {
+        match self {
+            Self::Grey => 3,
+            Self::GreyAlpha => 4,
+            Self::Rgb | Self::Rgba | Self::Cmyk => 0,
+        }
+    }
+
     pub(super) const fn has_alpha(self) -> bool {
         matches!(self, Self::GreyAlpha | Self::Rgba)
     }
