@@ -17,7 +17,9 @@ const MAX_SCANS: usize = 200;
 type Decoder<'s> = JpegDecoder<ZCursor<&'s [u8]>>;
 
 fn failed(error: DecodeErrors) -> CodecError {
-    CodecError::Decode { format: Format::Jpeg, source: error.into() }
+    // It quotes its own words.
+    let words = error.to_string();
+    CodecError::Decode { format: Format::Jpeg, source: words.trim_matches('"').into() }
 }
 
 fn open(source: &[u8]) -> Result<Decoder<'_>, CodecError> {
