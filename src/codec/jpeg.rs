@@ -16,7 +16,7 @@ const MAX_SCANS: usize = 200;
 
 type Decoder<'s> = JpegDecoder<ZCursor<&'s [u8]>>;
 
-fn failed(error: DecodeErrors) -> CodecError {
+fn failed(error: &DecodeErrors) -> CodecError {
     // It quotes its own words.
     let words = error.to_string();
     CodecError::Decode { format: Format::Jpeg, source: words.trim_matches('"').into() }
@@ -29,7 +29,7 @@ fn open(source: &[u8]) -> Result<Decoder<'_>, CodecError> {
         .set_max_height(usize::MAX)
         .jpeg_set_max_scans(MAX_SCANS);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(source), options);
-    decoder.decode_headers().map_err(failed)?;
+    decoder.decode_headers().map_err(|error| failed(&error))?;
     Ok(decoder)
 }
 
@@ -63,7 +63,7 @@ pub(super) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let mut samples = vec![0; width * height * channels.count()];
-    decoder.decode_into(&mut samples).map_err(failed)?;
+    decoder.decode_into(&mut samples).map_err(|error| failed(&error))?;
     if channels == Channels::Cmyk {
         to_ink(&mut samples, space);
     }
