@@ -281,7 +281,7 @@ fn open_environment(path: &Path, flags: EnvFlags) -> Result<Env<WithoutTls>, Sto
     let mut map_bytes = MAP_BYTES;
     loop {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        let max_trees = u32::try_from(Tree::ALL.len()).expect("there are five trees");
+        let max_trees = u32::try_from(Tree::ALL.len()).expect("there are few trees");
         options.map_size(map_bytes).max_readers(MAX_READERS).max_dbs(max_trees);
         // SAFETY: NO_SUB_DIR and READ_ONLY change neither locking nor durability. The map's bytes are changed by LMDB
         // alone, under its lock file; whoever writes to a gallery by other means breaks it, as with any database.
