@@ -36,20 +36,14 @@ readonly least_ratio=3
 readonly most_second_import_percent=5
 readonly least_p=0.001
 
-benches=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=benches/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/imagepool-bench/venv
 pictures=
 work=
 imagepool=
 servers=()
 missed=0
-
-say() { printf '%s\n' "$*" >&2; }
-
-die() {
-    say "compare.sh: $*"
-    exit 2
-}
 
 cleanup() {
     local status=$?
@@ -78,35 +72,9 @@ prepare() {
     touch "$work/old.log" "$work/imagepool.log"
 }
 
-build() {
-    say "building imagepool"
-    (cd "$benches/.." && cargo build --release --locked --quiet)
-    local target
-    target=$(cd "$benches/.." && cargo metadata --format-version 1 --no-deps --locked |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-    imagepool=$target/release/imagepool
-}
-
-# The mark is set last, so that an installation which was interrupted is done again.
-install_old_service() {
-    [[ -e $venv/complete ]] && return
-    say "installing Flask, flask-cors and gunicorn to $venv"
-    mkdir -p "$(dirname "$venv")"
-    python3 -m venv --clear "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check Flask flask-cors gunicorn >&2
-    touch "$venv/complete"
-}
-
 # --- numbers ---
 
 microseconds() { printf '%s\n' "${EPOCHREALTIME/./}"; }
-
-# What awk makes of an expression, as in: calculate %.1f '7 / 2'
-calculate() { awk "BEGIN { printf \"$1\", $2 }"; }
-
-median() {
-    sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
 
 # A field of all rounds, in a line each.
 field() { cut -d ' ' -f "$2" "$work/$1.rounds"; }
@@ -117,7 +85,7 @@ field() { cut -d ' ' -f "$2" "$work/$1.rounds"; }
 import_seconds() {
     local started ended status=0
     started=$(microseconds)
-    "$imagepool" --gallery "$work/gallery.pool" import --json "$pictures" >"$work/summary.json" 2>"$work/import.log" ||
+    "$imagepool" --gallery "$work/gallery.pool" import --renditions none --json "$pictures" >"$work/summary.json" 2>"$work/import.log" ||
         status=$?
     ended=$(microseconds)
     # 1: some pictures could not be imported; the summary says how many.
@@ -193,18 +161,6 @@ start_old_service() {
 
 # --- load ---
 
-# How long the cores were idle since the system's start, and how long there were.
-core_times() { awk '/^cpu / { print $5 + $6, $2 + $3 + $4 + $5 + $6 + $7 + $8 }' /proc/stat; }
-
-# The share of the cores that others take: what is busy while nothing is measured.
-busy_percent() {
-    local idle_before all_before idle all
-    read -r idle_before all_before < <(core_times)
-    sleep 2
-    read -r idle all < <(core_times)
-    calculate %.0f "100 * (1 - ($idle - $idle_before) / ($all - $all_before))"
-}
-
 load() {
     wrk --threads 2 --connections 64 --duration "$2s" --script "$benches/wrk_report.lua" "$1" |
         sed -n 's/^result //p'
@@ -246,10 +202,9 @@ spread() { field "$1" 1 | sort -n | sed -n '1p; $p' | paste -s -d ' ' | sed 's/ 
 sum() { field "$1" 5 | awk '{ sum += $1 } END { print sum }'; }
 
 report() {
-    local model megabytes
-    model=$(lscpu | sed -n 's/^Model name: *//p')
+    local megabytes
     megabytes=$(calculate %.0f "$bytes_in / 1e6")
-    printf '%s, %s cores, %s. ' "$(date --utc +%Y-%m-%d)" "$(nproc)" "${model:-unknown processor}"
+    printf '%s. ' "$(machine)"
     printf '%s; ' "$("$imagepool" --version)" "$("$venv/bin/gunicorn" --version)"
     printf 'wrk with 64 connections on the same machine, medians over %s x %s s. ' "$rounds" "$round_seconds"
     printf 'Others kept the cores %s %% busy.\n\n' "$busy"
@@ -290,8 +245,8 @@ judge_all() {
 
 main() {
     prepare "$@"
-    build
-    install_old_service
+    imagepool=$(build_imagepool)
+    install_python "$venv" Flask flask-cors gunicorn
     import_pictures
     start_old_service
     start_imagepool

@@ -47,7 +47,8 @@ readonly most_megabytes=600
 readonly most_large_megabytes=1000
 readonly least_busy=0.9
 
-benches=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=benches/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/imagepool-bench
 python=$cache/pictures-venv/bin/python
 rounds=${ROUNDS:-5}
@@ -58,13 +59,6 @@ work=
 imagepool=
 import_flags=
 missed=0
-
-say() { printf '%s\n' "$*" >&2; }
-
-die() {
-    say "import.sh: $*"
-    exit 2
-}
 
 cleanup() {
     local status=$?
@@ -105,14 +99,9 @@ prepare() {
     trap 'exit 130' INT TERM
     [[ $(stat --file-system --format %T "$work") != tmpfs ]] ||
         say "$work is in memory: set TMPDIR to a folder on a disk, or the disk's part is not measured"
-    install_python
+    install_python "$cache/pictures-venv" Pillow numpy
     if ((build)); then
-        say "building imagepool"
-        (cd "$benches/.." && cargo build --release --locked --quiet)
-        local target
-        target=$(cd "$benches/.." && cargo metadata --format-version 1 --no-deps --locked |
-            python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-        imagepool=$target/release/imagepool
+        imagepool=$(build_imagepool)
     else
         imagepool=${binary:-$benches/../target/release/imagepool}
     fi
@@ -123,20 +112,7 @@ prepare() {
     import_flags=$("$imagepool" import --help)
 }
 
-# The mark is set last, so that an installation which was interrupted is done again.
-install_python() {
-    [[ -e $cache/pictures-venv/complete ]] && return
-    say "installing Pillow and numpy to $cache/pictures-venv"
-    mkdir -p "$cache"
-    python3 -m venv --clear "$cache/pictures-venv"
-    "$cache/pictures-venv/bin/pip" install --quiet --disable-pip-version-check Pillow numpy >&2
-    touch "$cache/pictures-venv/complete"
-}
-
 # --- numbers ---
-
-# What awk makes of an expression, as in: calculate %.1f '7 / 2'
-calculate() { awk "BEGIN { printf \"$1\", $2 }"; }
 
 # A field of all runs of a name, in a line each.
 field() {
@@ -144,10 +120,7 @@ field() {
 for line in open(sys.argv[1]): print(json.loads(line)[sys.argv[2]])' "$work/$1.runs" "$2"
 }
 
-median_of() {
-    field "$1" "$2" | sort -n |
-        awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
-}
+median_of() { field "$1" "$2" | median; }
 
 most_of() { field "$1" "$2" | sort -n | tail -n 1; }
 
@@ -243,18 +216,6 @@ make_pictures() {
 
 # --- measuring ---
 
-# How long the cores were idle since the system's start, and how long there were.
-core_times() { awk '/^cpu / { print $5 + $6, $2 + $3 + $4 + $5 + $6 + $7 + $8 }' /proc/stat; }
-
-# The share of the cores that others take: what is busy while nothing is measured.
-busy_percent() {
-    local idle_before all_before idle all
-    read -r idle_before all_before < <(core_times)
-    sleep 2
-    read -r idle all < <(core_times)
-    calculate %.0f "100 * (1 - ($idle - $idle_before) / ($all - $all_before))"
-}
-
 measure_photographs() {
     local round
     for ((round = 1; round <= rounds; round++)); do
@@ -308,10 +269,9 @@ row() {
 }
 
 report() {
-    local model memory commit wall cpu q=$work/quality.json
-    model=$(lscpu | sed -n 's/^Model name: *//p')
+    local memory commit wall cpu q=$work/quality.json
     memory=$(awk '/^MemTotal/ { printf "%.0f", $2 * 1024 / 1e9 }' /proc/meminfo)
-    printf '%s, %s cores, %s, %s GB. ' "$(date --utc +%Y-%m-%d)" "$(nproc)" "${model:-unknown processor}" "$memory"
+    printf '%s, %s GB. ' "$(machine)" "$memory"
     commit=$(git -C "$benches" describe --always --dirty 2>/dev/null || echo 'no commit')
     printf '%s (%s); ' "$("$imagepool" --version)" "$commit"
     printf 'cwebp %s. Medians of %s rounds in turn, %s at once. ' "$(cwebp -version | head -n 1)" "$rounds" "$jobs"

@@ -5,11 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use imagepool::codec::{Limits, Lossless, Settings};
+use imagepool::codec::{Lossless, Settings};
 use imagepool::import::{Observer, Options, Report, Sightings, Status, import};
 use imagepool::store::{Access, Locator, Store};
+use imagepool_fuzz::{LIMITS, tolerate_caught_panics};
 use libfuzzer_sys::fuzz_target;
 
 struct Last(Option<Report>);
@@ -25,40 +25,23 @@ impl Observer for Last {
     }
 }
 
-static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder can be made"));
+static FOLDER: LazyLock<tempfile::TempDir> =
+    LazyLock::new(|| tempfile::tempdir().expect("a folder can be made"));
 
 static STORE: LazyLock<Store> = LazyLock::new(|| {
     let locator = Locator::File(FOLDER.path().join("gallery.pool"));
     Store::open(&locator, Access::Create).expect("a gallery can be made")
 });
 
-/// libFuzzer aborts at every panic; those of the decoders that we depend on are caught, lose their file only, and are their
-/// authors' to mend. Our own, and what leaves the target, still abort.
-static TOLERATE_CAUGHT_PANICS: LazyLock<()> = LazyLock::new(|| {
-    let abort = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !panic.location().is_some_and(|location| location.file().contains("/registry/src/")) {
-            abort(panic);
-        }
-    }));
-});
-
 fuzz_target!(|source: &[u8]| {
-    LazyLock::force(&TOLERATE_CAUGHT_PANICS);
+    tolerate_caught_panics();
     let pictures = FOLDER.path().join("pictures");
     std::fs::create_dir_all(&pictures).expect("a folder can be made");
     let path: PathBuf = pictures.join("a.jpg");
     std::fs::write(&path, source).expect("a file can be written");
     let options = Options {
         settings: Settings { quality: 1, lossless: Lossless::Auto, renditions: vec![16] },
-        limits: Limits {
-            source_bytes: 1 << 20,
-            pixels: 1 << 16,
-            frames: 20,
-            total_pixels: 1 << 18,
-            memory_bytes: 100_000_000,
-            decode_time: Duration::from_secs(5),
-        },
+        limits: LIMITS,
         jobs: 1,
         tags: Vec::new(),
         folder_tags: true,

@@ -168,9 +168,13 @@ fn checked_header(
     let header = timer.time(|| match format {
         Format::Gif => gif::header(source, timer),
         #[cfg(feature = "avif")]
-        Format::Avif => super::avif::header(source).map_err(|source| CodecError::Decode { format, source }),
+        Format::Avif => {
+            super::heif::avif::header(source).map_err(|source| CodecError::Decode { format, source })
+        }
         #[cfg(feature = "heic")]
-        Format::Heic => super::heic::header(source).map_err(|source| CodecError::Decode { format, source }),
+        Format::Heic => {
+            super::heif::heic::header(source).map_err(|source| CodecError::Decode { format, source })
+        }
         #[cfg(feature = "jxl")]
         Format::Jxl => super::jxl::header(source).map_err(|source| CodecError::Decode { format, source }),
         Format::Ico => ico::header(source, timer),
@@ -244,10 +248,10 @@ fn decode(
             })
         }
         #[cfg(feature = "avif")]
-        Format::Avif => super::avif::decode(source, limits.memory_bytes)
+        Format::Avif => super::heif::avif::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "heic")]
-        Format::Heic => super::heic::decode(source, limits.memory_bytes)
+        Format::Heic => super::heif::heic::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "jxl")]
         Format::Jxl => super::jxl::decode(source, limits.memory_bytes)

@@ -6,20 +6,13 @@
 //! `animation` encode.
 
 mod animation;
-#[cfg(feature = "avif")]
-mod avif;
-#[cfg(any(feature = "avif", feature = "heic"))]
-mod boxes;
+mod bmp;
 mod canvas;
-#[cfg(any(feature = "avif", feature = "heic"))]
-mod cicp;
 mod colour;
 mod convert;
 mod features;
 mod gif;
 mod guard;
-#[cfg(feature = "heic")]
-mod heic;
 #[cfg(any(feature = "avif", feature = "heic"))]
 mod heif;
 mod ico;
@@ -28,11 +21,7 @@ mod jpeg_markers;
 #[cfg(feature = "jxl")]
 mod jxl;
 mod limits;
-#[cfg(any(feature = "avif", feature = "heic"))]
-mod mosaic;
 mod plain;
-#[cfg(any(feature = "avif", feature = "heic"))]
-mod planes;
 mod png;
 mod raster;
 mod resize;

@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 
-use image::codecs::{bmp, ico, pnm, qoi, tga};
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::{ico, pnm, qoi, tga};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageResult};
 
 use super::limits::{TimedReader, Timer};
 use super::raster::{Channels, Raster};
-use super::{CodecError, Format, Header};
+use super::{CodecError, Format, Header, bmp};
 
 fn open<'s>(source: &'s [u8], format: Format, timer: &'s Timer) -> ImageResult<Box<dyn ImageDecoder + 's>> {
     let reader = TimedReader::new(source, timer);
     Ok(match format {
-        Format::Bmp => Box::new(bmp::BmpDecoder::new(reader)?),
+        Format::Bmp => Box::new(BmpDecoder::new(reader)?),
         Format::Ico => Box::new(ico::IcoDecoder::new(reader)?),
         Format::Pnm => Box::new(pnm::PnmDecoder::new(reader)?),
         Format::Qoi => Box::new(qoi::QoiDecoder::new(reader)?),
@@ -22,32 +23,10 @@ fn open<'s>(source: &'s [u8], format: Format, timer: &'s Timer) -> ImageResult<B
     })
 }
 
-/// A BMP with the header of OS/2 2, which the decoder does not know, as one with the header of Windows 3: the first 40 of the
-/// 64 bytes mean the same in both, compression 3 and 4 apart, and what follows them concerns printers. Other sources as they are.
-///
-/// Source: "OS/2 2.0 Presentation Manager: GPI Guide", `BITMAPINFOHEADER2`.
-fn without_os2_fields(source: &[u8]) -> Cow<'_, [u8]> {
-    const FILE_HEADER: usize = 14;
-    const WINDOWS_HEADER: usize = 40;
-    const OS2_HEADER: usize = 64;
-    let is_os2 = source.get(FILE_HEADER..FILE_HEADER + 4) == Some(&[64, 0, 0, 0]);
-    let (true, Some((headers, rest))) = (is_os2, source.split_at_checked(FILE_HEADER + OS2_HEADER)) else {
-        return Cow::Borrowed(source);
-    };
-    let mut windows = headers[..FILE_HEADER + WINDOWS_HEADER].to_vec();
-    let removed = OS2_HEADER - WINDOWS_HEADER;
-    let pixels_at = u32::from_le_bytes([headers[10], headers[11], headers[12], headers[13]]);
-    let pixels_at = pixels_at.saturating_sub(u32::try_from(removed).unwrap_or(0));
-    windows[10..14].copy_from_slice(&pixels_at.to_le_bytes());
-    windows[FILE_HEADER] = 40;
-    windows.extend_from_slice(rest);
-    Cow::Owned(windows)
-}
-
 /// A source as the decoder wants it.
 fn mended(source: &[u8], format: Format) -> Cow<'_, [u8]> {
     match format {
-        Format::Bmp => without_os2_fields(source),
+        Format::Bmp => bmp::without_os2_fields(source),
         Format::Tga => with_whole_alpha(source),
         _ => Cow::Borrowed(source),
     }
@@ -69,8 +48,15 @@ fn with_whole_alpha(source: &[u8]) -> Cow<'_, [u8]> {
 }
 
 pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Header, CodecError> {
-    let source = &mended(source, format);
-    let decoder = open(source, format, timer).map_err(|error| failed(format, error))?;
+    let mut source = mended(source, format);
+    let mut unpacked = 0;
+    if format == Format::Bmp
+        && let Some(runs) = bmp::Runs::of(&source)
+    {
+        unpacked = runs.bytes(&source);
+        source = Cow::Owned(runs.headers(&source));
+    }
+    let decoder = open(&source, format, timer).map_err(|error| failed(format, error))?;
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     // As decoded, and as 8-bit samples.
@@ -86,7 +72,7 @@ pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Hea
         width,
         height,
         frames: 1,
-        decode_bytes: decoder.total_bytes() + u64::from(width) * u64::from(height) * beside,
+        decode_bytes: unpacked + decoder.total_bytes() + u64::from(width) * u64::from(height) * beside,
         alpha: color.has_alpha(),
         lossless: true,
     })
@@ -99,8 +85,13 @@ pub(super) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     let failed = |error| failed(format, error);
-    let source = &mended(source, format);
-    let mut decoder = open(source, format, timer).map_err(failed)?;
+    let mut source = mended(source, format);
+    if format == Format::Bmp
+        && let Some(runs) = bmp::Runs::of(&source)
+    {
+        source = Cow::Owned(runs.unpacked(&source));
+    }
+    let mut decoder = open(&source, format, timer).map_err(failed)?;
     let mut allocation = image::Limits::no_limits();
     allocation.max_alloc = Some(memory_bytes);
     decoder.set_limits(allocation).map_err(failed)?;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::pictures;
+
 /// How long anything may take before a test calls it hung; machines under load are slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -86,6 +88,15 @@ impl Workspace {
     /// On the file engine.
     pub fn file() -> Self {
         Self::new(Engine::File)
+    }
+
+    /// On the file engine, with small photos to be imported.
+    pub fn with_photos(count: u32) -> Self {
+        let space = Self::file();
+        for seed in 0..count {
+            pictures::save(pictures::photo(60 + seed, 50, seed), &space.picture(format!("{seed}.png")));
+        }
+        space
     }
 
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {

@@ -12,17 +12,9 @@ use crate::pictures::{noise, photo, save};
 /// Bytes that do not fit into the buffers of a connection on loopback, with Linux' default sizes.
 const MORE_THAN_SOCKETS_BUFFER: usize = 9_000_000;
 
-fn gallery_of(count: u32) -> Workspace {
-    let space = Workspace::file();
-    for seed in 0..count {
-        save(photo(60 + seed, 50, seed), &space.picture(format!("{seed}.png")));
-    }
-    space
-}
-
 #[test]
 fn every_way_to_show_the_key_is_accepted_and_nothing_else() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     let (server, key) = space.serve_with_key();
     let id = &space.ids()[0];
     let wrong = format!("{}{}", &key[..16], "0".repeat(48));
@@ -73,7 +65,7 @@ fn every_way_to_show_the_key_is_accepted_and_nothing_else() {
 
 #[test]
 fn a_random_image_has_the_headers_of_the_contract() {
-    let space = gallery_of(3);
+    let space = Workspace::with_photos(3);
     let (server, key) = space.serve_with_key();
     let ids = space.ids();
     for path in [format!("/random-image/{key}"), format!("/random?key={key}")] {
@@ -98,7 +90,7 @@ fn a_random_image_has_the_headers_of_the_contract() {
 
 #[test]
 fn every_image_is_picked() {
-    let space = gallery_of(5);
+    let space = Workspace::with_photos(5);
     let (server, key) = space.serve_with_key();
     let mut left = space.ids();
     // That one of five is missing after 200 uniform picks has a probability of 2e-19.
@@ -142,7 +134,7 @@ fn an_empty_gallery_says_so_and_images_appear_within_a_second() {
 
 #[test]
 fn removals_never_show_as_errors() {
-    let space = gallery_of(30);
+    let space = Workspace::with_photos(30);
     let (server, key) = space.serve_with_key();
     let ids = space.ids();
     for gone in ids[..29].chunks(3) {
@@ -159,81 +151,8 @@ fn removals_never_show_as_errors() {
 }
 
 #[test]
-fn an_image_is_cached_for_ever_and_sent_in_ranges() {
-    let space = gallery_of(1);
-    let (server, key) = space.serve_with_key();
-    let id = &space.ids()[0];
-    let stored = space.stored(id);
-    let total = stored.len();
-    let etag = format!("\"{id}\"");
-    let get = |headers: &[(&str, &str)]| {
-        let headers = [&[("X-API-Key", key.as_str())], headers].concat();
-        server.request("GET", &format!("/images/{id}.webp"), &headers)
-    };
-    let whole = get(&[]);
-    assert_eq!((whole.status, &whole.body), (200, &stored));
-    assert_eq!(whole.header("etag"), Some(etag.as_str()));
-    assert_eq!(whole.header("cache-control"), Some("private, max-age=31536000, immutable"));
-    assert_eq!(whole.header("accept-ranges"), Some("bytes"));
-
-    let part = get(&[("Range", "bytes=10-19")]);
-    assert_eq!((part.status, &part.body[..]), (206, &stored[10..20]));
-    assert_eq!(part.header("content-range"), Some(format!("bytes 10-19/{total}").as_str()));
-    assert_eq!(get(&[("Range", "bytes=-7")]).body, stored[total - 7..]);
-    assert_eq!(get(&[("Range", "bytes=0-1,4-5")]).body, stored);
-    let beyond = get(&[("Range", &format!("bytes={total}-"))]);
-    assert_eq!(
-        (beyond.status, beyond.header("content-range")),
-        (416, Some(format!("bytes */{total}").as_str()))
-    );
-
-    for (name, value, status) in [
-        ("If-None-Match", etag.as_str(), 304),
-        ("If-None-Match", "\"other\"", 200),
-        ("If-None-Match", "*", 304),
-    ] {
-        let answer = get(&[(name, value)]);
-        assert_eq!(answer.status, status, "{name}: {value}");
-        assert_eq!(answer.header("etag"), Some(etag.as_str()));
-    }
-    assert_eq!(get(&[("Range", "bytes=0-9"), ("If-Range", &etag)]).status, 206);
-    assert_eq!(get(&[("Range", "bytes=0-9"), ("If-Range", "\"other\"")]).status, 200);
-}
-
-#[test]
-fn a_large_image_arrives_whole_and_in_parts() {
-    let space = Workspace::file();
-    save(noise(1200, 900, 1), &space.picture("large.png"));
-    let (server, key) = space.serve_with_key();
-    let id = &space.ids()[0];
-    let stored = space.stored(id);
-    assert!(stored.len() > 600_000, "it must take several chunks: {}", stored.len());
-    assert_eq!(server.get(&format!("/random?key={key}")).body, stored);
-    let part = server.request("GET", &format!("/images/{id}?key={key}"), &[("Range", "bytes=70000-599999")]);
-    assert_eq!((part.status, part.body), (206, stored[70_000..600_000].to_vec()));
-}
-
-#[test]
-fn an_images_info_is_what_the_contract_lists() {
-    let space = Workspace::file();
-    save(photo(60, 40, 1), &space.picture("beach/a.png"));
-    let (server, key) = space.serve_with_key();
-    let id = &space.ids()[0];
-    let info = server.get(&format!("/images/{id}/info?key={key}")).json();
-    assert_eq!(info, space.list()[0]);
-    assert_eq!(info["url"], format!("/images/{id}.webp"));
-    assert_eq!(info["source"], "beach/a.png");
-    assert_eq!(info["orientation"], "landscape");
-    let mut fields: Vec<_> = info.as_object().unwrap().keys().map(String::as_str).collect();
-    fields.sort_unstable();
-    let mut contract = "id width height bytes animated frames alpha orientation tags source imported_at thumbhash color renditions url".split(' ').collect::<Vec<_>>();
-    contract.sort_unstable();
-    assert_eq!(fields, contract);
-}
-
-#[test]
 fn wrong_paths_methods_and_sizes_get_the_right_error() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     let (server, key) = space.serve_with_key();
     let unknown = "0".repeat(32);
     for (path, status, error) in [
@@ -292,7 +211,7 @@ fn raw(server: &Server, request: &str) -> String {
 
 #[test]
 fn garbage_on_a_connection_hurts_nobody() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     let (server, key) = space.serve_with_key();
     for garbage in [
         "\0\0\0\0",
@@ -313,7 +232,7 @@ fn garbage_on_a_connection_hurts_nobody() {
 /// Two such clients kept an honest request of the old service waiting for 38 seconds.
 #[test]
 fn silent_clients_keep_nobody_waiting_and_are_cut_off() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     space.import();
     let key = space.rotate(&[]);
     let server = space.serve_with(&["--header-timeout", "1s"]);
@@ -333,7 +252,7 @@ fn silent_clients_keep_nobody_waiting_and_are_cut_off() {
 
 #[test]
 fn connections_above_the_limit_wait_for_their_turn() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     space.import();
     let key = space.rotate(&[]);
     let server = space.serve_with(&["--max-connections", "2", "--header-timeout", "1s"]);
@@ -409,7 +328,7 @@ fn serve_imports_a_folder_while_it_serves_and_shows_its_first_key_once() {
 fn an_import_of_the_gallerys_own_folder_keeps_its_locks() {
     use std::os::unix::fs::MetadataExt as _;
 
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     let server = space.serve_with(&["--import", "."]);
     wait_for("the import is through", || server.log().contains("1 imported"));
     let inode = std::fs::metadata(space.path("gallery.pool-lock")).unwrap().ino();
@@ -422,7 +341,7 @@ fn an_import_of_the_gallerys_own_folder_keeps_its_locks() {
 /// The old service wrote its key to the log at every start.
 #[test]
 fn no_log_line_carries_a_secret() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     space.import();
     let key = space.rotate(&[]);
     let mut server = space.serve_with(&["--log-file", "server.log"]);
@@ -444,7 +363,7 @@ fn no_log_line_carries_a_secret() {
 
 #[test]
 fn log_lines_are_json_when_asked() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     space.import();
     space.rotate(&[]);
     let mut server = space.serve_with(&["--log-format", "json"]);
@@ -461,7 +380,7 @@ fn log_lines_are_json_when_asked() {
 
 #[test]
 fn the_log_file_is_rotated_and_ten_are_kept() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     space.import();
     space.rotate(&[]);
     std::fs::write(space.path("server.log"), vec![b'x'; 10 << 20]).unwrap();
@@ -482,7 +401,7 @@ fn the_log_file_is_rotated_and_ten_are_kept() {
 
 #[test]
 fn health_tells_a_server_that_answers_from_none() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     let (mut server, _) = space.serve_with_key();
     let url = format!("http://{}", server.address);
     space.run(["health", &url]).expect(0);
@@ -499,7 +418,7 @@ fn health_tells_a_server_that_answers_from_none() {
 
 #[test]
 fn a_port_that_is_taken_is_told() {
-    let space = gallery_of(1);
+    let space = Workspace::with_photos(1);
     let (server, _) = space.serve_with_key();
     let second = space.run(["serve", "--listen", &server.address]).expect(1);
     second.complains_of(&[&server.address, "in use"]);

@@ -15,6 +15,7 @@ mod crash;
 mod galleries;
 mod harness;
 mod http;
+mod images;
 mod import;
 mod keys;
 mod kinds;

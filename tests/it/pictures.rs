@@ -23,9 +23,8 @@ pub fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |_, _| {
         // Knuth's MMIX generator; its high bits are the random ones.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let [.., a, b, c] = state.to_be_bytes();
-        let _ = (b, c);
-        Rgb([(state >> 56) as u8, (state >> 48) as u8, (state >> 40) as u8 ^ (a & 1)])
+        let [red, green, blue, ..] = state.to_be_bytes();
+        Rgb([red, green, blue])
     })
 }
 

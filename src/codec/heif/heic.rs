@@ -1,6 +1,6 @@
 //! HEIC: the HEVC pictures in a HEIF container, decoded by heifer's decoder, which has no `unsafe`.
 //!
-//! The container is read by [`super::heif`] and not by heifer's own parser: that one takes quadratic time, and copies
+//! The container is read by [`super::picture`] and not by heifer's own parser: that one takes quadratic time, and copies
 //! of one item's location for each item of its name, so that some kilobytes can ask for gigabytes. For a like reason
 //! slices are driven from here: heifer's loop decodes a picture as often as there are slices that claim all of it.
 
@@ -10,12 +10,12 @@ use heifer_hevc_dec::recon::{Frame, Reconstructor};
 use heifer_hevc_dec::slice::SliceHeader;
 use heifer_hevc_dec::syntax::{Picture as Parsed, decode_slice_segment};
 
-use super::Header;
 use super::boxes::Container;
 use super::cicp::Cicp;
 use super::mosaic::{self, Cost, Decoded, Tile};
 use super::planes::{Chroma, Plane, Planes, Samples};
-use super::raster::{Failure, Raster};
+use crate::codec::Header;
+use crate::codec::raster::{Failure, Raster};
 
 const CODED: [u8; 4] = *b"hvc1";
 
@@ -37,12 +37,12 @@ enum HeicError {
 }
 
 /// Size and needs of the primary picture, from the container alone.
-pub(super) fn header(source: &[u8]) -> Result<Header, Failure> {
+pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, Failure> {
     Ok(mosaic::header(&Container::parse(source)?.picture(CODED)?, source.len(), &COST))
 }
 
 /// Decodes the primary picture, within the memory given.
-pub(super) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, Failure> {
+pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, Failure> {
     let container = Container::parse(source)?;
     let picture = container.picture(CODED)?;
     let needs = mosaic::header(&picture, source.len(), &COST);

@@ -1,7 +1,7 @@
 //! The boxes of HEIC and AVIF files: items, their properties, references and bytes (ISO/IEC 14496-12 for boxes,
 //! 23008-12 for items).
 //!
-//! What makes up a picture is worked out in [`super::heif`]. Left out on purpose: image sequences, and items that are
+//! What makes up a picture is worked out in [`super::picture`]. Left out on purpose: image sequences, and items that are
 //! built from other items. Everything read is hostile. Each list is bounded by a constant, as some boxes can declare
 //! entries of no length.
 

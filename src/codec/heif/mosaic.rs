@@ -1,13 +1,13 @@
 //! From the primary picture of a HEIF container to a raster: decodes its coded pictures one after the other, by a
 //! decoder it is given, and paints each into its place.
 //!
-//! What the container says is in [`super::heif`], how samples become bytes in [`super::planes`].
+//! What the container says is in [`super::picture`], how samples become bytes in [`super::planes`].
 
-use super::Header;
 use super::cicp::{Cicp, ToSrgb};
-use super::heif::{Mosaic, Picture};
+use super::picture::{Mosaic, Picture};
 use super::planes::{Canvas, Planes, is_supported, paint};
-use super::raster::{Channels, Failure, HDR_NOTE, Raster, divide_by_alpha};
+use crate::codec::Header;
+use crate::codec::raster::{Channels, Failure, HDR_NOTE, Raster, divide_by_alpha};
 
 /// A decoded picture that owns its planes.
 pub(super) trait Decoded {

@@ -1,19 +1,19 @@
 //! AVIF: the AV1 pictures in a HEIF container, decoded by `re_rav1d`, a translation of dav1d to Rust.
 //!
-//! The container is read by [`super::boxes`] and [`super::heif`]. `re_rav1d` is rerun's variant of rav1d: rav1d 1.1
+//! The container is read by [`super::boxes`] and [`super::picture`]. `re_rav1d` is rerun's variant of rav1d: rav1d 1.1
 //! itself aborts the process on every corrupt picture when it runs in one thread (its issues 1492 and 1497), and has
 //! no interface without `unsafe`. Mind that a panic within the decoder cannot be caught: it would cross C functions,
 //! which aborts. None was met in fuzzing.
 
 use re_rav1d::{Decoder, Error, PixelLayout, PlanarImageComponent, Settings, pixel};
 
-use super::Header;
 use super::boxes::Container;
 use super::cicp::Cicp;
-use super::heif::Picture;
 use super::mosaic::{self, Cost, Decoded, Tile};
+use super::picture::Picture;
 use super::planes::{Chroma, Plane, Planes, Samples};
-use super::raster::{Failure, Raster};
+use crate::codec::Header;
+use crate::codec::raster::{Failure, Raster};
 
 const CODED: [u8; 4] = *b"av01";
 
@@ -34,14 +34,14 @@ enum AvifError {
 }
 
 /// Size and needs of the primary picture, from the container and the lengths of what it holds.
-pub(super) fn header(source: &[u8]) -> Result<Header, Failure> {
+pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, Failure> {
     let container = Container::parse(source)?;
     let picture = container.picture(CODED)?;
     needs(&container, &picture, source.len())
 }
 
 /// Decodes the primary picture, within the memory given.
-pub(super) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, Failure> {
+pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, Failure> {
     let container = Container::parse(source)?;
     let picture = container.picture(CODED)?;
     let needs = needs(&container, &picture, source.len())?;

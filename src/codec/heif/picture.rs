@@ -1,0 +1,345 @@
+//! The primary picture of a HEIC or AVIF file: which coded pictures make it up, and what is to be done to them
+//! (ISO/IEC 23008-12, and 23000-22 for what files in the wild keep to).
+//!
+//! Boxes are read by [`super::boxes`]; [`super::mosaic`] decodes, given a decoder of one coded picture. Left out on
+//! purpose: image sequences, overlays, layers, thumbnails, gain maps and Exif, whose orientation does not count in
+//! these formats.
+
+use std::collections::BTreeSet;
+
+use image::metadata::Orientation;
+
+use super::boxes::{Container, ContainerError, Item, Property, Reader, Result};
+use super::cicp::Cicp;
+
+use ContainerError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
+
+/// Tiles of a grid: 256 rows of 256 columns is what its box can say.
+const MAX_TILES: usize = 4_096;
+/// Bytes of all tiles, in lengths of the file: tiles that look the same may lie in the same place, but a large one in
+/// the place of thousands would only cost time.
+const MAX_REUSE: u64 = 4;
+/// Pictures that stand for one another (`iden`), from the primary picture to the coded one.
+const MAX_IDENTITIES: usize = 4;
+
+/// A rectangle of pixels within a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) left: u32,
+    pub(super) top: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// One picture put together from equal coded pictures, row by row; often of only one.
+pub(super) struct Mosaic {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) tile_width: u32,
+    pub(super) tile_height: u32,
+    pub(super) columns: u32,
+    /// The items of the coded pictures.
+    pub(super) tiles: Vec<u32>,
+}
+
+/// The primary picture: what to decode, and what to do with it then.
+pub(super) struct Picture<'s> {
+    pub(super) colour: Mosaic,
+    pub(super) alpha: Option<Mosaic>,
+    /// Whether colours were multiplied by alpha.
+    pub(super) premultiplied: bool,
+    /// To be cut out first.
+    pub(super) crop: Option<Window>,
+    /// To be applied to what was cut out.
+    pub(super) orientation: Orientation,
+    pub(super) profile: Option<&'s [u8]>,
+    /// What the container says of the samples; it outranks what the coded picture says.
+    pub(super) cicp: Option<Cicp>,
+    /// The same of alpha, where only the range matters.
+    pub(super) alpha_cicp: Option<Cicp>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Picture<'_> {
+    /// Width and height of what is shown, before the orientation is applied.
+    pub(super) fn size(&self) -> (u32, u32) {
+        self.crop.map_or((self.colour.width, self.colour.height), |crop| (crop.width, crop.height))
+    }
+}
+
+impl<'s> Container<'s> {
+    fn cicp_of(&self, mosaic: &Mosaic, id: u32) -> Option<Cicp> {
+        let of = |id: u32| {
+            self.properties_of(id).find_map(|property| match property {
+                Property::Cicp(cicp) => Some(*cicp),
+                _ => None,
+            })
+        };
+        of(id).or_else(|| of(*mosaic.tiles.first()?))
+    }
+
+    fn profile_of(&self, mosaic: &Mosaic, id: u32) -> Option<&'s [u8]> {
+        let of = |id: u32| {
+            self.properties_of(id).find_map(|property| match property {
+                Property::Profile(profile) if !profile.is_empty() => Some(*profile),
+                _ => None,
+            })
+        };
+        of(id).or_else(|| of(*mosaic.tiles.first()?))
+    }
+
+    /// The primary picture, if it consists of coded pictures of this kind (`hvc1`, `av01`).
+    pub(super) fn picture(&self, coded: [u8; 4]) -> Result<Picture<'s>> {
+        let mut turn = Turn::default();
+        let mut aperture = None;
+        let mut chain = vec![self.primary];
+        while let Some(id) = chain
+            .last()
+            .copied()
+            .filter(|id| matches!(self.items.get(id), Some(item) if &item.kind == b"iden"))
+        {
+            let [next] = self.referred_to(id, *b"dimg") else { return Err(Contradiction("iden")) };
+            if chain.len() > MAX_IDENTITIES {
+                return Err(TooMuch("iden"));
+            }
+            chain.push(*next);
+        }
+        let shown = chain.last().copied().ok_or(NoSuchItem)?;
+        let colour = self.mosaic(shown, coded)?;
+        // What is done to the innermost picture is done first.
+        for property in chain.iter().rev().flat_map(|id| self.properties_of(*id)) {
+            match property {
+                Property::Aperture(fields) => aperture = Some(*fields),
+                Property::Rotation(quarters) => turn.rotate_left(*quarters),
+                Property::Mirror(top_and_bottom) => turn.mirror(*top_and_bottom),
+                _ => {}
+            }
+        }
+        let crop = aperture.and_then(|fields| clean_aperture(fields, colour.width, colour.height));
+        let alpha_item = chain.iter().find_map(|id| self.alpha_of(*id));
+        let alpha = match alpha_item {
+            Some(id) => Some(self.mosaic(id, coded)?),
+            None => self.alpha_of_tiles(&colour, coded)?,
+        };
+        let tiles = colour.tiles.iter().chain(alpha.iter().flat_map(|alpha| &alpha.tiles));
+        let bytes = tiles.map(|tile| self.data_bytes(*tile)).fold(0, u64::saturating_add);
+        if bytes > MAX_REUSE.saturating_mul(self.source_bytes()) {
+            return Err(TooMuch("iloc"));
+        }
+        let alpha_cicp =
+            alpha.as_ref().and_then(|mosaic| self.cicp_of(mosaic, alpha_item.unwrap_or_default()));
+        let premultiplied = alpha_item
+            .is_some_and(|alpha| chain.iter().any(|id| self.referred_to(*id, *b"prem").contains(&alpha)));
+        Ok(Picture {
+            premultiplied,
+            crop,
+            orientation: turn.into(),
+            profile: self.profile_of(&colour, shown),
+            cicp: self.cicp_of(&colour, shown),
+            alpha_cicp,
+            notes: self.notes(),
+            colour,
+            alpha,
+        })
+    }
+
+    fn mosaic(&self, id: u32, coded: [u8; 4]) -> Result<Mosaic> {
+        let kind = self.item(id)?.kind;
+        if kind == coded {
+            let (width, height) = self.size_of(id)?;
+            let (tile_width, tile_height) = (width, height);
+            return Ok(Mosaic { width, height, tile_width, tile_height, columns: 1, tiles: vec![id] });
+        }
+        if &kind != b"grid" {
+            return Err(UnsupportedKind(kind.escape_ascii().to_string()));
+        }
+        let data = self.data(id)?;
+        let mut reader = Reader(&data);
+        reader.u8()?; // version
+        let wide = reader.u8()? & 1 == 1;
+        let (rows, columns) = (u32::from(reader.u8()?) + 1, u32::from(reader.u8()?) + 1);
+        let (width, height) = (reader.id(wide)?, reader.id(wide)?);
+        let tiles = self.referred_to(id, *b"dimg").to_vec();
+        let first = *tiles.first().ok_or(Contradiction("grid"))?;
+        let (tile_width, tile_height) = self.size_of(first)?;
+        if tiles.len() > MAX_TILES {
+            return Err(TooMuch("grid"));
+        }
+        // Tiles that lie wholly outside would only cost time.
+        let covers = |tile: u32, count: u32, whole: u32| {
+            let (tile, count, whole) = (u64::from(tile), u64::from(count), u64::from(whole));
+            (count - 1) * tile < whole && whole <= count * tile
+        };
+        let fits = u32::try_from(tiles.len()) == Ok(rows * columns)
+            && covers(tile_width, columns, width)
+            && covers(tile_height, rows, height);
+        for tile in &tiles {
+            let kind = self.item(*tile)?.kind;
+            if kind != coded {
+                return Err(UnsupportedKind(kind.escape_ascii().to_string()));
+            }
+            if self.size_of(*tile)? != (tile_width, tile_height) {
+                return Err(Contradiction("grid"));
+            }
+        }
+        if !fits {
+            return Err(Contradiction("grid"));
+        }
+        Ok(Mosaic { width, height, tile_width, tile_height, columns, tiles })
+    }
+
+    /// Alpha of a grid whose tiles have each their own.
+    fn alpha_of_tiles(&self, colour: &Mosaic, coded: [u8; 4]) -> Result<Option<Mosaic>> {
+        let Some(tiles) = colour.tiles.iter().map(|id| self.alpha_of(*id)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        for tile in &tiles {
+            if self.item(*tile)?.kind != coded
+                || self.size_of(*tile)? != (colour.tile_width, colour.tile_height)
+            {
+                return Err(Contradiction("auxl"));
+            }
+        }
+        Ok(Some(Mosaic { tiles, ..*colour }))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.brands.iter().any(|brand| matches!(brand, b"avis" | b"msf1" | b"hevc" | b"hevx")) {
+            notes.push("only the first picture of a sequence".into());
+        }
+        let mut parts = BTreeSet::new();
+        for reference in &self.references {
+            match &reference.kind {
+                b"dimg" => parts.extend(&reference.to),
+                b"thmb" | b"auxl" => parts.extend([reference.from]),
+                _ => {}
+            }
+        }
+        let is_picture = |item: &Item| {
+            !item.hidden && matches!(&item.kind, b"hvc1" | b"av01" | b"grid" | b"iden" | b"iovl")
+        };
+        let others = self
+            .items
+            .iter()
+            .filter(|(id, item)| is_picture(item) && **id != self.primary && !parts.contains(id))
+            .count();
+        if others > 0 {
+            notes.push(format!("only the main one of {} pictures", others + 1));
+        }
+        notes
+    }
+}
+
+/// The window of a `clap` box (14496-12, 12.1.4): width, height and the offsets of its centre from the picture's, each
+/// as a fraction. `None` where it makes no sense or changes nothing: the whole picture is shown then.
+fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<Window> {
+    let [width_n, width_d, height_n, height_d, x_n, x_d, y_n, y_d] = fields.map(i64::from);
+    let signed = |field: i64| if field > i64::from(i32::MAX) { field - (1 << 32) } else { field };
+    if [width_d, height_d, x_d, y_d].contains(&0) {
+        return None;
+    }
+    let side = |numerator: i64, denominator: i64| u32::try_from(numerator / denominator).ok();
+    let (cut_width, cut_height) = (side(width_n, width_d)?, side(height_n, height_d)?);
+    // First pixel = offset + (whole - cut) / 2, in exact halves of the denominator, rounded down.
+    let first = |whole: u32, cut: u32, numerator: i64, denominator: i64| {
+        let doubled = 2 * signed(numerator) + (i64::from(whole) - i64::from(cut)) * signed(denominator).abs();
+        u32::try_from(doubled.div_euclid(2 * signed(denominator).abs())).ok()
+    };
+    let window = Window {
+        left: first(width, cut_width, x_n, x_d)?,
+        top: first(height, cut_height, y_n, y_d)?,
+        width: cut_width,
+        height: cut_height,
+    };
+    let inside = cut_width > 0
+        && cut_height > 0
+        && window.left.checked_add(cut_width)? <= width
+        && window.top.checked_add(cut_height)? <= height;
+    (inside && (cut_width, cut_height) != (width, height)).then_some(window)
+}
+
+/// A turn of a picture: left and right change places or not, then quarter turns with the clock.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    mirrored: bool,
+    quarters: u8,
+}
+
+impl Turn {
+    fn rotate_left(&mut self, quarters: u8) {
+        self.quarters = (self.quarters + 4 - quarters % 4) % 4;
+    }
+
+    /// A mirror behind a turn is a mirror before the opposite turn; one across the other axis is half a turn more.
+    fn mirror(&mut self, top_and_bottom: bool) {
+        self.mirrored = !self.mirrored;
+        self.quarters = (4 - self.quarters + if top_and_bottom { 2 } else { 0 }) % 4;
+    }
+}
+
+impl From<Turn> for Orientation {
+    fn from(turn: Turn) -> Self {
+        match (turn.mirrored, turn.quarters) {
+            (false, 1) => Self::Rotate90,
+            (false, 2) => Self::Rotate180,
+            (false, 3) => Self::Rotate270,
+            (false, _) => Self::NoTransforms,
+            (true, 1) => Self::Rotate270FlipH,
+            (true, 2) => Self::FlipVertical,
+            (true, 3) => Self::Rotate90FlipH,
+            (true, _) => Self::FlipHorizontal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_add_up_to_what_was_done_one_by_one() {
+        // A picture of two columns and two rows: every turn of it is told apart.
+        let picture = [[1, 2], [3, 4]];
+        let left = |p: [[u8; 2]; 2]| [[p[0][1], p[1][1]], [p[0][0], p[1][0]]];
+        let flip_h = |p: [[u8; 2]; 2]| p.map(|row| [row[1], row[0]]);
+        let flip_v = |p: [[u8; 2]; 2]| [p[1], p[0]];
+        let right = |p| left(left(left(p)));
+        for quarters in 0..4 {
+            for mirrors in [&[][..], &[true], &[false], &[true, false], &[false, false, true]] {
+                let (mut turn, mut expected) = (Turn::default(), picture);
+                turn.rotate_left(quarters);
+                (0..quarters).for_each(|_| expected = left(expected));
+                for top_and_bottom in mirrors {
+                    turn.mirror(*top_and_bottom);
+                    expected = if *top_and_bottom { flip_v(expected) } else { flip_h(expected) };
+                }
+                let turned = match Orientation::from(turn) {
+                    Orientation::NoTransforms => picture,
+                    Orientation::Rotate90 => right(picture),
+                    Orientation::Rotate180 => left(left(picture)),
+                    Orientation::Rotate270 => left(picture),
+                    Orientation::FlipHorizontal => flip_h(picture),
+                    Orientation::FlipVertical => flip_v(picture),
+                    Orientation::Rotate90FlipH => flip_h(right(picture)),
+                    Orientation::Rotate270FlipH => flip_h(left(picture)),
+                };
+                assert_eq!(turned, expected, "{quarters} quarters, then {mirrors:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn apertures_are_centred_and_kept_within_the_picture() {
+        let window = |left, top, width, height| Some(Window { left, top, width, height });
+        assert_eq!(clean_aperture([100, 1, 50, 1, 0, 1, 0, 1], 200, 100), window(50, 25, 100, 50));
+        let minus_ten = 10_u32.wrapping_neg();
+        assert_eq!(clean_aperture([100, 1, 50, 1, 10, 1, minus_ten, 1], 200, 100), window(60, 15, 100, 50));
+        // Half a pixel, as an odd rest makes it.
+        assert_eq!(clean_aperture([201, 1, 50, 1, 1, 2, 0, 1], 300, 50), window(50, 0, 201, 50));
+        assert_eq!(clean_aperture([300, 1, 50, 1, 0, 1, 0, 1], 200, 100), None, "larger than the picture");
+        assert_eq!(clean_aperture([100, 1, 50, 1, 90, 1, 0, 1], 200, 100), None, "beyond its edge");
+        assert_eq!(clean_aperture([100, 0, 50, 1, 0, 1, 0, 1], 200, 100), None, "divided by nothing");
+        assert_eq!(clean_aperture([200, 1, 100, 1, 0, 1, 0, 1], 200, 100), None, "all of it");
+    }
+}
