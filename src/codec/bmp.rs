@@ -144,7 +144,7 @@ mod tests {
     fn coded(bits: u8, height: i32, runs: &[u8]) -> Vec<u8> {
         let mut bmp = vec![0; Runs::HEADERS + (4 << bits)];
         bmp[..2].copy_from_slice(b"BM");
-        bmp[10] = Runs::HEADERS as u8;
+        bmp[10] = u8::try_from(Runs::HEADERS).unwrap();
         bmp[FILE_HEADER] = 40;
         bmp[FILE_HEADER + 4] = 5;
         bmp[FILE_HEADER + 8..FILE_HEADER + 12].copy_from_slice(&height.to_le_bytes());

@@ -4,21 +4,19 @@ use std::collections::HashSet;
 
 use image::DynamicImage;
 
-use super::animation::{self, Animation, Frames, Wanted, fitting, scaled_down_note};
+use super::animation::{self, Animation, Frames as _, Wanted, fitting, scaled_down_note};
 use super::colour::Conversion;
+use super::decode::{checked_header, decode, is_animation, open_frames, recognise};
 use super::features::Features;
-use super::gif::GifFrames;
 use super::guard::guard;
 use super::limits::{Limits, Timer};
-use super::png::PngFrames;
+use super::memory::give_back_freed;
 use super::raster::{Channels, Raster, without_needless_alpha};
 use super::resize::{self, Shrinker, scaled_height};
 use super::riff::Container;
-use super::sniff::{Format, Sniffed, sniff};
+use super::sniff::Format;
 use super::webp::{self, Effort, WebPFrames};
-use super::{
-    CodecError, Converted, Header, Lossless, MAX_WEBP_SIDE, Settings, gif, ico, jpeg, plain, png, tiff,
-};
+use super::{CodecError, Converted, Header, Lossless, MAX_WEBP_SIDE, Settings};
 
 /// Sources with more colours are not tried without loss by [`Lossless::Auto`]: lossy would win, and trying is slow.
 const FEW_COLOURS: usize = 1024;
@@ -29,6 +27,9 @@ const AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
 /// When a quick attempt without loss is this many times as large as lossy, a thorough one is not made. Of the pictures with few
 /// colours among some hundred, those that are smaller without loss were at most 2.4 times as large after the quick attempt.
 const HOPELESS_LOSSLESS: usize = 3;
+
+/// Pictures of as many bytes as this are encoded without what allocators keep of the memory that their renditions took.
+const LARGE_BYTES: usize = 100_000_000;
 
 /// What encoders take beside the picture itself, in bytes a pixel, rounded up from the peaks of whole imports (`VmHWM`) of
 /// pictures with 8 million pixels: 39 with noise for alpha, 34 for the same without loss, 41 for the canvas of an animation. A copy
@@ -151,48 +152,6 @@ pub fn probe(source: &[u8], limits: &Limits) -> Result<(u32, u32), CodecError> {
     })
 }
 
-fn recognise(source: &[u8]) -> Result<Format, CodecError> {
-    match sniff(source) {
-        Sniffed::Picture(format) => Ok(format),
-        Sniffed::Unsupported(name) => Err(CodecError::Unsupported(name)),
-        Sniffed::Nothing => Err(CodecError::NotAPicture),
-    }
-}
-
-fn checked_header(
-    source: &[u8],
-    format: Format,
-    limits: &Limits,
-    timer: &Timer,
-) -> Result<Header, CodecError> {
-    let header = timer.time(|| match format {
-        Format::Gif => gif::header(source, timer),
-        #[cfg(feature = "avif")]
-        Format::Avif => {
-            super::heif::avif::header(source).map_err(|source| CodecError::Decode { format, source })
-        }
-        #[cfg(feature = "heic")]
-        Format::Heic => {
-            super::heif::heic::header(source).map_err(|source| CodecError::Decode { format, source })
-        }
-        #[cfg(feature = "jxl")]
-        Format::Jxl => super::jxl::header(source).map_err(|source| CodecError::Decode { format, source }),
-        Format::Ico => ico::header(source, timer),
-        Format::Jpeg => jpeg::header(source),
-        Format::Png => png::header(source, timer),
-        Format::Tiff => tiff::header(source, timer),
-        Format::WebP => webp::header(source),
-        // Whatever is not one after all, see `sniff`.
-        Format::Tga => plain::header(source, format, timer).map_err(|_| CodecError::NotAPicture),
-        _ => plain::header(source, format, timer),
-    })?;
-    if header.width == 0 || header.height == 0 {
-        return Err(CodecError::Container("it has no pixels"));
-    }
-    limits.check(&header)?;
-    Ok(header)
-}
-
 /// Memory beside the source, in bytes.
 fn estimate(header: &Header, settings: &Settings) -> u64 {
     let (width, height) = (header.width, header.height);
@@ -222,75 +181,6 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
     let (_, fitting_height) = fitting((width, height), MAX_WEBP_SIDE);
     let fitting = resize::shrink_bytes(width, height, fitting_height, header.alpha);
     header.decode_bytes.max(picture + encoding.max(shrinking).max(fitting))
-}
-
-/// Decodes a still picture, or an animation's first frame.
-fn decode(
-    source: &[u8],
-    format: Format,
-    header: &Header,
-    limits: &Limits,
-    timer: &Timer,
-) -> Result<Raster, CodecError> {
-    match format {
-        Format::Gif => {
-            let mut frames = GifFrames::open(source, header, timer)?;
-            let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
-            Ok(Raster {
-                width: header.width,
-                height: header.height,
-                channels: Channels::Rgba,
-                samples: first.rgba,
-                profile: frames.profile(),
-                orientation: frames.orientation(),
-                partial: false,
-                notes: Vec::new(),
-            })
-        }
-        #[cfg(feature = "avif")]
-        Format::Avif => super::heif::avif::decode(source, limits.memory_bytes)
-            .map_err(|source| CodecError::Decode { format, source }),
-        #[cfg(feature = "heic")]
-        Format::Heic => super::heif::heic::decode(source, limits.memory_bytes)
-            .map_err(|source| CodecError::Decode { format, source }),
-        #[cfg(feature = "jxl")]
-        Format::Jxl => super::jxl::decode(source, limits.memory_bytes)
-            .map_err(|source| CodecError::Decode { format, source }),
-        Format::Ico => ico::decode(source, limits.memory_bytes, timer),
-        Format::Jpeg => jpeg::decode(source),
-        Format::Png => png::decode(source, timer),
-        Format::Tiff => tiff::decode(source, limits.memory_bytes, timer),
-        Format::WebP => webp::decode(source),
-        Format::Tga => {
-            plain::decode(source, format, limits.memory_bytes, timer).map_err(|_| CodecError::NotAPicture)
-        }
-        _ => plain::decode(source, format, limits.memory_bytes, timer),
-    }
-}
-
-fn is_animation(source: &[u8], format: Format, header: &Header) -> bool {
-    header.frames > 1 || format == Format::WebP && webp::is_animation(source)
-}
-
-fn open_frames<'s>(
-    source: &'s [u8],
-    format: Format,
-    header: &Header,
-    timer: &'s Timer,
-) -> Result<Box<dyn Frames + 's>, CodecError> {
-    timer.time(|| {
-        Ok(match format {
-            Format::Gif => Box::new(GifFrames::open(source, header, timer)?) as Box<dyn Frames>,
-            Format::Png => Box::new(PngFrames::open(source, timer)?),
-            #[cfg(feature = "jxl")]
-            Format::Jxl => Box::new(
-                super::jxl::JxlFrames::new(source, header.decode_bytes)
-                    .map_err(|source| CodecError::Decode { format, source })?,
-            ),
-            Format::WebP => Box::new(WebPFrames::open(source)?),
-            other => unreachable!("{other} has no animations here"),
-        })
-    })
 }
 
 fn encode_animation(
@@ -384,6 +274,10 @@ fn renditions(picture: &DynamicImage, settings: &Settings) -> Result<Vec<(u16, V
         renditions.push((*width, webp));
     }
     renditions.reverse();
+    drop(shrinker);
+    if picture.as_bytes().len() >= LARGE_BYTES {
+        give_back_freed();
+    }
     Ok(renditions)
 }
 

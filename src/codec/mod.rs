@@ -1,15 +1,16 @@
 //! Pictures in, WebP out: untrusted bytes become pixels within limits, and pixels become WebP.
 //!
 //! Nothing here knows of galleries or files: a picture comes as bytes and leaves as [`Converted`]. In reading order:
-//! `sniff` recognises a format, one file a format decodes it (`plain` those that the image crate decodes as they are),
-//! `raster` and `colour` make it upright and sRGB, `features`, `resize` and `yuv` compute what is stored, `webp` and
-//! `animation` encode.
+//! `sniff` recognises a format, `decode` leads to its decoder, one file a format (`plain` has those that the image crate
+//! decodes as they are), `raster` and `colour` make it upright and sRGB, `features`, `resize` and `yuv` compute what is
+//! stored, `webp` and `animation` encode.
 
 mod animation;
 mod bmp;
 mod canvas;
 mod colour;
 mod convert;
+mod decode;
 mod features;
 mod gif;
 mod guard;
@@ -21,6 +22,7 @@ mod jpeg_markers;
 #[cfg(feature = "jxl")]
 mod jxl;
 mod limits;
+mod memory;
 mod plain;
 mod png;
 mod raster;
@@ -37,6 +39,7 @@ use std::time::Duration;
 pub use convert::{convert, memory_bytes, probe, render};
 pub use guard::catches_panics;
 pub use limits::{Limits, Timer};
+pub use memory::give_back_freed;
 pub use sniff::{Format, SNIFF_BYTES, Sniffed, sniff};
 
 /// Most pixels a side that WebP can hold.

@@ -18,7 +18,7 @@ impl Budget {
     /// for ever. More than the limit is given when nobody else holds anything.
     pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Permit {
         let mut used = self.lock();
-        while *used > 0 && *used + bytes > self.limit {
+        while *used > 0 && used.saturating_add(bytes) > self.limit {
             used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
         }
         *used += bytes;
@@ -42,7 +42,7 @@ impl Permit {
     pub(super) fn try_resize(&mut self, bytes: u64) -> bool {
         let mut used = self.budget.lock();
         let others = *used - self.bytes;
-        if bytes > self.bytes && others > 0 && others + bytes > self.budget.limit {
+        if bytes > self.bytes && others > 0 && others.saturating_add(bytes) > self.budget.limit {
             return false;
         }
         *used = others + bytes;

@@ -15,6 +15,10 @@ use crate::codec::{self, CodecError, Converted, SNIFF_BYTES, Settings, Sniffed, 
 use crate::image::{self, ImageId, ImageRecord};
 use crate::store::{Addition, Origin, SourceKey, Store, StoreError};
 
+/// What any conversion takes, however small its picture: decoders' and encoders' tables, and what allocators keep. A picture that takes
+/// all of `--memory` by itself is so converted alone.
+const CONVERSION_BYTES: u64 = 16_000_000;
+
 /// What a worker made of a file.
 pub(super) enum Finished {
     /// Nothing is to be stored.
@@ -231,7 +235,8 @@ impl<'i> Worker<'i> {
     ) -> Result<Made, CodecError> {
         let limits = self.options.limits;
         let timer = Timer::new(limits.decode_time);
-        let needed = codec::memory_bytes(&work.bytes, &settings, &limits, &timer)?;
+        let memory_bytes = codec::memory_bytes(&work.bytes, &settings, &limits, &timer)?;
+        let needed = memory_bytes.saturating_add(CONVERSION_BYTES);
         if !work.permit.try_resize(needed) {
             work.bytes = Vec::new();
             // Nothing may be held while waiting.
@@ -243,7 +248,7 @@ impl<'i> Worker<'i> {
             work.bytes = again.ok_or(CodecError::Container("it changed while it was read"))?;
         }
         let source = std::mem::take(&mut work.bytes);
-        let made = runner.run(Job { source, settings, limits, only_renditions })?;
+        let made = runner.run(Job { source, settings, limits, memory_bytes, only_renditions })?;
         Ok(made)
     }
 
