@@ -11,6 +11,7 @@ use super::{CodecError, Format, Header, plain, png};
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 
 pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
+    let source = &with_true_sizes(source);
     match largest(source) {
         Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::header(picture, timer),
         _ => plain::header(source, Format::Ico, timer),
@@ -18,10 +19,33 @@ pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
 }
 
 pub(super) fn decode(source: &[u8], memory_bytes: u64, timer: &Timer) -> Result<Raster, CodecError> {
+    let source = &with_true_sizes(source);
     match largest(source) {
         Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::decode(picture, timer),
         _ => plain::decode(&with_alpha(source), Format::Ico, memory_bytes, timer),
     }
+}
+
+/// Entries that say another size than their bitmaps made to say theirs: the decoder refuses them, other programs take what is there.
+fn with_true_sizes(source: &[u8]) -> Cow<'_, [u8]> {
+    const DIRECTORY: usize = 6;
+    let mut mended = Cow::Borrowed(source);
+    for (index, entry) in entries(source).enumerate() {
+        let (start, _) = place(entry);
+        let Some(header) = source.get(start..).and_then(<[u8]>::first_chunk::<12>) else { continue };
+        let number =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        // The mask below the pixels counts as rows of the picture.
+        let (width, height) = (number(4), number(8) / 2);
+        if number(0) == 40 && (1..=256).contains(&width) && (1..=256).contains(&height) {
+            // 256 is written as 0.
+            let sides = [width.to_le_bytes()[0], height.to_le_bytes()[0]];
+            if entry[..2] != sides {
+                mended.to_mut()[DIRECTORY + size_of_val(entry) * index..][..2].copy_from_slice(&sides);
+            }
+        }
+    }
+    mended
 }
 
 /// The bitmaps of 32 bits whose every alpha is 0 made opaque: they are from programs that knew of no alpha, and what is
@@ -76,4 +100,22 @@ fn entries(source: &[u8]) -> impl Iterator<Item = &[u8; 16]> {
 fn place(entry: &[u8; 16]) -> (usize, usize) {
     let [.., l0, l1, l2, l3, o0, o1, o2, o3] = *entry;
     (u32::from_le_bytes([o0, o1, o2, o3]) as usize, u32::from_le_bytes([l0, l1, l2, l3]) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_say_what_their_bitmaps_are() {
+        let mut icon = vec![0, 0, 1, 0, 1, 0];
+        icon.extend([16, 32, 0, 0, 1, 0, 32, 0, 12, 0, 0, 0, 22, 0, 0, 0]);
+        icon.extend([40, 0, 0, 0, 16, 0, 0, 0, 32, 0, 0, 0]);
+        assert_eq!(with_true_sizes(&icon)[6..8], [16, 16]);
+        icon[6..8].copy_from_slice(&[16, 16]);
+        assert!(matches!(with_true_sizes(&icon), Cow::Borrowed(_)));
+        // 256 pixels are said by a 0.
+        icon[26..34].copy_from_slice(&[0, 1, 0, 0, 0, 2, 0, 0]);
+        assert_eq!(with_true_sizes(&icon)[6..8], [0, 0]);
+    }
 }

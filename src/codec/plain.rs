@@ -32,17 +32,22 @@ fn mended(source: &[u8], format: Format) -> Cow<'_, [u8]> {
     }
 }
 
-/// A TGA with 32 bits a pixel and an odd number of them for alpha as one with 8: the decoder takes no other, and writers put
-/// anything there.
+/// A TGA with colours of 32 or 16 bits a pixel and an odd number of them for alpha as one with 8 or 1: the decoder takes no other,
+/// and writers put anything there.
 fn with_whole_alpha(source: &[u8]) -> Cow<'_, [u8]> {
+    const KIND: usize = 2;
     const DEPTH: usize = 16;
     const DESCRIPTOR: usize = 17;
     let mut mended = Cow::Borrowed(source);
-    if source.get(DEPTH) == Some(&32)
-        && source.get(DESCRIPTOR).is_some_and(|descriptor| !matches!(descriptor & 0x0F, 0 | 8))
-    {
-        let bytes = mended.to_mut();
-        bytes[DESCRIPTOR] = bytes[DESCRIPTOR] & 0xF0 | 8;
+    let Some(header) = source.first_chunk::<18>() else { return mended };
+    let whole = match (header[KIND], header[DEPTH]) {
+        (_, 32) => 8,
+        (2 | 10, 16) => 1,
+        _ => return mended,
+    };
+    let alpha_bits = header[DESCRIPTOR] & 0x0F;
+    if alpha_bits != 0 && alpha_bits != whole {
+        mended.to_mut()[DESCRIPTOR] = header[DESCRIPTOR] & 0xF0 | whole;
     }
     mended
 }
@@ -112,4 +117,23 @@ pub(super) fn decode(
 
 fn failed(format: Format, error: image::ImageError) -> CodecError {
     CodecError::Decode { format, source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targas_with_any_number_of_alpha_bits_are_read() {
+        let timer = Timer::new(std::time::Duration::from_secs(10));
+        // One red pixel, in 5 bits a colour, and in 8.
+        for (depth, pixel) in [(16, &[0x00, 0x7C][..]), (32, &[0, 0, 255, 255])] {
+            for alpha_bits in 0..=8 {
+                let mut targa = vec![0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, depth, alpha_bits];
+                targa.extend_from_slice(pixel);
+                let raster = decode(&targa, Format::Tga, 1 << 20, &timer).unwrap();
+                assert_eq!(raster.samples[..3], [255, 0, 0], "{depth} bits, {alpha_bits} of alpha");
+            }
+        }
+    }
 }
