@@ -183,6 +183,14 @@ impl<'i> Committer<'i> {
                     let addition = Addition { id, image: None, tags, renditions: Vec::new(), source, origin };
                     self.enqueue(outcome, addition)?;
                 }
+                None if self.options.skip_similar
+                    && let Some((id, record)) =
+                        store.source(&left_out_key(&file.hash, self.options.settings.hash()))? =>
+                {
+                    let mut outcome = outcome.left_out(id, &record);
+                    outcome.report.status = Status::Duplicate;
+                    self.settle(outcome)?;
+                }
                 None => {
                     report.status = Status::Failed;
                     report.reason =

@@ -46,7 +46,7 @@ impl Outcome {
     }
 
     /// Of a file that is not imported, and never deleted, because the gallery has an image that looks alike.
-    fn left_out(mut self, id: ImageId, record: &ImageRecord) -> Self {
+    pub(super) fn left_out(mut self, id: ImageId, record: &ImageRecord) -> Self {
         self.report.describe(record);
         self.report.status = Status::AlreadyPresent;
         self.report.id = Some(id);

@@ -144,3 +144,16 @@ fn look_alikes_are_reported_or_left_out() {
         assert_eq!(space.ids().len(), 3);
     }
 }
+
+#[test]
+fn two_files_of_one_look_alike_are_both_left_out() {
+    let space = Workspace::file();
+    let picture = DynamicImage::from(noise(24, 18, 5)).resize_exact(960, 720, FilterType::CatmullRom);
+    save(picture.clone(), &space.picture("original.png"));
+    space.import();
+    save(picture.resize(240, 180, FilterType::Triangle), &space.picture("small.jpg"));
+    fs::copy(space.picture("small.jpg"), space.picture("again.jpg")).unwrap();
+    let summary = space.run(["import", "--skip-similar", "--json", "pictures"]).expect(0).json();
+    assert_eq!((&summary["duplicates"], &summary["failed"]), (&json!(2), &json!(0)), "{summary}");
+    assert_eq!(space.ids().len(), 1);
+}
