@@ -389,8 +389,9 @@ def bmp_rows(samples, bits):
     return [row + b"\0" * (-len(row) % 4) for row in rows]
 
 
-def bmp_rle(samples, bits):
-    """Runs and literals of the rows, each ended by its mark."""
+def bmp_rle(samples, bits, odd=None):
+    """Runs and literals of the rows, each ended by its mark. `odd` is "beyond": runs go beyond their row, or "skips": pixels
+    of the first colour are passed over."""
     out = bytearray()
     for row in samples[..., 0].tolist():
         at = 0
@@ -404,17 +405,21 @@ def bmp_rle(samples, bits):
                 out += bytes([0, 6]) + data + b"\0" * (len(data) % 2)
                 at += 6
                 continue
-            out += bytes([run, row[at] if bits == 8 else row[at] * 17])
+            if odd == "skips" and row[at] == 0:
+                out += bytes([0, 2, run, 0])
+            else:
+                beyond = 40 if odd == "beyond" and at + run == len(row) else 0
+                out += bytes([min(run + beyond, 255), row[at] if bits == 8 else row[at] * 17])
             at += run
         out += b"\0\0"
     return bytes(out) + b"\0\1"
 
 
-def bmp(samples, bits, header=40, palette=None, top_down=False, rle=False, masks=None):
-    """`samples` are palette indices, RGB, or whole pixels of 16 or 32 bits, top row first."""
+def bmp(samples, bits, header=40, palette=None, top_down=False, rle=False, masks=None, odd=None):
+    """`samples` are palette indices, RGB, or whole pixels of 16 or 32 bits, top row first. `odd` is that of `bmp_rle`."""
     height, width = samples.shape[:2]
     rows = samples if top_down else samples[::-1]
-    pixels = bmp_rle(rows, bits) if rle else b"".join(bmp_rows(rows, bits))
+    pixels = bmp_rle(rows, bits, odd) if rle else b"".join(bmp_rows(rows, bits))
     compression = BMP_RLE[bits] if rle else 3 if masks else 0
     if header == 12:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)

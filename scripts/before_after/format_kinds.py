@@ -112,7 +112,14 @@ def bmps(make):
         make.add(f"{bits} bit, OS/2 header", "bmp", write.bmp(indices, bits, 12, palette), truth)
     for bits in (4, 8):
         indices, palette = palette_scene(1 << bits)
-        make.add(f"RLE{bits}", "bmp", write.bmp(indices, bits, palette=palette, rle=True), palette[indices[..., 0]])
+        truth = palette[indices[..., 0]]
+        make.add(f"RLE{bits}", "bmp", write.bmp(indices, bits, palette=palette, rle=True), truth)
+        make.add(
+            f"RLE{bits}, top down", "bmp", write.bmp(indices, bits, palette=palette, rle=True, top_down=True), truth
+        )
+        for odd, says in (("beyond", "runs go beyond their rows"), ("skips", "pixels of the first colour are skipped")):
+            source = write.bmp(indices, bits, palette=palette, rle=True, odd=odd)
+            make.add(f"RLE{bits}, {odd}", "bmp", source, truth, says=says)
     indices, palette = palette_scene(100)
     make.add("8 bit, 100 colours", "bmp", write.bmp(indices, 8, palette=palette), palette[indices[..., 0]])
     make.add(
@@ -172,6 +179,9 @@ def icons(make):
     backwards = [bitmap_32(64), bitmap_32(48), bitmap_32(16)]
     make.add("several sizes, largest first", "ico", write.icon(backwards), picture(64))
     make.add("32 bit BMP", "ico", write.icon([bitmap_32(64)]), picture(64))
+    lie = bytearray(write.icon([bitmap_32(64)]))
+    lie[6:8] = 128, 32
+    make.add("an entry of another size", "ico", bytes(lie), picture(64), says="it says 128 x 32")
     opaque = picture(64)
     opaque[..., 3] = 0
     empty = write.icon([(64, 32, write.icon_bitmap(whole(opaque), 32, hard(64)))])
@@ -226,7 +236,10 @@ def tgas(make):
     make.add("grey, RLE", "tga", write.tga(grey, 3, 8, rle=True), grey)
     five = np.rint(rgb * 31 / 255).astype(int)
     pixels = five[..., :1] << 10 | five[..., 1:2] << 5 | five[..., 2:]
-    make.add("16 bit", "tga", write.tga(pixels, 2, 16), np.rint(five * 255 / 31))
+    source = write.tga(pixels, 2, 16)
+    make.add("16 bit", "tga", source, np.rint(five * 255 / 31))
+    source = source[:17] + bytes([source[17] | 8]) + source[18:]
+    make.add("16 bit, 8 for alpha", "tga", source, np.rint(five * 255 / 31), says="there are but 16 bits a pixel")
 
 
 def pnms(make):
