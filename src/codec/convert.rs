@@ -332,14 +332,14 @@ fn take_over(
         let wanted = Wanted { whole: !shown_as_stored, widths: &settings.renditions };
         let mut animation = encode_animation(&source, format, header, settings, &wanted, timer)?;
         if shown_as_stored {
-            animation.webp = Container::parse(&source)?.without_metadata();
+            animation.webp = Container::parse(&source)?.without_metadata().into_owned();
         } else {
             animation.notes.push("encoded anew: upright and in sRGB".into());
         }
         return from_animation(animation, format);
     }
     let mut raster = timer.time(|| webp::decode(&source))?;
-    let stored = Container::parse(&source)?.without_metadata();
+    let stored = Container::parse(&source)?.without_metadata().into_owned();
     let shown_as_stored = is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref());
     if !shown_as_stored || !webp::is_demuxable(&stored) {
         let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
@@ -376,18 +376,33 @@ fn is_shown_as_stored(
         && Conversion::new(channels, profile).0.is_identity()
 }
 
-#[cfg(all(test, feature = "avif"))]
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
+    const SETTINGS: Settings = Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() };
+
     /// Found by fuzzing: the sum once began anew behind 2^64, and the picture was let in.
+    #[cfg(feature = "avif")]
     #[test]
     fn what_needs_all_memory_there_is_gets_none() {
         let source = include_bytes!("../../tests/data/boundless-tile.avif");
-        let settings = Settings { quality: 75, lossless: Lossless::Auto, renditions: vec![16] };
+        let settings = Settings { renditions: vec![16], ..SETTINGS };
         let weighed = memory_bytes(source, &settings, &Limits::NONE, &Timer::new(Duration::from_secs(60)));
         assert!(weighed.is_ok_and(|needed| needed == u64::MAX));
+    }
+
+    /// Found by fuzzing: a picture without loss that goes on behind its chunk once was stored without its end.
+    #[test]
+    fn a_picture_must_end_in_its_chunk() {
+        let source = include_bytes!("../../tests/data/beyond-its-chunk.webp");
+        let limits = Limits::default();
+        let converted = convert(source.to_vec(), &SETTINGS, &limits, &Timer::new(limits.decode_time));
+        assert!(
+            matches!(converted, Err(CodecError::Container(_) | CodecError::Decode { .. })),
+            "{converted:?}"
+        );
     }
 }

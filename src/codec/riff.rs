@@ -2,6 +2,8 @@
 //!
 //! Format: RFC 9649, section 2.
 
+use std::borrow::Cow;
+
 use super::CodecError;
 
 const HEADER_BYTES: usize = 12;
@@ -50,11 +52,11 @@ impl<'w> Container<'w> {
 
     /// The file byte for byte, unless it carries EXIF, XMP, a colour profile or chunks that WebP does not define; then
     /// without them.
-    pub(super) fn without_metadata(&self) -> Vec<u8> {
+    pub(super) fn without_metadata(&self) -> Cow<'w, [u8]> {
         let needed =
             |chunk: &&Chunk<'_>| matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF");
         if self.chunks.iter().all(|chunk| needed(&chunk)) {
-            return self.file.to_vec();
+            return Cow::Borrowed(self.file);
         }
         let mut body = b"WEBP".to_vec();
         for (name, payload) in self.chunks.iter().filter(needed) {
@@ -71,7 +73,7 @@ impl<'w> Container<'w> {
             }
         }
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
-        [b"RIFF".as_slice(), &length, &body].concat()
+        Cow::Owned([b"RIFF".as_slice(), &length, &body].concat())
     }
 }
 

@@ -129,13 +129,14 @@ pub(super) fn is_demuxable(webp: &[u8]) -> bool {
     WebPFrames::open(webp).is_ok()
 }
 
-/// Decodes a still picture.
+/// Decodes a still picture, from its own chunks: libwebp reads on into what follows them.
 pub(super) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     let container = Container::parse(source)?;
-    let info = webpx::ImageInfo::from_webp(source).map_err(corrupt)?;
+    let picture = container.without_metadata();
+    let info = webpx::ImageInfo::from_webp(&picture).map_err(corrupt)?;
     // Ours are checked before; webpx's own would refuse large pictures.
     let config = DecoderConfig::new().limits(webpx::Limits::none());
-    let decoder = Decoder::new(source).map_err(corrupt)?.config(config);
+    let decoder = Decoder::new(&picture).map_err(corrupt)?.config(config);
     let (channels, decoded) = if info.has_alpha {
         (Channels::Rgba, decoder.decode_rgba_raw())
     } else {
