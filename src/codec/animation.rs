@@ -26,7 +26,13 @@ pub(super) trait Frames {
     fn plays(&self) -> u16;
     fn profile(&self) -> Option<Vec<u8>>;
     fn orientation(&self) -> Orientation;
+    /// Whether there are frames that can't be read behind the last.
+    fn is_cut(&mut self) -> bool {
+        false
+    }
 }
+
+pub(super) const CUT_NOTE: &str = "frames behind the last one shown are broken";
 
 /// An encoded animation.
 pub(super) struct Animation {
@@ -37,6 +43,8 @@ pub(super) struct Animation {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) features: Features,
+    /// The image does not show all of the source.
+    pub(super) partial: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -97,7 +105,12 @@ pub(super) fn encode(
         }
     }
     renditions.reverse();
-    Ok(Animation { webp, renditions, width, height, features, notes })
+    let is_cut = frames.is_cut();
+    if is_cut {
+        notes.push(CUT_NOTE.into());
+    }
+    let partial = is_cut || (width, height) != size;
+    Ok(Animation { webp, renditions, width, height, features, partial, notes })
 }
 
 struct Encoder {

@@ -196,7 +196,7 @@ fn encode_animation(
 }
 
 fn from_animation(animation: Animation, format: Format) -> Result<Converted, CodecError> {
-    let Animation { webp, renditions, width, height, features, notes } = animation;
+    let Animation { webp, renditions, width, height, features, partial, notes } = animation;
     let header = webp::header(&webp)?;
     Ok(Converted {
         webp,
@@ -209,7 +209,7 @@ fn from_animation(animation: Animation, format: Format) -> Result<Converted, Cod
         color: features.color,
         perceptual_hash: features.perceptual_hash,
         renditions,
-        partial: false,
+        partial,
         notes,
     })
 }
@@ -378,8 +378,6 @@ fn is_shown_as_stored(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SETTINGS: Settings = Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() };
@@ -390,7 +388,8 @@ mod tests {
     fn what_needs_all_memory_there_is_gets_none() {
         let source = include_bytes!("../../tests/data/boundless-tile.avif");
         let settings = Settings { renditions: vec![16], ..SETTINGS };
-        let weighed = memory_bytes(source, &settings, &Limits::NONE, &Timer::new(Duration::from_secs(60)));
+        let weighed =
+            memory_bytes(source, &settings, &Limits::NONE, &Timer::new(Limits::default().decode_time));
         assert!(weighed.is_ok_and(|needed| needed == u64::MAX));
     }
 

@@ -1,6 +1,6 @@
 //! From a source to its decoder: one place that knows them all.
 
-use super::animation::Frames;
+use super::animation::{CUT_NOTE, Frames};
 use super::gif::GifFrames;
 use super::limits::{Limits, Timer};
 use super::png::PngFrames;
@@ -63,6 +63,7 @@ pub(super) fn decode(
         Format::Gif => {
             let mut frames = GifFrames::open(source, header, timer)?;
             let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
+            let is_cut = frames.is_cut();
             Ok(Raster {
                 width: header.width,
                 height: header.height,
@@ -70,8 +71,8 @@ pub(super) fn decode(
                 samples: first.rgba,
                 profile: frames.profile(),
                 orientation: frames.orientation(),
-                partial: false,
-                notes: Vec::new(),
+                partial: is_cut,
+                notes: is_cut.then(|| CUT_NOTE.into()).into_iter().collect(),
             })
         }
         #[cfg(feature = "avif")]

@@ -120,4 +120,8 @@ impl Frames for GifFrames<'_> {
     fn orientation(&self) -> Orientation {
         Orientation::NoTransforms
     }
+
+    fn is_cut(&mut self) -> bool {
+        !matches!(self.decoder.next_frame_info(), Ok(None))
+    }
 }

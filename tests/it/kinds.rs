@@ -110,6 +110,22 @@ fn a_gif_that_claims_too_small_a_screen_is_shown_whole() {
 }
 
 #[test]
+fn a_gif_whose_further_frames_are_broken_is_shown_so_far_and_kept() {
+    let (first, second) = ((RED, 5), (GREEN, 5));
+    for good in [&[first] as &[_], &[first, second]] {
+        let space = Workspace::file();
+        let mut source = gif(40, 30, &[good, &[(BLUE, 5)]].concat());
+        // Behind the trailer's place: a control extension, the descriptor, a palette of two colours, the size of a code.
+        source[gif(40, 30, good).len() - 1 + 8 + 10 + 6] = 99;
+        fs::write(space.picture("a.gif"), source).unwrap();
+        space.run(["import", "--delete-originals", "--report", "r", "pictures"]).expect(0);
+        let lines = fs::read_to_string(space.path("r")).unwrap();
+        assert!(lines.contains("are broken") && lines.contains("original kept"), "{lines}");
+        assert_eq!(space.list()[0]["frames"], json!(good.len()));
+    }
+}
+
+#[test]
 fn an_animated_png_stays_animated_and_plays_as_often() {
     let space = Workspace::file();
     fs::write(space.picture("a.png"), apng(24, 24, &[(BLUE, 40), (RED, 250), (NOTHING, 1000)], 3)).unwrap();
