@@ -26,7 +26,7 @@ for target in "${targets[@]}"; do
             for file; do cp -n "$file" "$0/seed-$(cksum < "$file" | tr -d " ")"; done' "$corpus" {} +
     fi
     # re_rav1d takes a backtrace at every access to a buffer if it may, with the assertions that cargo fuzz turns on.
-    export RUST_LIB_BACKTRACE=0
+    export RUST_LIB_BACKTRACE=0 ASAN_OPTIONS=detect_leaks=0
     # re_rav1d leaks 48 bytes for each picture that is broken, which would end every run; large leaks break the limit.
     cargo +nightly fuzz run "$target" -- -max_total_time=$((minutes * 60)) -rss_limit_mb=2048 -timeout=30 -max_len=65536 \
         -detect_leaks=0 -print_final_stats=1
