@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// A crate, and the only module that may name it.
-const OWNED: [(&str, &str); 21] = [
+const OWNED: [(&str, &str); 22] = [
     ("warp", "http"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -26,6 +26,7 @@ const OWNED: [(&str, &str); 21] = [
     ("sled", "store"),
     ("object_store", "store"),
     ("bincode", "store"),
+    ("libmimalloc_sys", "codec"),
     ("webpx", "codec"),
     ("moxcms", "codec"),
     ("fast_image_resize", "codec"),
