@@ -25,9 +25,9 @@ for target in "${targets[@]}"; do
         find samples "$@" -type f -size -20k -exec sh -c '
             for file; do cp -n "$file" "$0/seed-$(cksum < "$file" | tr -d " ")"; done' "$corpus" {} +
     fi
-    # re_rav1d takes a backtrace at every access to a buffer if it may, with the assertions that cargo fuzz turns on.
-    export RUST_LIB_BACKTRACE=0 ASAN_OPTIONS=detect_leaks=0
     # re_rav1d leaks 48 bytes for each picture that is broken, which would end every run; large leaks break the limit.
-    cargo +nightly fuzz run "$target" -- -max_total_time=$((minutes * 60)) -rss_limit_mb=2048 -timeout=30 -max_len=65536 \
+    export ASAN_OPTIONS=detect_leaks=0
+    # With --release the profile in fuzz/Cargo.toml holds: without it, assertions are turned on in every crate.
+    cargo +nightly fuzz run --release "$target" -- -max_total_time=$((minutes * 60)) -rss_limit_mb=2048 -timeout=30 -max_len=65536 \
         -detect_leaks=0 -print_final_stats=1
 done

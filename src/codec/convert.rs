@@ -28,9 +28,6 @@ const AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
 /// colours among some hundred, those that are smaller without loss were at most 2.4 times as large after the quick attempt.
 const HOPELESS_LOSSLESS: usize = 3;
 
-/// Pictures of as many bytes as this are encoded without what allocators keep of the memory that their renditions took.
-const LARGE_BYTES: usize = 100_000_000;
-
 /// What encoders take beside the picture itself, in bytes a pixel, rounded up from the peaks of whole imports (`VmHWM`) of
 /// pictures with 8 million pixels: 39 with noise for alpha, 34 for the same without loss, 41 for the canvas of an animation. A copy
 /// is kept while both ways are tried.
@@ -275,9 +272,8 @@ fn renditions(picture: &DynamicImage, settings: &Settings) -> Result<Vec<(u16, V
     }
     renditions.reverse();
     drop(shrinker);
-    if picture.as_bytes().len() >= LARGE_BYTES {
-        give_back_freed();
-    }
+    // The picture itself is encoded next.
+    give_back_freed(picture.as_bytes().len() as u64);
     Ok(renditions)
 }
 

@@ -33,11 +33,9 @@ fn with_true_sizes(source: &[u8]) -> Cow<'_, [u8]> {
     for (index, entry) in entries(source).enumerate() {
         let (start, _) = place(entry);
         let Some(header) = source.get(start..).and_then(<[u8]>::first_chunk::<12>) else { continue };
-        let number =
-            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         // The mask below the pixels counts as rows of the picture.
-        let (width, height) = (number(4), number(8) / 2);
-        if number(0) == 40 && (1..=256).contains(&width) && (1..=256).contains(&height) {
+        let (width, height) = (long(header, 4), long(header, 8) / 2);
+        if long(header, 0) == 40 && (1..=256).contains(&width) && (1..=256).contains(&height) {
             // 256 is written as 0.
             let sides = [width.to_le_bytes()[0], height.to_le_bytes()[0]];
             if entry[..2] != sides {
@@ -58,11 +56,10 @@ fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
     for (start, length) in entries(source).map(place) {
         let Some(bitmap) = source.get(start..).and_then(|rest| rest.get(..length)) else { continue };
         let Some((header, pixels)) = bitmap.split_at_checked(HEADER) else { continue };
-        let number =
-            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let is_deep = number(0) == 40 && header[14..16] == [32, 0] && number(16) == 0;
+        let is_deep = long(header, 0) == 40 && header[14..16] == [32, 0] && long(header, 16) == 0;
         // The mask below the pixels counts as rows of the picture.
-        let size = u64::from(number(4)).saturating_mul(u64::from(number(8) / 2)).saturating_mul(4);
+        let size =
+            u64::from(long(header, 4)).saturating_mul(u64::from(long(header, 8) / 2)).saturating_mul(4);
         let Some(pixels) = usize::try_from(size).ok().and_then(|size| pixels.get(..size)) else { continue };
         unread = match unread.checked_sub(pixels.len()) {
             Some(unread) => unread,
@@ -98,8 +95,12 @@ fn entries(source: &[u8]) -> impl Iterator<Item = &[u8; 16]> {
 
 /// Where a picture begins, and its length.
 fn place(entry: &[u8; 16]) -> (usize, usize) {
-    let [.., l0, l1, l2, l3, o0, o1, o2, o3] = *entry;
-    (u32::from_le_bytes([o0, o1, o2, o3]) as usize, u32::from_le_bytes([l0, l1, l2, l3]) as usize)
+    (long(entry, 12) as usize, long(entry, 8) as usize)
+}
+
+/// The number at a place within.
+fn long(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
 //! What allocators keep.
 
-/// Gives memory that was freed back to the system: the import's budget counts what conversions hold, but what allocators keep of
-/// earlier ones was measured to reach 250 MB. Both are asked: mimalloc has our own memory, this thread's and what no thread owns;
-/// C libraries have theirs from the system.
+/// Work on less leaves too little behind to be worth the time.
+const LARGE_BYTES: u64 = 100_000_000;
+
+/// Gives memory that was freed back to the system, before or after work that takes this many bytes, if they are many: the import's
+/// budget counts what conversions hold, but what allocators keep of earlier ones was measured to reach 250 MB. Both are asked:
+/// mimalloc has our own memory, this thread's and what no thread owns; C libraries have theirs from the system.
 #[allow(unsafe_code, reason = "allocators are foreign functions")]
-pub fn give_back_freed() {
+pub fn give_back_freed(bytes: u64) {
+    if bytes < LARGE_BYTES {
+        return;
+    }
     // SAFETY: It may be called at any time, and does nothing in programs with another allocator.
     unsafe { libmimalloc_sys::mi_collect(true) };
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

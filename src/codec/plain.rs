@@ -32,6 +32,10 @@ fn mended(source: &[u8], format: Format) -> Cow<'_, [u8]> {
     }
 }
 
+fn runs(source: &[u8], format: Format) -> Option<bmp::Runs> {
+    if format == Format::Bmp { bmp::Runs::of(source) } else { None }
+}
+
 /// A TGA with colours of 32 or 16 bits a pixel and an odd number of them for alpha as one with 8 or 1: the decoder takes no other,
 /// and writers put anything there.
 fn with_whole_alpha(source: &[u8]) -> Cow<'_, [u8]> {
@@ -55,9 +59,7 @@ fn with_whole_alpha(source: &[u8]) -> Cow<'_, [u8]> {
 pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Header, CodecError> {
     let mut source = mended(source, format);
     let mut unpacked = 0;
-    if format == Format::Bmp
-        && let Some(runs) = bmp::Runs::of(&source)
-    {
+    if let Some(runs) = runs(&source, format) {
         unpacked = runs.bytes(&source);
         source = Cow::Owned(runs.headers(&source));
     }
@@ -91,9 +93,7 @@ pub(super) fn decode(
 ) -> Result<Raster, CodecError> {
     let failed = |error| failed(format, error);
     let mut source = mended(source, format);
-    if format == Format::Bmp
-        && let Some(runs) = bmp::Runs::of(&source)
-    {
+    if let Some(runs) = runs(&source, format) {
         source = Cow::Owned(runs.unpacked(&source));
     }
     let mut decoder = open(&source, format, timer).map_err(failed)?;

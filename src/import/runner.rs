@@ -21,9 +21,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Enough for any decoder; the default of threads, 2 MiB, is tight for some that recurse.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Jobs from this many bytes up neither begin nor end with memory that allocators keep for later.
-const LARGE: u64 = 100_000_000;
-
 pub(super) struct Job {
     pub(super) source: Vec<u8>,
     pub(super) settings: Arc<Settings>,
@@ -90,17 +87,12 @@ impl Runner {
 
 fn run(job: Job, timer: &Timer) -> Outcome {
     let Job { source, settings, limits, memory_bytes, only_renditions } = job;
-    let is_large = memory_bytes >= LARGE;
-    if is_large {
-        codec::give_back_freed();
-    }
+    codec::give_back_freed(memory_bytes);
     let made = if only_renditions {
         codec::render(&source, &settings, &limits, timer).map(Made::Renditions)
     } else {
         codec::convert(source, &settings, &limits, timer).map(|converted| Made::Image(Box::new(converted)))
     };
-    if is_large {
-        codec::give_back_freed();
-    }
+    codec::give_back_freed(memory_bytes);
     made
 }
