@@ -1,7 +1,8 @@
-//! How fast the parts of a request and of an import are: the pick, the read, the key check, the conversion.
+//! How fast the parts of a request and of an import are: the read, the key check, the conversion.
 //!
 //! Everything is made here from fixed seeds, so that two runs measure the same work. Whole requests through the
-//! server are measured by `compare.sh`, the start of a large gallery by `start.rs`.
+//! server are measured by `compare.sh`, the pick by
+//! `pick.rs`, the start of a large gallery by `start.rs`.
 
 use std::hint::black_box;
 use std::io::Cursor;
@@ -10,7 +11,6 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
-use imagepool::catalog::Catalog;
 use imagepool::codec::{self, Limits, Lossless, Settings, Timer};
 use imagepool::image::{ImageId, ImageRecord};
 use imagepool::keys::{ApiKey, KeyRecord, KnownKey, Recall};
@@ -31,21 +31,8 @@ const IMAGES_READ: usize = 64;
 /// Pixels a side of the picture that is converted.
 const PICTURE_SIDE: u32 = 1_000;
 
-criterion_group!(benches, pick, read, convert, check_key);
+criterion_group!(benches, read, convert, check_key);
 criterion_main!(benches);
-
-/// One draw from the catalog; a thousand images and a million should cost nearly the same.
-fn pick(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("pick");
-    group.throughput(Throughput::Elements(1));
-    for images in [1_000_u32, 1_000_000] {
-        let ids = (0..images).map(|index| ImageId::of(&index.to_le_bytes())).collect();
-        let catalog = Catalog::new(1, ids);
-        group.bench_function(BenchmarkId::new("images", images), |bencher| {
-            bencher.iter(|| black_box(&catalog).pick(&mut rand::rng()));
-        });
-    }
-}
 
 /// An image's bytes out of the gallery, copied as the server copies them.
 fn read(criterion: &mut Criterion) {
@@ -91,6 +78,7 @@ fn filled_store(locator: &Locator) -> (Store, Vec<ImageId>) {
 
 fn record(webp_bytes: usize) -> ImageRecord {
     ImageRecord {
+        ordinal: 0,
         width: 1_920,
         height: 1_080,
         size_bytes: webp_bytes as u64,

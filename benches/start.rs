@@ -118,6 +118,7 @@ fn addition(index: u32) -> Addition {
     let webp = format!("not a picture: {index}").into_bytes();
     let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
     let record = ImageRecord {
+        ordinal: 0,
         width: 1_920,
         height: 1_080,
         size_bytes: webp.len() as u64,

@@ -1,45 +1,170 @@
 //! The gallery's index in memory, and the pick. Pure: no I/O, no async; `http` loads and swaps it.
+//!
+//! Images stand in the order of their ordinals, that is of arrival; where one stands is its *position* in this catalog. A
+//! filter becomes a [`Matches`], the set of positions that meet it, once; the few used last are kept, so that a pick under a
+//! filter costs what a pick among all does. Orientation, animation and tags are compressed bitmaps (roaring); bounds are
+//! looked up in columns.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod filter;
+mod seed;
+mod selection;
+mod shuffle;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::{Rng, RngExt as _};
+use roaring::RoaringBitmap;
 
-use crate::image::ImageId;
+use crate::image::{ImageId, Orientation};
+pub use filter::{Filter, TagTerm};
+use seed::Ranking;
+use selection::Selection;
+use shuffle::Permutation;
 
-/// The ids of all images at one version of the gallery, 16 bytes an image, and which of them were already checked
-/// against their bytes, one bit an image.
+/// Evaluated filters that are kept: each takes a bit an image.
+const KEPT_FILTERS: usize = 64;
+/// Renditions of an image whose check is remembered; further ones are checked each time.
+const REMEMBERED_RENDITIONS: usize = 7;
+
+/// All images at one version of the gallery: some 28 bytes an image, and what the tags take.
 pub struct Catalog {
     version: u64,
-    /// Ascending, without repeats; a position in here is an image's ordinal.
     ids: Vec<ImageId>,
-    checked: Vec<AtomicU64>,
+    /// Ascending.
+    ordinals: Vec<u32>,
+    /// Pixels; WebP has at most 16,383 a side.
+    sizes: Vec<(u16, u16)>,
+    /// Positions in the order of their ids.
+    by_id: Vec<u32>,
+    /// How many ordinals are below 1, 2, 4, ... 2^32.
+    octaves: [usize; 33],
+    portrait: RoaringBitmap,
+    square: RoaringBitmap,
+    animated: RoaringBitmap,
+    tags: HashMap<Box<str>, RoaringBitmap>,
+    /// By position: bit 0 for the image, the others for its renditions.
+    checked: Vec<AtomicU8>,
+    evaluated: Mutex<Evaluated>,
+}
+
+/// What a catalog holds of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'e> {
+    pub id: ImageId,
+    /// See [`crate::image::ImageRecord::ordinal`].
+    pub ordinal: u32,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    pub animated: bool,
+    pub tags: &'e [&'e str],
+}
+
+/// Collects the entries of a catalog, in any order.
+#[derive(Default)]
+pub struct CatalogBuilder {
+    rows: Vec<Row>,
+    /// The entries' numbers in `rows`, by tag.
+    tags: HashMap<Box<str>, Vec<u32>>,
+}
+
+struct Row {
+    id: ImageId,
+    ordinal: u32,
+    size: (u16, u16),
+    animated: bool,
+}
+
+impl CatalogBuilder {
+    pub fn push(&mut self, entry: Entry<'_>) {
+        let number = index(self.rows.len());
+        for tag in entry.tags {
+            match self.tags.get_mut(*tag) {
+                Some(numbers) => numbers.push(number),
+                None => drop(self.tags.insert((*tag).into(), vec![number])),
+            }
+        }
+        let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
+        self.rows.push(Row {
+            id: entry.id,
+            ordinal: entry.ordinal,
+            size: (side(entry.width), side(entry.height)),
+            animated: entry.animated,
+        });
+    }
+
+    /// The catalog of what was pushed. Which images `earlier` had checked it takes over: what an id names never changes while
+    /// the server runs.
+    #[must_use]
+    pub fn build(self, version: u64, earlier: Option<&Catalog>) -> Catalog {
+        let Self { rows, tags } = self;
+        let mut order: Vec<u32> = (0..index(rows.len())).collect();
+        order.sort_unstable_by_key(|number| (rows[*number as usize].ordinal, rows[*number as usize].id));
+        let mut position_of = vec![0_u32; rows.len()];
+        for (position, number) in order.iter().enumerate() {
+            position_of[*number as usize] = index(position);
+        }
+        let in_order = || order.iter().map(|number| &rows[*number as usize]);
+        let ordinals: Vec<u32> = in_order().map(|row| row.ordinal).collect();
+        let mut by_id: Vec<u32> = (0..index(rows.len())).collect();
+        let ids: Vec<ImageId> = in_order().map(|row| row.id).collect();
+        by_id.sort_unstable_by_key(|position| ids[*position as usize]);
+        let members = |member: &dyn Fn(&Row) -> bool| -> RoaringBitmap {
+            let positions = in_order().enumerate().filter(|(_, row)| member(row));
+            positions.map(|(position, _)| index(position)).collect()
+        };
+        let oriented =
+            |row: &Row, orientation| Orientation::of(row.size.0.into(), row.size.1.into()) == orientation;
+        let catalog = Catalog {
+            version,
+            octaves: std::array::from_fn(|bits| {
+                ordinals.partition_point(|ordinal| u64::from(*ordinal) < 1 << bits)
+            }),
+            sizes: in_order().map(|row| row.size).collect(),
+            portrait: members(&|row| oriented(row, Orientation::Portrait)),
+            square: members(&|row| oriented(row, Orientation::Square)),
+            animated: members(&|row| row.animated),
+            tags: tags.into_iter().map(|(tag, numbers)| (tag, positions(&numbers, &position_of))).collect(),
+            checked: (0..rows.len()).map(|_| AtomicU8::new(0)).collect(),
+            evaluated: Mutex::default(),
+            ids,
+            ordinals,
+            by_id,
+        };
+        if let Some(earlier) = earlier {
+            catalog.carry_over(earlier);
+        }
+        catalog
+    }
+}
+
+/// The positions of rows with these numbers.
+fn positions(numbers: &[u32], position_of: &[u32]) -> RoaringBitmap {
+    let mut positions: Vec<u32> = numbers.iter().map(|number| position_of[*number as usize]).collect();
+    positions.sort_unstable();
+    positions.into_iter().collect()
+}
+
+/// A count of images as ordinals are kept.
+fn index(count: usize) -> u32 {
+    u32::try_from(count).expect("there are no more images than ordinals")
+}
+
+/// Who comes next: what a random request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw<'d> {
+    /// Each match with the same probability.
+    Random,
+    /// Always the same for the same text, as long as it is there.
+    Seed(&'d str),
+    /// The match at this index, modulo their number, of the permutation that the text names.
+    Shuffle(&'d str, u64),
 }
 
 impl Catalog {
-    /// A catalog of these ids, in any order.
-    #[must_use]
-    pub fn new(version: u64, mut ids: Vec<ImageId>) -> Self {
-        ids.sort_unstable();
-        ids.dedup();
-        let checked = (0..ids.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { version, ids, checked }
-    }
-
-    /// Takes over which images `earlier` had checked: what an id names never changes while the server runs.
-    #[must_use]
-    pub fn carry_over(self, earlier: &Self) -> Self {
-        let mut ordinal = 0;
-        for (earlier_ordinal, id) in earlier.ids.iter().enumerate() {
-            while ordinal < self.ids.len() && self.ids[ordinal] < *id {
-                ordinal += 1;
-            }
-            if self.ids.get(ordinal) == Some(id) && earlier.bit(earlier_ordinal) {
-                self.set_bit(ordinal);
-            }
-        }
-        self
-    }
-
     /// The gallery's version that this catalog shows.
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -64,80 +189,223 @@ impl Catalog {
         Some(self.ids[random.random_range(0..self.ids.len())])
     }
 
-    /// Whether [`Catalog::mark_checked`] was called for the image.
+    /// The images that meet a filter; `None` when it was not evaluated yet, or so long ago that it was forgotten.
     #[must_use]
-    pub fn is_checked(&self, id: ImageId) -> bool {
-        self.ids.binary_search(&id).is_ok_and(|ordinal| self.bit(ordinal))
+    pub fn known_matches(self: &Arc<Self>, filter: &Filter) -> Option<Matches> {
+        let selection = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).find(filter)?;
+        Some(Matches { catalog: Arc::clone(self), selection })
     }
 
-    /// Remembers that the image's bytes were found to be those that its id names.
-    pub fn mark_checked(&self, id: ImageId) {
-        if let Ok(ordinal) = self.ids.binary_search(&id) {
-            self.set_bit(ordinal);
+    /// The images that meet a filter. Where it is not known, this costs time in proportion to the catalog: about a
+    /// millisecond for a million images.
+    #[must_use]
+    pub fn matches(self: &Arc<Self>, filter: &Filter) -> Matches {
+        if let Some(known) = self.known_matches(filter) {
+            return known;
+        }
+        let selection = Arc::new(self.evaluate(filter));
+        self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).keep(filter, &selection);
+        Matches { catalog: Arc::clone(self), selection }
+    }
+
+    fn evaluate(&self, filter: &Filter) -> Selection {
+        let mut set: Option<RoaringBitmap> = None;
+        let mut restrict = |members: &RoaringBitmap| match &mut set {
+            Some(set) => *set &= members,
+            None => set = Some(members.clone()),
+        };
+        let nobody = RoaringBitmap::new();
+        for term in filter.tags.iter().filter(|term| term.wanted) {
+            restrict(self.tags.get(term.tag.as_str()).unwrap_or(&nobody));
+        }
+        match filter.orientation {
+            Some(Orientation::Portrait) => restrict(&self.portrait),
+            Some(Orientation::Square) => restrict(&self.square),
+            Some(Orientation::Landscape) | None => {}
+        }
+        if filter.animated == Some(true) {
+            restrict(&self.animated);
+        }
+        let mut left_out: Vec<&RoaringBitmap> = filter
+            .tags
+            .iter()
+            .filter(|term| !term.wanted)
+            .filter_map(|term| self.tags.get(term.tag.as_str()))
+            .collect();
+        if filter.orientation == Some(Orientation::Landscape) {
+            left_out.extend([&self.portrait, &self.square]);
+        }
+        if filter.animated == Some(false) {
+            left_out.push(&self.animated);
+        }
+        if !left_out.is_empty() {
+            let set = set.get_or_insert_with(|| {
+                let mut all = RoaringBitmap::new();
+                all.insert_range(0..index(self.len()));
+                all
+            });
+            left_out.into_iter().for_each(|members| *set -= members);
+        }
+        let fits = |position: usize| {
+            let (width, height) = self.sizes[position];
+            filter.fits(width.into(), height.into())
+        };
+        Selection::of(self.len(), set.as_ref(), filter.is_bounded().then_some(fits))
+    }
+
+    /// Whether [`Catalog::mark_checked`] was called for the image (`None`), or for its rendition with this number.
+    #[must_use]
+    pub fn is_checked(&self, id: ImageId, rendition: Option<usize>) -> bool {
+        let Some((checked, bit)) = self.check_bit(id, rendition) else { return false };
+        checked.load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Remembers that the image's bytes were found to be those that its id names, or its rendition's those of its record.
+    pub fn mark_checked(&self, id: ImageId, rendition: Option<usize>) {
+        if let Some((checked, bit)) = self.check_bit(id, rendition) {
+            checked.fetch_or(bit, Ordering::Relaxed);
         }
     }
 
-    fn bit(&self, ordinal: usize) -> bool {
-        self.checked[ordinal / 64].load(Ordering::Relaxed) >> (ordinal % 64) & 1 == 1
+    fn check_bit(&self, id: ImageId, rendition: Option<usize>) -> Option<(&AtomicU8, u8)> {
+        let bit = match rendition {
+            None => 0,
+            Some(number) if number < REMEMBERED_RENDITIONS => number + 1,
+            Some(_) => return None,
+        };
+        let at = self.by_id.binary_search_by_key(&id, |position| self.ids[*position as usize]).ok()?;
+        Some((&self.checked[self.by_id[at] as usize], 1 << bit))
     }
 
-    fn set_bit(&self, ordinal: usize) {
-        self.checked[ordinal / 64].fetch_or(1 << (ordinal % 64), Ordering::Relaxed);
+    /// Renditions may have come and changed the others' numbers, so those are checked again.
+    fn carry_over(&self, earlier: &Self) {
+        let mut ours = self.by_id.iter().map(|position| *position as usize).peekable();
+        for position in earlier.by_id.iter().map(|position| *position as usize) {
+            let id = earlier.ids[position];
+            while ours.next_if(|ours| self.ids[*ours] < id).is_some() {}
+            if let Some(ours) = ours.next_if(|ours| self.ids[*ours] == id) {
+                let checked = earlier.checked[position].load(Ordering::Relaxed) & 1;
+                self.checked[ours].store(checked, Ordering::Relaxed);
+            }
+        }
     }
+}
+
+/// The images of a catalog that meet a filter, oldest first by arrival.
+pub struct Matches {
+    catalog: Arc<Catalog>,
+    selection: Arc<Selection>,
+}
+
+impl Matches {
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.selection.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// One match; `None` when there is none. Under a millionth of a second, but for seeds: see `seed.rs`.
+    pub fn draw(&self, draw: Draw<'_>, random: &mut impl Rng) -> Option<ImageId> {
+        if self.is_empty() {
+            return None;
+        }
+        let position = match draw {
+            Draw::Random => self.selection.select(random.random_range(0..self.len())),
+            Draw::Seed(text) => self.ranking(text).next()?,
+            Draw::Shuffle(text, index) => self.selection.select(Permutation::new(text, self.len()).at(index)),
+        };
+        Some(self.catalog.ids[position])
+    }
+
+    /// Up to `count` distinct matches, all there are if they are fewer: at random; or those that a seed names first, in its
+    /// order; or those from the index on in a permutation.
+    pub fn draw_distinct(&self, draw: Draw<'_>, count: usize, random: &mut impl Rng) -> Vec<ImageId> {
+        let total = self.len();
+        let count = count.min(total as usize);
+        if count == 0 {
+            return Vec::new();
+        }
+        let select = |rank| self.catalog.ids[self.selection.select(rank)];
+        match draw {
+            Draw::Random => rand::seq::index::sample(random, total as usize, count)
+                .into_iter()
+                .map(|rank| select(index(rank)))
+                .collect(),
+            Draw::Seed(text) => {
+                self.ranking(text).take(count).map(|position| self.catalog.ids[position]).collect()
+            }
+            Draw::Shuffle(text, first) => {
+                let permutation = Permutation::new(text, total);
+                // Modulo the number of matches first: the sum must not overflow.
+                let first = first % u64::from(total);
+                (first..).take(count).map(|index| select(permutation.at(index))).collect()
+            }
+        }
+    }
+
+    /// Up to `count` matches that arrived before the image with ordinal `before` (`None`: of all), newest first, with their
+    /// ordinals.
+    #[must_use]
+    pub fn newest(&self, before: Option<u32>, count: usize) -> Vec<(u32, ImageId)> {
+        let end = before.map_or(self.catalog.len(), |before| {
+            self.catalog.ordinals.partition_point(|ordinal| *ordinal < before)
+        });
+        let ranks = 0..self.selection.rank(end);
+        let positions = ranks.rev().take(count).map(|rank| self.selection.select(rank));
+        positions.map(|position| (self.catalog.ordinals[position], self.catalog.ids[position])).collect()
+    }
+
+    fn ranking(&self, seed: &str) -> Ranking<'_> {
+        Ranking::new(&self.catalog.ordinals, &self.catalog.octaves, &self.selection, seed)
+    }
+}
+
+/// The filters evaluated last.
+#[derive(Default)]
+struct Evaluated {
+    /// Counts the uses.
+    clock: u64,
+    kept: HashMap<Filter, Kept>,
+}
+
+struct Kept {
+    selection: Arc<Selection>,
+    last_used: u64,
+}
+
+impl Evaluated {
+    fn find(&mut self, filter: &Filter) -> Option<Arc<Selection>> {
+        let kept = self.kept.get_mut(filter)?;
+        self.clock += 1;
+        kept.last_used = self.clock;
+        Some(Arc::clone(&kept.selection))
+    }
+
+    /// Forgets the one that was not used for longest when there are too many.
+    fn keep(&mut self, filter: &Filter, selection: &Arc<Selection>) {
+        self.clock += 1;
+        let kept = Kept { selection: Arc::clone(selection), last_used: self.clock };
+        self.kept.insert(filter.clone(), kept);
+        if self.kept.len() > KEPT_FILTERS {
+            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.last_used);
+            if let Some(oldest) = oldest.map(|(filter, _)| filter.clone()) {
+                self.kept.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// Spreads every bit of a number over all of it: the finaliser of MurmurHash3 with the constants of Stafford's "Mix13", as in
+/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+fn mix(mut number: u64) -> u64 {
+    number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::SeedableRng as _;
-    use rand::rngs::StdRng;
-
-    use super::*;
-
-    fn ids(count: u32) -> Vec<ImageId> {
-        (0..count).map(|index| ImageId::of(&index.to_le_bytes())).collect()
-    }
-
-    /// Chi-square statistic of `picks` over the images of a catalog of `images`, and the number of images seen.
-    fn chi_square(images: u32, picks: u32, seed: u64) -> f64 {
-        let catalog = Catalog::new(1, ids(images));
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut counts = std::collections::HashMap::new();
-        for _ in 0..picks {
-            *counts.entry(catalog.pick(&mut random).unwrap()).or_insert(0_u32) += 1;
-        }
-        let expected = f64::from(picks) / f64::from(images);
-        ids(images)
-            .iter()
-            .map(|id| (f64::from(counts.get(id).copied().unwrap_or(0)) - expected).powi(2) / expected)
-            .sum()
-    }
-
-    #[test]
-    fn picks_are_uniform() {
-        // The 0.999 quantile of chi-square with 299 degrees of freedom is 380.3, the 0.001 quantile 229.1 (scipy.stats.chi2.ppf).
-        for seed in [1, 2, 3] {
-            let statistic = chi_square(300, 100_000, seed);
-            assert!(statistic < 380.3, "chi-square {statistic} for seed {seed}: p below 0.001");
-            // Too even a spread is not random either.
-            assert!(statistic > 229.1, "chi-square {statistic} for seed {seed}: p above 0.999");
-        }
-    }
-
-    #[test]
-    fn an_empty_catalog_picks_nothing() {
-        assert_eq!(Catalog::new(1, Vec::new()).pick(&mut rand::rng()), None);
-    }
-
-    #[test]
-    fn what_was_checked_stays_so_as_images_come_and_go() {
-        let all = ids(200);
-        let before = Catalog::new(1, all[..150].to_vec());
-        for id in &all[..100] {
-            before.mark_checked(*id);
-        }
-        let after = Catalog::new(2, all[50..].to_vec()).carry_over(&before);
-        for (index, id) in all.iter().enumerate() {
-            assert_eq!(after.is_checked(*id), (50..100).contains(&index), "image {index}");
-        }
-    }
-}
+mod tests;

@@ -87,7 +87,7 @@ pub fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// How an image lies: wider than high, higher than wide, or neither.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Orientation {
     Landscape,
@@ -170,6 +170,9 @@ pub fn parse_tag(text: &str) -> Result<String, BadTag> {
 /// Everything a gallery knows of an image but its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
+    /// The store's count of images ever added when this one was: it orders images by arrival, is never given twice and
+    /// never changes. Given by the store; whatever stands here before is overwritten.
+    pub ordinal: u32,
     /// Pixels, orientation applied; 1 to 16,383.
     pub width: u32,
     /// Pixels, orientation applied; 1 to 16,383.

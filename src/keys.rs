@@ -4,6 +4,8 @@
 //! may stand in logs; the rest is secret. Only an argon2id hash of the whole key is ever kept. No I/O and no
 //! transport here: `store` keeps the records, `http` and `cli` present the keys.
 
+mod link;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::image::decode_hex;
+pub use link::{BadLink, Link, SigningSecret};
 
 /// The key that `serve` creates and `key rotate` replaces when no name is given.
 pub const DEFAULT_KEY_NAME: &str = "default";
@@ -111,15 +114,18 @@ pub struct KeyRecord {
     pub created: u64,
     /// Seconds since 1970, UTC; from then on the key is refused.
     pub expires: Option<u64>,
+    /// Under which [`Link`]s are signed; it ends with the key.
+    pub signing_secret: SigningSecret,
 }
 
 impl KeyRecord {
     /// The record that keeps `key`.
     ///
     /// # Errors
-    /// [`KeyError::Hash`] as [`ApiKey::hash`].
+    /// [`KeyError::Hash`] as [`ApiKey::hash`], [`KeyError::NoRandomness`] as [`ApiKey::generate`].
     pub fn new(key: &ApiKey, name: &str, created: u64, expires: Option<u64>) -> Result<Self, KeyError> {
-        Ok(Self { id: key.id(), phc: key.hash()?, name: name.to_owned(), created, expires })
+        let signing_secret = SigningSecret::generate()?;
+        Ok(Self { id: key.id(), phc: key.hash()?, name: name.to_owned(), created, expires, signing_secret })
     }
 
     #[must_use]

@@ -1,12 +1,13 @@
 //! Which images a command is about.
 
-use crate::image::{ImageRecord, Orientation, parse_tag};
+use crate::catalog::{Filter, TagTerm};
+use crate::image::Orientation;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Filters")]
-pub(super) struct Filter {
+pub(super) struct FilterArgs {
     /// Only images with this tag; -T leaves them out (repeatable)
-    #[arg(long, env = "IMAGEPOOL_TAG", value_name = "T", value_parser = parse_tag_term, allow_hyphen_values = true)]
+    #[arg(long, env = "IMAGEPOOL_TAG", value_name = "T", allow_hyphen_values = true)]
     tag: Vec<TagTerm>,
 
     /// landscape, portrait or square
@@ -34,28 +35,9 @@ pub(super) struct Filter {
     animated: Option<bool>,
 }
 
-#[derive(Clone, Debug)]
-struct TagTerm {
-    tag: String,
-    wanted: bool,
-}
-
-fn parse_tag_term(text: &str) -> Result<TagTerm, crate::image::BadTag> {
-    match text.strip_prefix('-') {
-        Some(unwanted) => Ok(TagTerm { tag: parse_tag(unwanted)?, wanted: false }),
-        None => Ok(TagTerm { tag: parse_tag(text)?, wanted: true }),
-    }
-}
-
-impl Filter {
-    pub(super) fn matches(&self, record: &ImageRecord) -> bool {
-        let within = |value: u32, min: Option<u32>, max: Option<u32>| {
-            min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)
-        };
-        self.tag.iter().all(|term| record.tags.contains(&term.tag) == term.wanted)
-            && self.orientation.is_none_or(|orientation| record.orientation() == orientation)
-            && within(record.width, self.min_width, self.max_width)
-            && within(record.height, self.min_height, self.max_height)
-            && self.animated.is_none_or(|animated| record.animated() == animated)
+impl FilterArgs {
+    pub(super) fn into_filter(self) -> Filter {
+        let Self { tag: tags, orientation, min_width, max_width, min_height, max_height, animated } = self;
+        Filter { tags, orientation, min_width, max_width, min_height, max_height, animated }.normalise()
     }
 }

@@ -1,4 +1,4 @@
-//! `imagepool key`: make, replace, list and end keys. A running server obeys with its next request.
+//! `imagepool key`: make, replace, list and end keys, and sign links under them. A running server obeys with its next request.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use clap::Subcommand;
 use clap::builder::FalseyValueParser;
 use serde_json::json;
 
-use super::{Context, End};
+use super::{Context, End, Usage};
+use crate::http::{BadHost, Host};
 use crate::image::{now, rfc3339};
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyError, KeyId, KeyRecord};
 use crate::store::{Access, Store};
@@ -17,7 +18,7 @@ use crate::store::{Access, Store};
 /// A key file longer than this is none.
 const MAX_KEY_FILE_BYTES: u64 = 4096;
 
-/// Make, replace, list and end API keys; a running server obeys with its next request
+/// Make, replace, list and end API keys, and sign links; a running server obeys with its next request
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -55,6 +56,20 @@ enum Command {
         /// Its id, the first 16 digits
         id: KeyId,
     },
+    /// Print a link that shows one address until it ends, with no key in it
+    Sign {
+        /// What it shows: PATH?QUERY, such as '/random?tag=sea&w=1280', or a whole URL
+        url: String,
+        /// When it ends, such as 7d
+        #[arg(long, env = "IMAGEPOOL_EXPIRES", value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires: Duration,
+        /// The one host whose pages may show it, such as blog.example [default: any]
+        #[arg(long, env = "IMAGEPOOL_REFERER", value_name = "HOST", value_parser = parse_host)]
+        referer: Option<String>,
+        /// The key that it ends with
+        #[arg(long, env = "IMAGEPOOL_NAME", value_name = "N", default_value = DEFAULT_KEY_NAME, value_parser = parse_name)]
+        name: String,
+    },
     /// Take over an existing key, such as the old service's `api_key.txt`
     Import {
         /// A file with the 64 digits, or - for stdin
@@ -91,10 +106,27 @@ impl Args {
                 context.open(Access::Write)?.change_keys(|keys| keys::revoke(keys, id))?;
                 context.say(format_args!("key {id} is refused from now on"));
             }
+            Command::Sign { url, expires, referer, name } => {
+                let store = context.open(Access::Read)?;
+                let now = now();
+                let live = |key: &KeyRecord| key.name == name && key.live(now);
+                let key = store.keys()?.1.into_iter().filter(live).max_by_key(|key| key.created);
+                let key = key.ok_or_else(|| KeyError::NoSuchName(name.clone()))?;
+                let end = now.saturating_add(expires.as_secs());
+                let link =
+                    key.sign(&url, end, referer.as_deref()).map_err(|error| Usage(error.to_string()))?;
+                writeln!(io::stdout().lock(), "{link}")?;
+                let end = rfc3339(key.expires.map_or(end, |expires| expires.min(end)));
+                context.say(format_args!("It is good until {end}, or until the key {name:?} is replaced."));
+            }
             Command::Import { file, name } => take_over(context, &file, &name)?,
         }
         Ok(End::Done)
     }
+}
+
+fn parse_host(host: &str) -> Result<String, BadHost> {
+    host.parse::<Host>()?.single().map(str::to_owned).ok_or(BadHost)
 }
 
 fn parse_name(name: &str) -> Result<String, KeyError> {

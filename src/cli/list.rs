@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
-use super::filter::Filter;
+use super::filter::FilterArgs;
 use super::{Context, End};
 use crate::image::{ImageId, ImageInfo, ImageRecord};
 use crate::store::Access;
@@ -14,7 +14,7 @@ use crate::store::Access;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
 
     /// As a JSON array on stdout
     #[arg(long, env = "IMAGEPOOL_JSON", value_parser = FalseyValueParser::new())]
@@ -24,13 +24,14 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
         let store = context.open(Access::Read)?;
+        let filter = self.filter.into_filter();
         let mut images: Vec<(ImageId, ImageRecord)> = Vec::new();
         store.each_image(|id, record| {
-            if self.filter.matches(&record) {
+            if filter.matches(&record) {
                 images.push((id, record));
             }
         })?;
-        images.sort_by_key(|(id, record)| (std::cmp::Reverse(record.imported_at), *id));
+        images.sort_by_key(|(_, record)| std::cmp::Reverse(record.ordinal));
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         if self.json {
             let infos: Vec<_> = images.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();

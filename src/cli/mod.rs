@@ -13,6 +13,7 @@ mod key;
 mod list;
 mod logging;
 mod man;
+mod policy_flags;
 mod remove;
 mod serve;
 mod show;

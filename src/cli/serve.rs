@@ -14,9 +14,10 @@ use tokio::net::TcpListener;
 
 use super::import::describe;
 use super::import_flags::ImportFlags;
+use super::policy_flags::PolicyFlags;
 use super::signals::StopSignals;
 use super::{Context, End};
-use crate::http::{self, Gallery};
+use crate::http::{self, Gallery, Metrics};
 use crate::image;
 use crate::import::{ImportError, Observer, Options, Report, Sightings, Status, Summary, import, watch};
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
@@ -42,6 +43,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     flags: ImportFlags,
+
+    #[command(flatten)]
+    policy: PolicyFlags,
 
     /// Connections at once; further ones wait
     #[arg(long, env = "IMAGEPOOL_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -80,12 +84,13 @@ impl Args {
             move || ensure_key(&store)
         });
         let new_key = new_key.await??;
-        let gallery = Arc::new(Gallery::new(store.clone())?);
+        let gallery = Arc::new(Gallery::new(store.clone(), self.policy.into_policy())?);
         tokio::spawn(Arc::clone(&gallery).keep_current());
 
         let stop_import = Arc::new(AtomicBool::new(false));
         let importing =
-            start_import(store.clone(), self.import, self.flags.into_options(), self.watch, &stop_import);
+            Import { store: store.clone(), folders: self.import, options: self.flags.into_options() };
+        let importing = importing.start(self.watch, &stop_import, ToLog { metrics: gallery.metrics() });
         match new_key {
             Some(key) => announce(&key, address)?,
             None => tracing::info!(
@@ -192,25 +197,30 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Imports on a thread of its own while the server runs, again and again with `watching`; how it went is logged.
-fn start_import(
+/// What is imported beside the server.
+struct Import {
     store: Store,
     folders: Vec<PathBuf>,
     options: Options,
-    watching: bool,
-    stop: &Arc<AtomicBool>,
-) -> Option<JoinHandle<()>> {
-    if folders.is_empty() {
-        return None;
-    }
-    let stop = Arc::clone(stop);
-    Some(thread::spawn(move || {
-        if watching {
-            watch(&store, &folders, options, &stop, &mut ToLog, log_round);
-        } else {
-            log_round(import(Some(&store), &folders, &options, &stop, &mut ToLog, &mut Sightings::default()));
+}
+
+impl Import {
+    /// Imports on a thread of its own while the server runs, again and again with `watching`; how it went is logged.
+    fn start(self, watching: bool, stop: &Arc<AtomicBool>, mut log: ToLog) -> Option<JoinHandle<()>> {
+        let Self { store, folders, options } = self;
+        if folders.is_empty() {
+            return None;
         }
-    }))
+        let stop = Arc::clone(stop);
+        Some(thread::spawn(move || {
+            if watching {
+                watch(&store, &folders, options, &stop, &mut log, log_round);
+            } else {
+                let seen = &mut Sightings::default();
+                log_round(import(Some(&store), &folders, &options, &stop, &mut log, seen));
+            }
+        }))
+    }
 }
 
 fn log_round(round: Result<Summary, ImportError>) {
@@ -234,8 +244,10 @@ fn log_round(round: Result<Summary, ImportError>) {
     }
 }
 
-/// Logs the files that failed.
-struct ToLog;
+/// Logs the files that failed, and counts all.
+struct ToLog {
+    metrics: Arc<Metrics>,
+}
 
 impl Observer for ToLog {
     fn planned(&mut self, files: u64, bytes: u64) {
@@ -245,6 +257,11 @@ impl Observer for ToLog {
     }
 
     fn file(&mut self, report: &Report) -> io::Result<()> {
+        let (read, stored) = match report.status {
+            Status::Imported => (report.bytes_in, report.bytes_out.unwrap_or(0)),
+            _ => (0, 0),
+        };
+        self.metrics.count_import(report.status.name(), read, stored);
         if let (Status::Failed, Some(reason)) = (report.status, &report.reason) {
             tracing::warn!(path = %report.path.display(), %reason, "not imported");
         }

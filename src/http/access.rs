@@ -1,14 +1,16 @@
 //! The access log: one line a request, with every key in it replaced by its public id.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Body as _;
+use percent_encoding::percent_decode_str;
 use warp::http::header::CONTENT_LENGTH;
 use warp::http::{Method, Uri};
 use warp::reply::Response;
 
+use super::policy::Client;
+use super::query;
 use crate::keys::ApiKey;
 
 /// Routes whose last segment is a key.
@@ -20,21 +22,23 @@ const SUSPECT_DIGITS: usize = 33;
 
 /// What the log line needs of a request, kept until it is answered.
 pub(super) struct AccessLine {
-    peer: SocketAddr,
+    peer: Client,
     method: Method,
     uri: Uri,
     started: Instant,
 }
 
 impl AccessLine {
-    pub(super) fn new(peer: SocketAddr, method: &Method, uri: &Uri) -> Self {
+    pub(super) fn new(peer: Client, method: &Method, uri: &Uri) -> Self {
         Self { peer, method: method.clone(), uri: uri.clone(), started: Instant::now() }
     }
 
-    pub(super) fn write(&self, response: &Response) {
+    /// How long the answer took, and the length of its body where that is known.
+    pub(super) fn write(&self, response: &Response) -> (Duration, Option<u64>) {
         let length =
             response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let bytes: Option<u64> = length.or_else(|| response.body().size_hint().exact());
+        let elapsed = self.started.elapsed();
         tracing::info!(
             target: "imagepool::access",
             peer = %self.peer,
@@ -42,8 +46,9 @@ impl AccessLine {
             path = %redact(&self.uri),
             status = response.status().as_u16(),
             bytes,
-            micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         );
+        (elapsed, bytes)
     }
 }
 
@@ -58,12 +63,14 @@ fn redact(uri: &Uri) -> String {
     if let Some(query) = uri.query() {
         for (index, pair) in query.split('&').enumerate() {
             line.push(if index == 0 { '?' } else { '&' });
-            match pair.split_once('=') {
-                Some((name, value)) if name.eq_ignore_ascii_case("key") => {
-                    line.push_str(name);
-                    line.push('=');
-                    line.push_str(&redact_key(value));
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match query::decode(name) {
+                Some(name) if name.eq_ignore_ascii_case("key") => {
+                    line.push_str("key=");
+                    line.push_str(&redact_key(&query::decode(value).unwrap_or_default()));
                 }
+                // Whoever has a link's signature can read what it opens.
+                Some(name) if name.eq_ignore_ascii_case("sig") => line.push_str("sig=***"),
                 _ => line.push_str(&redact_digits(pair)),
             }
         }
@@ -75,8 +82,18 @@ fn redact_key(text: &str) -> String {
     text.parse::<ApiKey>().map_or_else(|_| "***".to_owned(), |key| key.id().to_string())
 }
 
-/// Cuts every long run of hexadecimal digits to a public id's length.
-fn redact_digits(text: &str) -> Cow<'_, str> {
+/// Cuts every long run of hexadecimal digits to a public id's length, also of digits that are percent-encoded once.
+fn redact_digits(raw: &str) -> Cow<'_, str> {
+    let redacted = redact_runs(raw);
+    if matches!(redacted, Cow::Owned(_)) || !raw.contains('%') {
+        return redacted;
+    }
+    let decoded = percent_decode_str(raw).decode_utf8_lossy();
+    // What needs no redaction is logged as it came.
+    if let Cow::Owned(redacted) = redact_runs(&decoded) { redacted.into() } else { raw.into() }
+}
+
+fn redact_runs(text: &str) -> Cow<'_, str> {
     let is_digit = |character: &char| character.is_ascii_hexdigit();
     let suspect = text.split(|character: char| !is_digit(&character)).any(|run| run.len() >= SUSPECT_DIGITS);
     if !suspect {
@@ -113,7 +130,11 @@ mod tests {
             (format!("/random-image/{key}/more"), "/random-image/***".into()),
             ("/update-key/secret".into(), "/update-key/***".into()),
             (format!("/random?w=640&key={key}"), format!("/random?w=640&key={id}")),
-            (format!("/random?KEY={}", &key[..40]), "/random?KEY=***".into()),
+            (format!("/random?KEY={}", &key[..40]), "/random?key=***".into()),
+            (format!("/random?k%65y={key}&sig=AbC&Sig=AbC"), format!("/random?key={id}&sig=***&sig=***")),
+            (format!("/random?key=%{:x}{}", key.as_bytes()[0], &key[1..]), format!("/random?key={id}")),
+            (format!("/random?k=%{:x}{}", key.as_bytes()[0], &key[1..]), format!("/random?k={id}…")),
+            ("/images?tag=%C3%A9&x".into(), "/images?tag=%C3%A9&x".into()),
             (format!("/oops/{key}"), format!("/oops/{id}…")),
             (format!("/random?k={key}&a"), format!("/random?k={id}…&a")),
             (format!("/images/{image}.webp"), format!("/images/{image}.webp")),

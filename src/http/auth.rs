@@ -5,6 +5,7 @@
 //! bytes. Wrong secrets for a key that was not proven yet are throttled. Keys are read anew when the gallery's
 //! version has moved, so a rotated key ends with the next request.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,8 +16,10 @@ use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
 
 use super::error::ApiError;
+use super::metrics::{KeyCheck, Metrics};
+use super::query;
 use crate::image;
-use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Recall};
+use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Link, Recall};
 use crate::store::{Store, StoreError};
 
 /// argon2 runs at once: each takes 19 MiB and a core for tens of milliseconds.
@@ -33,6 +36,18 @@ pub(super) struct Gate {
     /// Under which proofs are remembered; of this process only.
     memory_key: [u8; 32],
     hashes: Semaphore,
+    metrics: Arc<Metrics>,
+}
+
+/// By what a request was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// Nothing was needed.
+    Freely,
+    /// A key in a header.
+    ByHeader(KeyId),
+    /// A key in the path or the query, or a signature under that key's secret.
+    ByAddress(KeyId),
 }
 
 /// The keys at one version of the gallery.
@@ -54,7 +69,7 @@ struct Throttle {
 }
 
 impl Gate {
-    pub(super) fn new(store: Store) -> Result<Self, StoreError> {
+    pub(super) fn new(store: Store, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let mut memory_key = [0; 32];
         rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut memory_key)
             .map_err(|_| KeyError::NoRandomness)?;
@@ -65,20 +80,61 @@ impl Gate {
             reloading: Mutex::default(),
             memory_key,
             hashes: Semaphore::new(HASHES_AT_ONCE),
+            metrics,
         })
     }
 
     /// Admits a presented key.
     pub(super) async fn admit(&self, presented: Option<&str>) -> Result<KeyId, ApiError> {
-        let key: ApiKey = presented.and_then(|text| text.parse().ok()).ok_or(ApiError::Unauthorized)?;
-        let ring = self.current()?;
-        let entry = ring.keys.get(&key.id()).filter(|entry| entry.key.record.live(image::now()));
-        let entry = Arc::clone(entry.ok_or(ApiError::Unauthorized)?);
+        let (outcome, admitted) = self.check(presented).await;
+        self.metrics.checked(outcome);
+        admitted
+    }
+
+    async fn check(&self, presented: Option<&str>) -> (KeyCheck, Result<KeyId, ApiError>) {
+        let refused = Err(ApiError::Unauthorized);
+        let Some(key) = presented.and_then(|text| text.parse::<ApiKey>().ok()) else {
+            return (KeyCheck::Missing, refused);
+        };
+        let entry = match self.live_entry(key.id()) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return (KeyCheck::Unknown, refused),
+            Err(error) => return (KeyCheck::Unknown, Err(error)),
+        };
         match entry.key.recall(&self.memory_key, &key) {
-            Recall::Right => Ok(key.id()),
-            Recall::Wrong => Err(ApiError::Unauthorized),
-            Recall::Unproven => self.prove(entry, key).await,
+            Recall::Right => (KeyCheck::Remembered, Ok(key.id())),
+            Recall::Wrong => (KeyCheck::Wrong, refused),
+            Recall::Unproven => {
+                let proven = self.prove(entry, key).await;
+                let outcome = match proven {
+                    Ok(_) => KeyCheck::Verified,
+                    Err(ApiError::TooManyRequests { .. }) => KeyCheck::Throttled,
+                    Err(_) => KeyCheck::Wrong,
+                };
+                (outcome, proven)
+            }
         }
+    }
+
+    /// Admits a signed link; `path_and_query` as it came, `referer` the host of the page that shows it.
+    pub(super) fn admit_link(&self, link: &Link<'_>, referer: Option<&str>) -> Result<KeyId, ApiError> {
+        let entry = self.live_entry(link.key)?;
+        let signed = |entry: &Arc<Entry>| link.is_good(&entry.key.record, image::now(), referer);
+        let good = entry.as_ref().is_some_and(signed);
+        self.metrics.checked(if good { KeyCheck::Link } else { KeyCheck::BadLink });
+        if good { Ok(link.key) } else { Err(ApiError::Unauthorized) }
+    }
+
+    /// An address of ours with a signature under this key's secret.
+    pub(super) fn sign(&self, key: KeyId, path_and_query: &str, expires: u64) -> Result<String, ApiError> {
+        // It was there when the request was let in.
+        let entry = self.live_entry(key)?.ok_or(ApiError::Unauthorized)?;
+        entry.key.record.sign(path_and_query, expires, None).map_err(|_| ApiError::Internal)
+    }
+
+    fn live_entry(&self, id: KeyId) -> Result<Option<Arc<Entry>>, ApiError> {
+        let ring = self.current()?;
+        Ok(ring.keys.get(&id).filter(|entry| entry.key.record.live(image::now())).cloned())
     }
 
     async fn prove(&self, entry: Arc<Entry>, key: ApiKey) -> Result<KeyId, ApiError> {
@@ -177,16 +233,29 @@ impl Throttle {
     }
 }
 
+/// A key as a request shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Presented<'r> {
+    Nowhere,
+    /// `None` for what is no text, or another scheme's.
+    InHeader(Option<&'r str>),
+    InQuery(Cow<'r, str>),
+}
+
 /// The key that a request shows in its headers or its query, in this order: `Authorization: Bearer KEY`,
 /// `X-API-Key: KEY`, `?key=KEY`. The first that is there counts, whatever the others say.
-pub(super) fn presented<'r>(headers: &'r HeaderMap, query: &'r str) -> Option<&'r str> {
-    let bearer = headers.get(AUTHORIZATION).map(|value| {
-        let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
-    });
-    let header = || headers.get("x-api-key").map(|value| value.to_str().ok());
-    let parameter = || query.split('&').find_map(|pair| pair.strip_prefix("key=")).map(Some);
-    bearer.or_else(header).or_else(parameter).flatten()
+pub(super) fn presented<'r>(headers: &'r HeaderMap, query: &'r str) -> Presented<'r> {
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let key =
+            bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key.trim());
+        return Presented::InHeader(key);
+    }
+    if let Some(value) = headers.get("x-api-key") {
+        return Presented::InHeader(value.to_str().ok());
+    }
+    let key = query::pairs(query).find(|(name, _)| name == "key");
+    key.map_or(Presented::Nowhere, |(_, value)| Presented::InQuery(query::decode(value).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -201,13 +270,16 @@ mod tests {
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                 .collect::<HeaderMap>()
         };
+        use Presented::{InHeader, InQuery, Nowhere};
         for (pairs, query, expected) in [
-            (&[][..], "", None),
-            (&[], "w=1&key=q", Some("q")),
-            (&[], "monkey=q", None),
-            (&[("x-api-key", "h")], "key=q", Some("h")),
-            (&[("authorization", "bearer b"), ("x-api-key", "h")], "key=q", Some("b")),
-            (&[("authorization", "Basic b")], "key=q", None),
+            (&[][..], "", Nowhere),
+            (&[], "w=1&key=q&key=r", InQuery("q".into())),
+            (&[], "k%65y=%71", InQuery("q".into())),
+            (&[], "key=%ff", InQuery("".into())),
+            (&[], "monkey=q", Nowhere),
+            (&[("x-api-key", "h")], "key=q", InHeader(Some("h"))),
+            (&[("authorization", "bearer b"), ("x-api-key", "h")], "key=q", InHeader(Some("b"))),
+            (&[("authorization", "Basic b")], "key=q", InHeader(None)),
         ] {
             assert_eq!(presented(&headers(pairs), query), expected, "{pairs:?} {query:?}");
         }

@@ -1,6 +1,8 @@
 //! What clients are told when something is wrong: status, JSON body and headers, in one place. Internal text stays
 //! in the log.
 
+use std::borrow::Cow;
+
 use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
@@ -10,11 +12,20 @@ pub(super) const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, H
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApiError {
+    /// A parameter that does not parse.
+    BadParameter {
+        name: &'static str,
+        reason: &'static str,
+    },
     Unauthorized,
+    /// The page that shows the image may not.
+    Forbidden,
     NoSuchRoute,
     NoSuchImage,
     /// The gallery is empty.
     NoImages,
+    /// No image meets the filter.
+    NoMatch,
     MethodNotAllowed,
     UriTooLong,
     /// Of an image of this many bytes.
@@ -32,8 +43,10 @@ pub(super) enum ApiError {
 impl ApiError {
     fn status(self) -> StatusCode {
         match self {
+            Self::BadParameter { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NoSuchRoute | Self::NoSuchImage | Self::NoImages => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NoSuchRoute | Self::NoSuchImage | Self::NoImages | Self::NoMatch => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -43,19 +56,22 @@ impl ApiError {
         }
     }
 
-    fn message(self) -> &'static str {
-        match self {
+    fn message(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::BadParameter { name, reason } => return format!("{name}: {reason}").into(),
             Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
             Self::NoSuchRoute => "Not found",
             Self::NoSuchImage => "No such image",
             Self::NoImages => "No images found",
+            Self::NoMatch => "No images match",
             Self::MethodNotAllowed => "Method not allowed",
             Self::UriTooLong => "URI too long",
             Self::RangeNotSatisfiable { .. } => "Range not satisfiable",
             Self::TooManyRequests { .. } => "Too many requests",
             Self::Unavailable => "Service unavailable",
             Self::Internal => "Internal server error",
-        }
+        })
     }
 
     fn header(self) -> Option<(HeaderName, HeaderValue)> {
@@ -69,9 +85,14 @@ impl ApiError {
             }
             Self::TooManyRequests { retry_after_seconds } => Some((RETRY_AFTER, retry_after_seconds.into())),
             Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::NoSuchRoute | Self::NoSuchImage | Self::NoImages | Self::UriTooLong | Self::Internal => {
-                None
-            }
+            Self::BadParameter { .. }
+            | Self::Forbidden
+            | Self::NoSuchRoute
+            | Self::NoSuchImage
+            | Self::NoImages
+            | Self::NoMatch
+            | Self::UriTooLong
+            | Self::Internal => None,
         }
     }
 }

@@ -7,16 +7,25 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
 use super::auth::Gate;
-use crate::catalog::Catalog;
+use super::error::ApiError;
+use super::metrics::Metrics;
+use super::policy::Policy;
+use super::rate::Limiter;
+use crate::catalog::{Catalog, CatalogBuilder, Entry};
 use crate::store::{Store, StoreError};
 
 /// How often a server looks whether another process changed the gallery; the look costs some nanoseconds.
 const VERSION_POLL: Duration = Duration::from_millis(200);
+/// How often clients that ask no more are forgotten.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A gallery being served.
 pub struct Gallery {
     pub(super) store: Store,
     pub(super) gate: Gate,
+    pub(super) policy: Policy,
+    pub(super) limiter: Limiter,
+    pub(super) metrics: Arc<Metrics>,
     /// `None` until it is loaded for the first time.
     catalog: ArcSwapOption<Catalog>,
     /// Held while the catalog loads: one load at a time.
@@ -28,9 +37,18 @@ impl Gallery {
     ///
     /// # Errors
     /// When the keys can't be read.
-    pub fn new(store: Store) -> Result<Self, StoreError> {
-        let gate = Gate::new(store.clone())?;
-        Ok(Self { store, gate, catalog: ArcSwapOption::empty(), loading: Mutex::default() })
+    pub fn new(store: Store, policy: Policy) -> Result<Self, StoreError> {
+        let metrics = Metrics::new();
+        let gate = Gate::new(store.clone(), Arc::clone(&metrics))?;
+        let limiter = Limiter::new(&policy);
+        let (catalog, loading) = (ArcSwapOption::empty(), Mutex::default());
+        Ok(Self { store, gate, policy, limiter, metrics, catalog, loading })
+    }
+
+    /// What this server counts.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// The latest catalog; `None` before the first is loaded.
@@ -45,23 +63,31 @@ impl Gallery {
         if let Some(catalog) = present.as_ref().filter(|catalog| catalog.version() == self.store.version()) {
             return Ok(Arc::clone(catalog));
         }
+        let started = Instant::now();
         let store = self.store.clone();
-        let loaded = tokio::task::spawn_blocking(move || {
-            let (version, ids) = store.ids()?;
-            let catalog = Catalog::new(version, ids);
-            Ok::<_, StoreError>(Arc::new(match present {
-                Some(earlier) => catalog.carry_over(&earlier),
-                None => catalog,
-            }))
-        });
-        let catalog = loaded.await.expect("loading a catalog does not panic")?;
+        let loaded = tokio::task::spawn_blocking(move || load(&store, present.as_deref()));
+        let catalog = Arc::new(loaded.await.expect("loading a catalog does not panic")?);
         self.catalog.store(Some(Arc::clone(&catalog)));
+        self.metrics.reloaded(catalog.len(), catalog.version(), started.elapsed());
         Ok(catalog)
+    }
+
+    /// [`Gallery::refresh`] for a request.
+    pub(super) async fn refreshed(self: &Arc<Self>) -> Result<Arc<Catalog>, ApiError> {
+        self.refresh().await.map_err(|error| {
+            tracing::error!(%error, "the catalog can't be loaded");
+            ApiError::Unavailable
+        })
     }
 
     /// Loads the catalog, then loads it anew whenever the gallery's version moves, for as long as it is polled.
     pub async fn keep_current(self: Arc<Self>) {
+        let mut pruned = Instant::now();
         loop {
+            if pruned.elapsed() > PRUNE_INTERVAL {
+                self.limiter.prune();
+                pruned = Instant::now();
+            }
             let started = Instant::now();
             let stale = self.catalog().is_none_or(|catalog| catalog.version() != self.store.version());
             if stale {
@@ -76,4 +102,20 @@ impl Gallery {
             tokio::time::sleep(VERSION_POLL.max(started.elapsed())).await;
         }
     }
+}
+
+fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError> {
+    let mut builder = CatalogBuilder::default();
+    let version = store.each_summary(|id, summary| match summary {
+        Ok(summary) => builder.push(Entry {
+            id,
+            ordinal: summary.ordinal,
+            width: summary.width,
+            height: summary.height,
+            animated: summary.frames > 1,
+            tags: &summary.tags,
+        }),
+        Err(error) => tracing::error!(%id, %error, "the image's record is damaged; the image is not served"),
+    })?;
+    Ok(builder.build(version, earlier))
 }

@@ -19,7 +19,7 @@ use warp::reply::{Reply as _, Response};
 
 use super::error::ApiError;
 use super::gallery::Gallery;
-use crate::image::ImageId;
+use crate::image::{ImageId, Rendition, image_path};
 use crate::store::{Store, StoreError};
 
 /// Up to this many bytes an image goes out as one piece.
@@ -28,28 +28,93 @@ const WHOLE_BYTES: usize = 256 << 10;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// What an id names never changes, so a client need never ask again.
-const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+const IMMUTABLE: &str = "max-age=31536000, immutable";
 
-/// The image as `/random` sends it: whole, never kept by anyone. `None` when it is not in the gallery any more.
-pub(super) async fn random_image(gallery: &Arc<Gallery>, id: ImageId) -> Result<Option<Response>, ApiError> {
-    let Some(total_bytes) = length(gallery, id).await? else { return Ok(None) };
-    let Some(mut response) = body(gallery, id, 0..total_bytes)? else { return Ok(None) };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(Some(response))
+/// What is sent of an image: itself, or one of its renditions.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    id: ImageId,
+    /// With its number among the image's renditions.
+    rendition: Option<(usize, Rendition)>,
+}
+
+impl Choice {
+    /// Pixels; 0 for the image itself.
+    fn width(&self) -> u16 {
+        self.rendition.as_ref().map_or(0, |(_, rendition)| rendition.width)
+    }
+
+    /// Its own path and query on the server.
+    pub(super) fn path(&self) -> String {
+        match &self.rendition {
+            None => image_path(self.id),
+            Some((_, rendition)) => format!("{}?w={}", image_path(self.id), rendition.width),
+        }
+    }
+
+    fn etag(&self) -> Result<HeaderValue, ApiError> {
+        let etag = match &self.rendition {
+            None => format!("\"{}\"", self.id),
+            // Another import may store another rendition of this width, after the first was removed.
+            Some((_, rendition)) => {
+                format!("\"{}-{}-{:016x}\"", self.id, rendition.width, u64::from_be_bytes(rendition.checksum))
+            }
+        };
+        HeaderValue::try_from(etag).map_err(|_| ApiError::Internal)
+    }
+
+    fn is_checked(&self, gallery: &Gallery) -> bool {
+        let number = self.rendition.as_ref().map(|(number, _)| *number);
+        gallery.catalog().is_some_and(|catalog| catalog.is_checked(self.id, number))
+    }
+
+    fn mark_checked(&self, gallery: &Gallery) {
+        if let Some(catalog) = gallery.catalog() {
+            catalog.mark_checked(self.id, self.rendition.as_ref().map(|(number, _)| *number));
+        }
+    }
+
+    fn names(&self, webp: &[u8]) -> bool {
+        match &self.rendition {
+            None => ImageId::of(webp) == self.id,
+            Some((_, rendition)) => Rendition::of(rendition.width, webp) == *rendition,
+        }
+    }
+}
+
+/// The smallest rendition that is at least `width` pixels wide; the image itself where there is none, or no width is asked for.
+/// `None` when the image is not in the gallery, which without a width shows later.
+pub(super) fn choose(gallery: &Gallery, id: ImageId, width: Option<u32>) -> Result<Option<Choice>, ApiError> {
+    let Some(width) = width else { return Ok(Some(Choice { id, rendition: None })) };
+    let record = gallery.store.image(id).map_err(|error| unreadable(id, &error))?;
+    let Some(record) = record else { return Ok(None) };
+    let wide = |(_, rendition): &(usize, Rendition)| u32::from(rendition.width) >= width;
+    let rendition = record.renditions.into_iter().enumerate().find(wide);
+    Ok(Some(Choice { id, rendition }))
+}
+
+/// The image as `/random` sends it: whole. `None` when it is not in the gallery any more.
+pub(super) async fn whole(gallery: &Arc<Gallery>, choice: &Choice) -> Result<Option<Response>, ApiError> {
+    let Some(total_bytes) = length(gallery, choice).await? else { return Ok(None) };
+    body(gallery, choice, 0..total_bytes)
 }
 
 /// The image under its own address: conditional, in ranges, to be kept for ever.
 pub(super) async fn named_image(
     gallery: &Arc<Gallery>,
     id: ImageId,
+    width: Option<u32>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let total_bytes = length(gallery, id).await?.ok_or(ApiError::NoSuchImage)?;
-    let etag = HeaderValue::try_from(format!("\"{id}\"")).map_err(|_| ApiError::Internal)?;
-    if headers.get(IF_NONE_MATCH).is_some_and(|tags| names(tags, &etag)) {
+    let choice = choose(gallery, id, width)?.ok_or(ApiError::NoSuchImage)?;
+    let total_bytes = length(gallery, &choice).await?.ok_or(ApiError::NoSuchImage)?;
+    let etag = choice.etag()?;
+    let whose = if gallery.policy.public { "public" } else { "private" };
+    let immutable = HeaderValue::try_from(format!("{whose}, {IMMUTABLE}")).map_err(|_| ApiError::Internal)?;
+    if headers.get_all(IF_NONE_MATCH).iter().any(|tags| names(tags, &etag)) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         response.headers_mut().insert(ETAG, etag);
-        response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+        response.headers_mut().insert(CACHE_CONTROL, immutable);
         return Ok(response);
     }
     let current = headers.get(IF_RANGE).is_none_or(|tag| *tag == etag);
@@ -59,7 +124,7 @@ pub(super) async fn named_image(
         Some(Asked::Nothing) => return Err(ApiError::RangeNotSatisfiable { total_bytes }),
     };
     let part = range.clone().unwrap_or(0..total_bytes);
-    let mut response = body(gallery, id, part)?.ok_or(ApiError::NoSuchImage)?;
+    let mut response = body(gallery, &choice, part)?.ok_or(ApiError::NoSuchImage)?;
     if let Some(Range { start, end }) = range {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let value = format!("bytes {start}-{}/{total_bytes}", end - 1);
@@ -67,34 +132,33 @@ pub(super) async fn named_image(
     }
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     response.headers_mut().insert(ETAG, etag);
-    response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+    response.headers_mut().insert(CACHE_CONTROL, immutable);
     Ok(response)
 }
 
 /// Whether the image can be read; for the health check.
 pub(super) async fn is_readable(gallery: &Arc<Gallery>, id: ImageId) -> bool {
-    length(gallery, id).await.is_ok()
+    length(gallery, &Choice { id, rendition: None }).await.is_ok()
 }
 
-/// The image's length in bytes, after its bytes were compared with its id once.
-async fn length(gallery: &Arc<Gallery>, id: ImageId) -> Result<Option<usize>, ApiError> {
-    let catalog = gallery.catalog();
-    if catalog.as_ref().is_some_and(|catalog| catalog.is_checked(id)) {
-        return gallery.store.blob(id, 0, <[u8]>::len).map_err(|error| unreadable(id, &error));
+/// The length in bytes, after the bytes were compared with the id, or the rendition's checksum, once.
+async fn length(gallery: &Arc<Gallery>, choice: &Choice) -> Result<Option<usize>, ApiError> {
+    let id = choice.id;
+    if choice.is_checked(gallery) {
+        return gallery.store.blob(id, choice.width(), <[u8]>::len).map_err(|error| unreadable(id, &error));
     }
-    let store = gallery.store.clone();
-    let checked =
-        tokio::task::spawn_blocking(move || store.blob(id, 0, |webp| (webp.len(), ImageId::of(webp) == id)));
+    let (store, unchecked) = (gallery.store.clone(), choice.clone());
+    let checked = tokio::task::spawn_blocking(move || {
+        store.blob(id, unchecked.width(), |webp| (webp.len(), unchecked.names(webp)))
+    });
     match checked.await.map_err(|_| ApiError::Internal)?.map_err(|error| unreadable(id, &error))? {
         None => Ok(None),
         Some((length, true)) => {
-            if let Some(catalog) = catalog {
-                catalog.mark_checked(id);
-            }
+            choice.mark_checked(gallery);
             Ok(Some(length))
         }
         Some((_, false)) => {
-            tracing::error!(%id, "the image is damaged and not served; run `imagepool verify`, then remove and import it again");
+            tracing::error!(%id, width = choice.width(), "the image is damaged and not served; run `imagepool verify`, then remove and import it again");
             Err(ApiError::Internal)
         }
     }
@@ -106,18 +170,24 @@ fn unreadable(id: ImageId, error: &StoreError) -> ApiError {
 }
 
 /// A reply with this part of the image; `None` when the image is not in the gallery.
-fn body(gallery: &Arc<Gallery>, id: ImageId, part: Range<usize>) -> Result<Option<Response>, ApiError> {
+fn body(gallery: &Arc<Gallery>, choice: &Choice, part: Range<usize>) -> Result<Option<Response>, ApiError> {
+    let (id, width) = (choice.id, choice.width());
     let length = part.len();
     let first =
         part.start..part.end.min(part.start + if length <= WHOLE_BYTES { WHOLE_BYTES } else { CHUNK_BYTES });
-    let copied = gallery.store.blob_part(id, 0, first.clone()).map_err(|error| unreadable(id, &error))?;
+    let copied = gallery.store.blob_part(id, width, first.clone()).map_err(|error| unreadable(id, &error))?;
     let Some(copied) = copied.filter(|copied| copied.len() == first.len()) else { return Ok(None) };
     let copied = Bytes::from(copied);
     let mut response = if first.end == part.end {
         Response::new(copied.into())
     } else {
-        let rest =
-            Chunks { store: gallery.store.clone(), id, first: Some(copied), rest: first.end..part.end };
+        let rest = Chunks {
+            store: gallery.store.clone(),
+            id,
+            width,
+            first: Some(copied),
+            rest: first.end..part.end,
+        };
         warp::reply::stream(rest).into_response()
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/webp"));
@@ -129,6 +199,7 @@ fn body(gallery: &Arc<Gallery>, id: ImageId, part: Range<usize>) -> Result<Optio
 struct Chunks {
     store: Store,
     id: ImageId,
+    width: u16,
     first: Option<Bytes>,
     rest: Range<usize>,
 }
@@ -151,7 +222,7 @@ impl Chunks {
             return None;
         }
         let chunk = self.rest.start..self.rest.end.min(self.rest.start + CHUNK_BYTES);
-        let read = self.store.blob_part(self.id, 0, chunk.clone()).map_err(CutShort::from);
+        let read = self.store.blob_part(self.id, self.width, chunk.clone()).map_err(CutShort::from);
         let read = read.and_then(|bytes| bytes.ok_or(CutShort::Removed));
         self.rest.start = if read.is_ok() { chunk.end } else { self.rest.end };
         Some(read.map(Bytes::from))

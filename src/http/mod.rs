@@ -1,18 +1,29 @@
 //! The server: who may read, what they get, and how it goes out.
 //!
-//! In reading order: `server` accepts connections, `routes` maps paths to handlers, `auth` checks keys, `images`
-//! sends pictures, `gallery` is what they share. The request path decodes nothing, lists nothing and hashes no
+//! In reading order: `server` accepts connections, `routes` maps paths to handlers, `auth` checks keys, `query` reads
+//! parameters, `random` and `listing` choose images, `images` sends them, `gallery` is what they share; `policy` says whom to
+//! serve, `rate` how often, `cors` what other sites' pages may read. The request path decodes nothing, lists nothing and hashes no
 //! password after a key's first use. This module alone names warp and hyper.
 
 mod access;
 mod auth;
+mod cors;
 mod error;
 mod gallery;
 mod images;
+mod listing;
+mod metrics;
+mod page;
+mod policy;
 mod probe;
+mod query;
+mod random;
+mod rate;
 mod routes;
 mod server;
 
 pub use gallery::Gallery;
+pub use metrics::Metrics;
+pub use policy::{BadHost, BadOrigin, BadRate, Host, Origin, Policy, Rate};
 pub use probe::{ProbeError, probe};
 pub use server::{Limits, serve};

@@ -5,42 +5,87 @@ use std::sync::Arc;
 
 use warp::Filter;
 use warp::Rejection;
-use warp::http::header::CONTENT_LOCATION;
-use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
-use super::auth::presented;
+pub(super) use super::auth::Admitted;
+use super::auth::{Presented, presented};
 use super::error::ApiError;
 use super::gallery::Gallery;
-use super::images;
-use crate::image::{ImageId, ImageInfo, image_path};
-
-pub(super) const X_IMAGE_ID: HeaderName = HeaderName::from_static("x-image-id");
-
-/// Picks that may hit an image which was removed just now, or is damaged, before the request fails. With half of all
-/// images damaged one request in 65,536 fails.
-const PICK_ATTEMPTS: usize = 16;
+use super::listing::list;
+use super::metrics::Route;
+use super::policy::referring_host;
+use super::query::Parameters;
+use super::random::random;
+use super::{images, page};
+use crate::image::{ImageId, ImageInfo};
+use crate::keys::Link;
 
 /// What handlers see of a request.
-struct Request {
-    gallery: Arc<Gallery>,
-    headers: HeaderMap,
-    query: String,
+pub(super) struct Request {
+    pub(super) gallery: Arc<Gallery>,
+    pub(super) headers: HeaderMap,
+    pub(super) query: String,
+    path: FullPath,
 }
 
 impl Request {
-    /// Checks the key of a route that has none in its path.
-    async fn admit(&self) -> Result<(), ApiError> {
-        self.gallery.gate.admit(presented(&self.headers, &self.query)).await.map(drop)
+    /// Lets a reader in: anybody at a public server, else by key or signed link; and from pages that may show images.
+    async fn admit(&self) -> Result<Admitted, ApiError> {
+        let admitted =
+            if self.gallery.policy.public { Admitted::Freely } else { self.admit_by_key().await? };
+        self.check_referer()?;
+        Ok(admitted)
     }
 
-    /// Checks the key in the path of an old route; keys elsewhere do not count there.
-    async fn admit_key(&self, key: &str) -> Result<(), ApiError> {
-        self.gallery.gate.admit(Some(key)).await.map(drop)
+    /// Checks the key, or the signed link, of a route that has no key in its path.
+    async fn admit_by_key(&self) -> Result<Admitted, ApiError> {
+        let gate = &self.gallery.gate;
+        let admitted = match presented(&self.headers, &self.query) {
+            Presented::InHeader(key) => Admitted::ByHeader(gate.admit(key).await?),
+            Presented::InQuery(key) => Admitted::ByAddress(gate.admit(Some(&key)).await?),
+            Presented::Nowhere => {
+                let address = format!("{}?{}", self.path.as_str(), self.query);
+                match Link::parse(&address) {
+                    Some(link) => {
+                        let referer = referring_host(&self.headers);
+                        Admitted::ByAddress(gate.admit_link(&link, referer.as_deref())?)
+                    }
+                    None => Admitted::ByAddress(gate.admit(None).await?),
+                }
+            }
+        };
+        self.count(admitted)
+    }
+
+    /// [`Request::admit`] for the old route, which has the key in its path; keys elsewhere do not count there.
+    async fn admit_reader(&self, key: &str) -> Result<Admitted, ApiError> {
+        let admitted =
+            if self.gallery.policy.public { Admitted::Freely } else { self.admit_key(key).await? };
+        self.check_referer()?;
+        Ok(admitted)
+    }
+
+    /// Checks the key in the path of an old route.
+    async fn admit_key(&self, key: &str) -> Result<Admitted, ApiError> {
+        self.count(Admitted::ByAddress(self.gallery.gate.admit(Some(key)).await?))
+    }
+
+    fn count(&self, admitted: Admitted) -> Result<Admitted, ApiError> {
+        if let Admitted::ByHeader(key) | Admitted::ByAddress(key) = admitted {
+            self.gallery.limiter.check_key(key)?;
+        }
+        Ok(admitted)
+    }
+
+    fn check_referer(&self) -> Result<(), ApiError> {
+        if self.gallery.policy.admits_referer(&self.headers) { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 }
 
-type Answer = Result<Response, ApiError>;
+pub(super) type Answer = Result<Response, ApiError>;
 
 /// All routes; never rejects.
 pub(super) fn routes(
@@ -49,9 +94,9 @@ pub(super) fn routes(
     let request = move || {
         let gallery = Arc::clone(&gallery);
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-        warp::method().and(warp::header::headers_cloned()).and(query).map(
-            move |method: Method, headers, query| {
-                let request = Request { gallery: Arc::clone(&gallery), headers, query };
+        warp::method().and(warp::header::headers_cloned()).and(query).and(warp::path::full()).map(
+            move |method: Method, headers, query, path| {
+                let request = Request { gallery: Arc::clone(&gallery), headers, query, path };
                 // Methods are looked at behind the path, so that an unknown path is 404 for each of them.
                 if method == Method::GET || method == Method::HEAD {
                     Ok(request)
@@ -62,97 +107,113 @@ pub(super) fn routes(
         )
     };
     let random_image = warp::path!("random-image" / String).and(request()).then(|key: String, request| {
-        answer(request, async move |request: Request| {
-            request.admit_key(&key).await?;
-            random(&request).await
+        answer(Route::RandomImage, request, async move |request: &Request| {
+            random(request, request.admit_reader(&key).await?).await
         })
     });
     let random = warp::path!("random").and(request()).then(|request| {
-        answer(request, async move |request: Request| {
+        answer(Route::Random, request, async |request: &Request| {
+            random(request, request.admit().await?).await
+        })
+    });
+    let list = warp::path!("images").and(request()).then(|request| {
+        answer(Route::Images, request, async |request: &Request| {
             request.admit().await?;
-            random(&request).await
+            list(request).await
         })
     });
     let image = warp::path!("images" / String).and(request()).then(|name: String, request| {
-        answer(request, async move |request: Request| {
+        answer(Route::Image, request, async move |request: &Request| {
             request.admit().await?;
-            images::named_image(&request.gallery, parse_id(&name)?, &request.headers).await
+            let width = Parameters::width(&request.query)?;
+            images::named_image(&request.gallery, parse_id(&name)?, width, &request.headers).await
         })
     });
     let info = warp::path!("images" / String / "info").and(request()).then(|name: String, request| {
-        answer(request, async move |request: Request| {
+        answer(Route::ImageInfo, request, async move |request: &Request| {
             request.admit().await?;
-            info(&request, parse_id(&name)?)
+            info(request, parse_id(&name)?)
         })
     });
     let update_images = warp::path!("update-images" / String).and(request()).then(|key: String, request| {
-        answer(request, async move |request: Request| {
+        answer(Route::UpdateImages, request, async move |request: &Request| {
             request.admit_key(&key).await?;
-            update_images(&request).await
+            update_images(request).await
         })
     });
     let update_key = warp::path!("update-key" / String).and(request()).then(|key: String, request| {
-        answer(request, async move |request: Request| {
+        answer(Route::UpdateKey, request, async move |request: &Request| {
             request.admit_key(&key).await?;
             request.gallery.gate.reload()?;
             Ok(json(&serde_json::json!({ "message": "API key updated successfully" })))
         })
     });
-    let health = warp::path!("healthz")
-        .and(request())
-        .then(|request| answer(request, async move |request| health(&request).await));
-    let ready = warp::path!("readyz").and(request()).then(|request| {
-        answer(request, async move |request: Request| match request.gallery.catalog() {
-            Some(_) => Ok(json(&serde_json::json!({ "status": "ready" }))),
-            None => Err(ApiError::Unavailable),
+    let metrics = warp::path!("metrics").and(request()).then(|request| {
+        answer(Route::Metrics, request, async |request: &Request| {
+            request.admit_by_key().await?;
+            Ok(metrics(request))
         })
     });
-    random_image
-        .or(random)
+    let readers = random_image.or(random).unify().or(list).unify().or(image).unify().or(info).unify();
+    let keepers = update_images.or(update_key).unify().or(metrics).unify();
+    readers
+        .or(keepers)
         .unify()
-        .or(image)
-        .unify()
-        .or(info)
-        .unify()
-        .or(update_images)
-        .unify()
-        .or(update_key)
-        .unify()
-        .or(health)
-        .unify()
-        .or(ready)
+        .or(open_routes(request))
         .unify()
         .recover(async |_: Rejection| Ok::<_, Infallible>(Response::from(ApiError::NoSuchRoute)))
 }
 
-async fn answer(request: Result<Request, ApiError>, handle: impl AsyncFnOnce(Request) -> Answer) -> Response {
-    let answered = match request {
-        Ok(request) => handle(request).await,
-        Err(error) => Err(error),
-    };
-    answered.unwrap_or_else(Response::from)
+/// Routes that need no key.
+fn open_routes<F>(
+    request: impl Fn() -> F,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static
+where
+    F: Filter<Extract = (Result<Request, ApiError>,), Error = Infallible> + Clone + Send + Sync + 'static,
+{
+    let health = warp::path!("healthz")
+        .and(request())
+        .then(|request| answer(Route::Healthz, request, async |request: &Request| health(request).await));
+    let ready = warp::path!("readyz").and(request()).then(|request| {
+        answer(Route::Readyz, request, async |request: &Request| match request.gallery.catalog() {
+            Some(_) => Ok(json(&serde_json::json!({ "status": "ready" }))),
+            None => Err(ApiError::Unavailable),
+        })
+    });
+    let openapi = warp::path!("openapi.json")
+        .and(request())
+        .then(|request| answer(Route::Openapi, request, async |_: &Request| Ok(page::openapi())));
+    let page = warp::path::end()
+        .and(request())
+        .then(|request| answer(Route::Page, request, async |_: &Request| Ok(page::html())));
+    let style = warp::path!("page.css")
+        .and(request())
+        .then(|request| answer(Route::Page, request, async |_: &Request| Ok(page::style())));
+    let script = warp::path!("page.js")
+        .and(request())
+        .then(|request| answer(Route::Page, request, async |_: &Request| Ok(page::script())));
+    health.or(ready).unify().or(openapi).unify().or(page).unify().or(style).unify().or(script).unify()
 }
 
-async fn random(request: &Request) -> Answer {
-    let gallery = &request.gallery;
-    let mut catalog = gallery.catalog().ok_or(ApiError::Unavailable)?;
-    for _ in 0..PICK_ATTEMPTS {
-        let Some(id) = catalog.pick(&mut rand::rng()) else { return Err(ApiError::NoImages) };
-        match images::random_image(gallery, id).await {
-            Ok(Some(mut response)) => {
-                let headers = response.headers_mut();
-                headers.insert(CONTENT_LOCATION, header_value(image_path(id))?);
-                headers.insert(X_IMAGE_ID, header_value(id.to_string())?);
-                return Ok(response);
-            }
-            // It was removed since the catalog was loaded.
-            Ok(None) => catalog = refresh(gallery).await?,
-            // It is damaged, which the log says; another may be whole.
-            Err(ApiError::Internal) => {}
-            Err(error) => return Err(error),
+async fn answer(
+    route: Route,
+    request: Result<Request, ApiError>,
+    handle: impl AsyncFnOnce(&Request) -> Answer,
+) -> Response {
+    let mut by_referer = false;
+    let answered = match request {
+        Ok(request) => {
+            by_referer = !request.gallery.policy.allowed_referers.is_empty();
+            handle(&request).await
         }
+        Err(error) => Err(error),
+    };
+    let mut response = answered.unwrap_or_else(Response::from);
+    if by_referer {
+        response.headers_mut().append(VARY, HeaderValue::from_static("Referer"));
     }
-    Err(ApiError::Internal)
+    response.extensions_mut().insert(route);
+    response
 }
 
 fn info(request: &Request, id: ImageId) -> Answer {
@@ -165,7 +226,7 @@ fn info(request: &Request, id: ImageId) -> Answer {
 }
 
 async fn update_images(request: &Request) -> Answer {
-    if refresh(&request.gallery).await?.is_empty() {
+    if request.gallery.refreshed().await?.is_empty() {
         return Err(ApiError::NoImages);
     }
     Ok(json(&serde_json::json!({ "message": "Images list updated" })))
@@ -181,11 +242,12 @@ async fn health(request: &Request) -> Answer {
     if healthy { Ok(json(&serde_json::json!({ "status": "ok" }))) } else { Err(ApiError::Unavailable) }
 }
 
-async fn refresh(gallery: &Arc<Gallery>) -> Result<Arc<crate::catalog::Catalog>, ApiError> {
-    gallery.refresh().await.map_err(|error| {
-        tracing::error!(%error, "the catalog can't be loaded");
-        ApiError::Unavailable
-    })
+fn metrics(request: &Request) -> Response {
+    let mut response = Response::new(request.gallery.metrics.text().into());
+    let text = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// `ID` or `ID.webp`.
@@ -193,12 +255,12 @@ fn parse_id(name: &str) -> Result<ImageId, ApiError> {
     name.strip_suffix(".webp").unwrap_or(name).parse().map_err(|_| ApiError::NoSuchImage)
 }
 
-fn header_value(text: String) -> Result<HeaderValue, ApiError> {
+pub(super) fn header_value(text: String) -> Result<HeaderValue, ApiError> {
     text.try_into().map_err(|_| ApiError::Internal)
 }
 
-fn json(value: &impl serde::Serialize) -> Response {
+pub(super) fn json(value: &impl serde::Serialize) -> Response {
     let mut response = warp::reply::with_status(warp::reply::json(value), StatusCode::OK).into_response();
-    response.headers_mut().insert(warp::http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

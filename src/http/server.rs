@@ -18,22 +18,22 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use warp::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
-};
-use warp::http::{HeaderValue, Method, Request, StatusCode};
-use warp::reply::{Reply as _, Response};
+use warp::http::{Method, Request};
+use warp::reply::Response;
 
 use super::access::AccessLine;
-use super::error::{ALLOWED_METHODS, ApiError};
+use super::cors;
+use super::error::ApiError;
 use super::gallery::Gallery;
+use super::policy::Client;
 use super::routes::routes;
 
 /// Longest path and query, in bytes; longer ones get 414.
 const MAX_URI_BYTES: usize = 8 << 10;
 /// A request's head must fit in here, or it gets 431.
 const READ_BUFFER_BYTES: usize = 16 << 10;
+/// Routes that no rate limits.
+const UNLIMITED: [&str; 2] = ["/healthz", "/readyz"];
 /// Pause after the system refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -58,7 +58,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<usize> {
-    let service = TowerToHyperService::new(warp::service(routes(gallery)));
+    let service = TowerToHyperService::new(warp::service(routes(Arc::clone(&gallery))));
     let connections = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
@@ -70,15 +70,18 @@ pub async fn serve(
             accepted = accept(&listener, &connections) => accepted,
             () = &mut shutdown => break,
         };
-        let routes = service.clone();
-        let service = service_fn(move |request: Request<Incoming>| respond(routes.clone(), peer, request));
+        let (routes, shared) = (service.clone(), Arc::clone(&gallery));
+        let service = service_fn(move |request: Request<Incoming>| {
+            respond(routes.clone(), Arc::clone(&shared), peer, request)
+        });
+        let counted = gallery.metrics().connected();
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // A client that goes away or talks no HTTP is its own affair.
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
-            drop(permit);
+            drop((counted, permit));
         });
     }
     drop(listener);
@@ -116,6 +119,7 @@ async fn accept(
 
 async fn respond<F>(
     routes: TowerToHyperService<F>,
+    gallery: Arc<Gallery>,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible>
@@ -123,37 +127,27 @@ where
     TowerToHyperService<F>:
         hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
 {
-    let line = AccessLine::new(peer, request.method(), request.uri());
+    let policy = &gallery.policy;
+    let client = policy.client(peer, request.headers());
+    let line = AccessLine::new(client, request.method(), request.uri());
+    let allowed_origin = cors::allowed_origin(policy, request.headers());
     let length = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let mut response = if length > MAX_URI_BYTES {
         ApiError::UriTooLong.into()
     } else if request.method() == Method::OPTIONS {
-        preflight()
+        cors::preflight()
+    } else if let Err(error) = limit(&gallery, client, request.uri().path()) {
+        error.into()
     } else {
         routes.call(request).await?
     };
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static(
-            "Content-Length, Content-Location, Content-Range, ETag, Retry-After, X-Image-Id",
-        ),
-    );
-    line.write(&response);
+    cors::mark(policy, allowed_origin, response.headers_mut());
+    let (elapsed, bytes) = line.write(&response);
+    gallery.metrics.answered(&response, bytes, elapsed);
     Ok(response)
 }
 
-/// What a browser asks before it sends a key from another site's page.
-fn preflight() -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    let headers = response.headers_mut();
-    headers.insert(ALLOW, ALLOWED_METHODS);
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Authorization, X-API-Key, Range, If-None-Match, If-Range"),
-    );
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-    response
+/// Counts the request of a client; monitors may ask as often as they like.
+fn limit(gallery: &Gallery, client: Client, path: &str) -> Result<(), ApiError> {
+    if UNLIMITED.contains(&path) { Ok(()) } else { gallery.limiter.check_address(client.address) }
 }

@@ -7,8 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::image::{ImageId, ImageRecord};
 
 /// What became of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It is in the gallery now.
     Imported,
@@ -20,6 +19,27 @@ pub enum Status {
     Failed,
     /// Its image was removed, because the file is gone.
     Removed,
+}
+
+impl Status {
+    /// As it stands in the report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Imported => "imported",
+            Self::AlreadyPresent => "already_present",
+            Self::Duplicate => "duplicate",
+            Self::NotImage => "not_image",
+            Self::Failed => "failed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// One file's line in the report.

@@ -353,6 +353,7 @@ fn into_record(
     tags: &[String],
 ) -> ImageRecord {
     ImageRecord {
+        ordinal: 0,
         width: converted.width,
         height: converted.height,
         size_bytes,

@@ -1,4 +1,4 @@
-//! What an import adds to a gallery.
+//! What an import adds to a gallery, and what a catalog reads of it.
 
 use super::Origin;
 use crate::image::{ImageId, ImageRecord};
@@ -37,6 +37,18 @@ impl Addition {
         let image = self.image.as_ref().map_or(0, |(_, webp)| webp.len());
         image + self.renditions.iter().map(|(_, webp)| webp.len()).sum::<usize>()
     }
+}
+
+/// What a catalog needs of an image.
+pub struct Summary<'b> {
+    /// See [`ImageRecord::ordinal`].
+    pub ordinal: u32,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    pub frames: u32,
+    pub tags: Vec<&'b str>,
 }
 
 /// What became of an [`Addition`].

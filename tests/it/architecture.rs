@@ -13,12 +13,12 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("store", &["image", "keys"]),
     ("import", &["image", "codec", "store"]),
     ("http", &["image", "keys", "catalog", "store"]),
-    ("cli", &["image", "keys", "codec", "store", "import", "http"]),
+    ("cli", &["image", "keys", "catalog", "codec", "store", "import", "http"]),
     ("main", &["cli"]),
 ];
 
 /// A crate, and the only module that may name it.
-const OWNED: [(&str, &str); 22] = [
+const OWNED: [(&str, &str); 26] = [
     ("warp", "http"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -41,6 +41,10 @@ const OWNED: [(&str, &str); 22] = [
     ("walkdir", "import"),
     ("notify", "import"),
     ("argon2", "keys"),
+    ("hmac", "keys"),
+    ("roaring", "catalog"),
+    ("prometheus_client", "http"),
+    ("governor", "http"),
 ];
 
 /// Crates that do I/O or are asynchronous, which pure modules may not name.

@@ -1,0 +1,77 @@
+//! Which images are meant: the conditions of a filter, on records one by one and on a whole catalog at once.
+
+use crate::image::{BadTag, ImageRecord, Orientation, parse_tag};
+
+/// Conditions that an image has to meet, all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// Sorted, without repeats, so that equal filters are equal values; see [`Filter::normalise`].
+    pub tags: Vec<TagTerm>,
+    pub orientation: Option<Orientation>,
+    /// Pixels.
+    pub min_width: Option<u32>,
+    /// Pixels.
+    pub max_width: Option<u32>,
+    /// Pixels.
+    pub min_height: Option<u32>,
+    /// Pixels.
+    pub max_height: Option<u32>,
+    pub animated: Option<bool>,
+}
+
+/// A tag that an image must have, or must not have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TagTerm {
+    pub tag: String,
+    pub wanted: bool,
+}
+
+impl std::str::FromStr for TagTerm {
+    type Err = BadTag;
+
+    /// `T`, or `-T` for a tag that must be missing.
+    fn from_str(text: &str) -> Result<Self, BadTag> {
+        match text.strip_prefix('-') {
+            Some(unwanted) => Ok(Self { tag: parse_tag(unwanted)?, wanted: false }),
+            None => Ok(Self { tag: parse_tag(text)?, wanted: true }),
+        }
+    }
+}
+
+impl Filter {
+    /// Brings the tags into the order that makes equal filters equal.
+    #[must_use]
+    pub fn normalise(mut self) -> Self {
+        self.tags.sort_unstable();
+        self.tags.dedup();
+        self
+    }
+
+    /// Whether every image meets it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the image of this record is meant.
+    #[must_use]
+    pub fn matches(&self, record: &ImageRecord) -> bool {
+        self.tags.iter().all(|term| record.tags.contains(&term.tag) == term.wanted)
+            && self.orientation.is_none_or(|orientation| record.orientation() == orientation)
+            && self.fits(record.width, record.height)
+            && self.animated.is_none_or(|animated| record.animated() == animated)
+    }
+
+    /// Whether bounds are set.
+    pub(super) fn is_bounded(&self) -> bool {
+        [self.min_width, self.max_width, self.min_height, self.max_height].iter().any(Option::is_some)
+    }
+
+    /// Whether these pixels are within the bounds.
+    pub(super) fn fits(&self, width: u32, height: u32) -> bool {
+        let within = |value: u32, min: Option<u32>, max: Option<u32>| {
+            min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)
+        };
+        within(width, self.min_width, self.max_width) && within(height, self.min_height, self.max_height)
+    }
+}

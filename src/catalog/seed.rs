@@ -1,0 +1,162 @@
+//! `seed=`: the same image for the same text, with as little change as can be when images come and go.
+//!
+//! Rendezvous hashing (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998): under a seed
+//! each ordinal has a random time, exponentially distributed with mean 1 and independent of all others, and of the images that match the
+//! first one wins. So every image wins equally many seeds; one that comes takes only the seeds that it wins (one in N), one that goes
+//! gives back only its own, and an image that wins among all wins under each filter that it matches.
+//!
+//! The times of a million images need not be computed to find the first. The earliest of `2^k` such times is
+//! exponentially distributed with mean `2^-k`, falls into either half with probability 1/2, and the earliest of the other half is
+//! later by an exponentially distributed time with mean `2^-(k-1)`, because such times have no memory. So the times are
+//! *defined* from the top: each stretch of ordinals from `2^k` to `2^(k+1)` has its earliest time from a hash of seed and stretch, and halves
+//! inherit or add to it, down to the single ordinal. The search opens stretches in the order of their earliest times and
+//! passes those without a match; it looks at some forty stretches when most ordinals match, and at worst at a multiple of the square
+//! root of the ordinals ever given.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use super::selection::Selection;
+
+/// A stretch of `2^bits` ordinals with at least one match.
+struct Stretch {
+    /// The earliest time of its ordinals, matching or not.
+    time: f64,
+    first: u32,
+    bits: u32,
+    /// Of its images in the catalog.
+    positions: Range<usize>,
+    /// Of its matches in the selection.
+    ranks: Range<u32>,
+}
+
+/// Earlier times are greater, so that a heap gives them first.
+impl Ord for Stretch {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.time.total_cmp(&self.time).then(other.first.cmp(&self.first))
+    }
+}
+
+impl PartialOrd for Stretch {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Stretch {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Stretch {}
+
+/// The positions of matches in the order of their times under a seed.
+pub(super) struct Ranking<'c> {
+    /// Of each position, ascending.
+    ordinals: &'c [u32],
+    selection: &'c Selection,
+    seed: [u64; 2],
+    open: BinaryHeap<Stretch>,
+}
+
+impl<'c> Ranking<'c> {
+    /// `octaves[k]` is the number of ordinals below `2^k`, for k of 0 to 32.
+    pub(super) fn new(
+        ordinals: &'c [u32],
+        octaves: &[usize; 33],
+        selection: &'c Selection,
+        seed: &str,
+    ) -> Self {
+        let hash = blake3::derive_key("imagepool 2026-11 seed", seed.as_bytes());
+        let half =
+            |at: usize| u64::from_le_bytes(*hash.as_chunks().0.get(at).expect("the hash has 32 bytes"));
+        let mut ranking = Self { ordinals, selection, seed: [half(0), half(1)], open: BinaryHeap::new() };
+        // Ordinal 0, then 1, then 2 to 3, 4 to 7 and so on.
+        ranking.open_root(0, 0, 0..octaves[0]);
+        for bits in 0..32 {
+            ranking.open_root(1 << bits, bits, octaves[bits as usize]..octaves[bits as usize + 1]);
+        }
+        ranking
+    }
+
+    fn open_root(&mut self, first: u32, bits: u32, positions: Range<usize>) {
+        let ranks = self.selection.rank(positions.start)..self.selection.rank(positions.end);
+        if !ranks.is_empty() {
+            // The lowest bit is never set for the middle of a stretch, see `split`.
+            let random = self.random(u64::from(first) << 1 | 1);
+            self.open.push(Stretch { time: exponential(random, bits), first, bits, positions, ranks });
+        }
+    }
+
+    /// 64 random bits for a stretch, which is named by a number of its own.
+    fn random(&self, name: u64) -> u64 {
+        super::mix(super::mix(name ^ self.seed[0]) ^ self.seed[1])
+    }
+
+    /// Follows the half that holds the earliest time, and leaves the other for later; `None` when the first has no match.
+    fn split(&mut self, stretch: Stretch) -> Option<Stretch> {
+        let Stretch { time, first, bits, positions, ranks } = stretch;
+        let bits = bits - 1;
+        let middle = first + (1 << bits);
+        // The middle is named by twice its ordinal; a stretch has exactly one, and no two stretches share it.
+        let random = self.random(u64::from(middle) << 1);
+        let lower_is_earlier = random & 1 == 0;
+        let later = time + exponential(random, bits);
+        let times = if lower_is_earlier { [time, later] } else { [later, time] };
+
+        let position = self.boundary(middle, 1 << bits, &positions);
+        let rank = self.selection.rank(position);
+        let lower = Stretch {
+            time: times[0],
+            first,
+            bits,
+            positions: positions.start..position,
+            ranks: ranks.start..rank,
+        };
+        let upper = Stretch {
+            time: times[1],
+            first: middle,
+            bits,
+            positions: position..positions.end,
+            ranks: rank..ranks.end,
+        };
+        let (earlier, later) = if lower_is_earlier { (lower, upper) } else { (upper, lower) };
+        if !later.ranks.is_empty() {
+            self.open.push(later);
+        }
+        (!earlier.ranks.is_empty()).then_some(earlier)
+    }
+
+    /// The first position at or behind `middle`, within those of a stretch with `half` ordinals on either side of it.
+    fn boundary(&self, middle: u32, half: usize, positions: &Range<usize>) -> usize {
+        // As many images as ordinals lie between these two; without gaps they are the same.
+        let least = positions.end.saturating_sub(half).max(positions.start);
+        let most = (positions.start + half).min(positions.end);
+        least + self.ordinals[least..most.max(least)].partition_point(|ordinal| *ordinal < middle)
+    }
+}
+
+impl Iterator for Ranking<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let mut stretch = self.open.pop()?;
+        loop {
+            if stretch.bits == 0 {
+                return Some(self.selection.select(stretch.ranks.start));
+            }
+            stretch = match self.split(stretch) {
+                Some(earlier) => earlier,
+                None => self.open.pop()?,
+            };
+        }
+    }
+}
+
+/// An exponentially distributed time with mean `2^-bits`, from the upper 53 of 64 random bits (inverse transform sampling).
+fn exponential(random: u64, bits: u32) -> f64 {
+    let uniform = ((random >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    -uniform.ln() / (1_u64 << bits) as f64
+}

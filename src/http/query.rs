@@ -1,0 +1,294 @@
+//! Parameters: what stands behind the `?`, as typed values. What a route does not know is ignored, because people add cache
+//! busters; what it knows must parse.
+
+use std::borrow::Cow;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode;
+use warp::http::header::VARY;
+use warp::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::error::ApiError;
+use crate::catalog::{Filter, TagTerm};
+use crate::image::Orientation;
+
+/// Tags in one filter: each is looked up and intersected when it is first used.
+const MAX_TAGS: usize = 32;
+/// Images in one answer of `/random`,
+const MAX_COUNT: u32 = 30;
+/// and of `/images`.
+const MAX_LIMIT: u32 = 100;
+
+/// What the client's viewport is; sent by browsers that were asked to, over TLS or from the same machine.
+const VIEWPORT_HINTS: &str = "Sec-CH-Viewport-Width, Sec-CH-Viewport-Height";
+
+/// Parameters that choose images, on `/random` and `/images`.
+const FILTERS: &[&str] =
+    &["orientation", "min_width", "max_width", "min_height", "max_height", "tag", "animated"];
+/// Parameters that `/random` knows besides.
+pub(super) const RANDOM: &[&str] = &["seed", "shuffle", "n", "count", "format", "w"];
+/// Parameters that `/images` knows besides.
+pub(super) const LISTING: &[&str] = &["limit", "cursor"];
+
+/// How `/random` answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    #[default]
+    Image,
+    Json,
+    Redirect,
+}
+
+/// The parameters of a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parameters {
+    pub(super) filter: Filter,
+    /// The orientation is to be that of the client's viewport.
+    pub(super) auto_orientation: bool,
+    pub(super) seed: Option<String>,
+    pub(super) shuffle: Option<String>,
+    pub(super) n: Option<u64>,
+    pub(super) count: Option<u32>,
+    pub(super) format: Option<Format>,
+    /// `w`, in pixels.
+    pub(super) width: Option<u32>,
+    pub(super) limit: Option<u32>,
+    /// The ordinal of the last image of the page before.
+    pub(super) cursor: Option<u32>,
+}
+
+impl Parameters {
+    /// The filter and the other parameters that a route knows.
+    pub(super) fn with_filter(query: &str, others: &[&'static str]) -> Result<Self, ApiError> {
+        let mut parameters = Self::default();
+        for (name, value) in pairs(query) {
+            let known = FILTERS.iter().chain(others).find(|known| **known == name);
+            if let Some(known) = known {
+                parameters.set(known, value)?;
+            }
+        }
+        parameters.filter = parameters.filter.normalise();
+        Ok(parameters)
+    }
+
+    /// `w` alone.
+    pub(super) fn width(query: &str) -> Result<Option<u32>, ApiError> {
+        let mut parameters = Self::default();
+        for (_, value) in pairs(query).filter(|(name, _)| name == "w") {
+            parameters.set("w", value)?;
+        }
+        Ok(parameters.width)
+    }
+
+    fn set(&mut self, name: &'static str, raw: &str) -> Result<(), ApiError> {
+        let bad = |reason| ApiError::BadParameter { name, reason };
+        let value = decode(raw).ok_or(bad("not UTF-8"))?;
+        let value = value.as_ref();
+        let whole = |most: u32| {
+            let number = number::<u32>(value).ok().filter(|number| *number <= most);
+            number.ok_or(bad("not a whole number from 0 to 4294967295"))
+        };
+        let within = |most: u32, reason| {
+            number::<u32>(value).ok().filter(|number| (1..=most).contains(number)).ok_or(bad(reason))
+        };
+        let filter = &mut self.filter;
+        match name {
+            "orientation" if value == "auto" => {
+                let earlier = filter.orientation.is_some() || self.auto_orientation;
+                self.auto_orientation = true;
+                return if earlier { Err(bad(REPEATED)) } else { Ok(()) };
+            }
+            "orientation" => {
+                let orientation =
+                    value.parse().map_err(|_| bad("neither landscape nor portrait, square or auto"))?;
+                if self.auto_orientation {
+                    return Err(bad(REPEATED));
+                }
+                once(&mut filter.orientation, orientation)
+            }
+            "min_width" => once(&mut filter.min_width, whole(u32::MAX)?),
+            "max_width" => once(&mut filter.max_width, whole(u32::MAX)?),
+            "min_height" => once(&mut filter.min_height, whole(u32::MAX)?),
+            "max_height" => once(&mut filter.max_height, whole(u32::MAX)?),
+            "tag" => {
+                let term = value.parse::<TagTerm>().map_err(|_| {
+                    bad("a tag has 1 to 200 bytes and no control characters; -T leaves out images with T")
+                })?;
+                filter.tags.push(term);
+                return if filter.tags.len() > MAX_TAGS {
+                    Err(bad("given more than 32 times"))
+                } else {
+                    Ok(())
+                };
+            }
+            "animated" => {
+                once(&mut filter.animated, value.parse().map_err(|_| bad("neither true nor false"))?)
+            }
+            "seed" => once(&mut self.seed, value.to_owned()),
+            "shuffle" => once(&mut self.shuffle, value.to_owned()),
+            "n" => once(
+                &mut self.n,
+                number(value).map_err(|_| bad("not a whole number from 0 to 18446744073709551615"))?,
+            ),
+            "count" => once(&mut self.count, within(MAX_COUNT, "not a whole number from 1 to 30")?),
+            "format" => once(&mut self.format, value.parse().map_err(bad)?),
+            "w" => once(&mut self.width, whole(u32::MAX)?),
+            "limit" => once(&mut self.limit, within(MAX_LIMIT, "not a whole number from 1 to 100")?),
+            "cursor" => once(
+                &mut self.cursor,
+                number(value).map_err(|_| bad("not a cursor; take the one in the Link header"))?,
+            ),
+            _ => true,
+        }
+        .then_some(())
+        .ok_or(bad(REPEATED))
+    }
+
+    /// The filter, with the orientation of the client's viewport where that is asked for and known.
+    pub(super) fn filter_for(&self, headers: &HeaderMap) -> Filter {
+        let mut filter = self.filter.clone();
+        if self.auto_orientation {
+            filter.orientation = viewport_orientation(headers);
+        }
+        filter
+    }
+}
+
+const REPEATED: &str = "given more than once";
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "image" => Ok(Self::Image),
+            "json" => Ok(Self::Json),
+            "redirect" => Ok(Self::Redirect),
+            _ => Err("neither image nor json or redirect"),
+        }
+    }
+}
+
+/// Fills the slot; whether it was empty.
+fn once<T>(slot: &mut Option<T>, value: T) -> bool {
+    slot.replace(value).is_none()
+}
+
+/// A number of digits alone; Rust's own parser takes a sign too.
+fn number<T: FromStr<Err = ParseIntError>>(digits: &str) -> Result<T, ParseIntError> {
+    if digits.starts_with('+') { "".parse() } else { digits.parse() }
+}
+
+/// Names, decoded, and values as they came. A name that is not UTF-8 is none that we know, and left out.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    query.split('&').filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(name)?, value))
+    })
+}
+
+/// Undoes `application/x-www-form-urlencoded` (<https://url.spec.whatwg.org/#urlencoded-parsing>), once; `None` for what is not
+/// UTF-8 then.
+pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
+    if !raw.contains(['+', '%']) {
+        return Some(Cow::Borrowed(raw));
+    }
+    let spaced = raw.replace('+', " ");
+    let decoded = percent_decode(spaced.as_bytes()).decode_utf8().ok()?;
+    Some(Cow::Owned(decoded.into_owned()))
+}
+
+/// Asks a browser for its viewport from its next request on, and tells caches that the answer depends on it.
+pub(super) fn ask_for_viewport(headers: &mut HeaderMap) {
+    let hints = HeaderValue::from_static(VIEWPORT_HINTS);
+    headers.insert(HeaderName::from_static("accept-ch"), hints.clone());
+    headers.append(VARY, hints);
+}
+
+/// The orientation of the client's viewport, when both sides are sent.
+fn viewport_orientation(headers: &HeaderMap) -> Option<Orientation> {
+    let side = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
+    Some(Orientation::of(side("sec-ch-viewport-width")?, side("sec-ch-viewport-height")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<Parameters, ApiError> {
+        Parameters::with_filter(query, RANDOM)
+    }
+
+    #[test]
+    fn parameters_are_decoded_once_and_typed() {
+        let parsed = parse(
+            "tag=sea&tag=-blaue+B%C3%A4ume&tag=sea&min_width=1920&animated=false&seed=a%2520b&w=0640&x=%FF&%ff=1&%74ag=x",
+        )
+        .unwrap();
+        let term = |tag: &str, wanted| TagTerm { tag: tag.into(), wanted };
+        assert_eq!(parsed.filter.tags, [term("blaue Bäume", false), term("sea", true), term("x", true)]);
+        assert_eq!((parsed.filter.min_width, parsed.filter.animated), (Some(1920), Some(false)));
+        assert_eq!((parsed.seed.as_deref(), parsed.width), (Some("a%20b"), Some(640)));
+        assert_eq!(parse("").unwrap(), Parameters::default());
+        assert_eq!(parse("&&=&limit=x").unwrap(), Parameters::default());
+    }
+
+    #[test]
+    fn what_does_not_parse_is_named() {
+        for (query, name) in [
+            ("orientation=", "orientation"),
+            ("orientation=Landscape", "orientation"),
+            ("orientation=auto&orientation=square", "orientation"),
+            ("orientation=square&orientation=auto", "orientation"),
+            ("min_width=-1", "min_width"),
+            ("min_width=%2B1", "min_width"),
+            ("min_width=+1", "min_width"),
+            ("max_height=4294967296", "max_height"),
+            ("max_width=1.5", "max_width"),
+            ("min_height=", "min_height"),
+            ("min_width=1&min_width=1", "min_width"),
+            ("min_width=%3125%25", "min_width"),
+            ("tag=", "tag"),
+            ("tag=-", "tag"),
+            ("tag=%00", "tag"),
+            ("tag=%FF", "tag"),
+            ("animated=yes", "animated"),
+            ("animated", "animated"),
+            ("seed=a&seed=b", "seed"),
+            ("n=-1", "n"),
+            ("n=18446744073709551616", "n"),
+            ("count=0", "count"),
+            ("count=31", "count"),
+            ("format=png", "format"),
+            ("w=", "w"),
+            ("%77=", "w"),
+        ] {
+            let Err(ApiError::BadParameter { name: named, .. }) = parse(query) else {
+                panic!("{query} was taken")
+            };
+            assert_eq!(named, name, "{query}");
+        }
+        let many = "tag=a&".repeat(33);
+        assert!(matches!(parse(&many), Err(ApiError::BadParameter { name: "tag", .. })));
+    }
+
+    #[test]
+    fn the_viewport_decides_when_it_is_known() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        };
+        let (width, height) = ("sec-ch-viewport-width", "sec-ch-viewport-height");
+        for (pairs, expected) in [
+            (&[(width, "1920"), (height, "1080")][..], Some(Orientation::Landscape)),
+            (&[(width, "390"), (height, "844")], Some(Orientation::Portrait)),
+            (&[(width, "500"), (height, "500")], Some(Orientation::Square)),
+            (&[(width, "1920")], None),
+            (&[(width, "wide"), (height, "1080")], None),
+            (&[], None),
+        ] {
+            let filter = parse("orientation=auto").unwrap().filter_for(&headers(pairs));
+            assert_eq!(filter.orientation, expected, "{pairs:?}");
+        }
+    }
+}
