@@ -19,6 +19,9 @@ use std::ops::Range;
 
 use super::selection::Selection;
 
+/// What tells this use of a text from any other.
+const CONTEXT: &[u8; 32] = b"imagepool: rendezvous of a seed.";
+
 /// A stretch of `2^bits` ordinals with at least one match.
 struct Stretch {
     /// The earliest time of its ordinals, matching or not.
@@ -69,7 +72,7 @@ impl<'c> Ranking<'c> {
         selection: &'c Selection,
         seed: &str,
     ) -> Self {
-        let hash = blake3::derive_key("imagepool 2026-11 seed", seed.as_bytes());
+        let hash = *blake3::keyed_hash(CONTEXT, seed.as_bytes()).as_bytes();
         let half =
             |at: usize| u64::from_le_bytes(*hash.as_chunks().0.get(at).expect("the hash has 32 bytes"));
         let mut ranking = Self { ordinals, selection, seed: [half(0), half(1)], open: BinaryHeap::new() };

@@ -9,6 +9,9 @@ const ROUNDS: usize = 8;
 /// Of each half. With two bits some orders of three numbers came more often than others, however many rounds there were.
 const LEAST_HALF_BITS: u32 = 3;
 
+/// What tells this use of a text from any other.
+const CONTEXT: &[u8; 32] = b"imagepool: the order of shuffles";
+
 /// A permutation of `0..n`.
 pub(super) struct Permutation {
     n: u64,
@@ -22,7 +25,7 @@ impl Permutation {
         let n = u64::from(n);
         let bits = u64::BITS - (n - 1).leading_zeros();
         let mut bytes = [0; 8 * ROUNDS];
-        let mut hasher = blake3::Hasher::new_derive_key("imagepool 2026-11 shuffle");
+        let mut hasher = blake3::Hasher::new_keyed(CONTEXT);
         hasher.update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
         let mut round_keys = [0; ROUNDS];
         for (round_key, bytes) in round_keys.iter_mut().zip(bytes.as_chunks().0) {

@@ -84,13 +84,12 @@ fn redact_key(text: &str) -> String {
 
 /// Cuts every long run of hexadecimal digits to a public id's length, also of digits that are percent-encoded once.
 fn redact_digits(raw: &str) -> Cow<'_, str> {
-    let redacted = redact_runs(raw);
-    if matches!(redacted, Cow::Owned(_)) || !raw.contains('%') {
-        return redacted;
-    }
     let decoded = percent_decode_str(raw).decode_utf8_lossy();
-    // What needs no redaction is logged as it came.
-    if let Cow::Owned(redacted) = redact_runs(&decoded) { redacted.into() } else { raw.into() }
+    match redact_runs(&decoded) {
+        // What needs no redaction is logged as it came; what does must not bring lines of its own.
+        Cow::Owned(redacted) => redacted.replace(char::is_control, "\u{FFFD}").into(),
+        Cow::Borrowed(_) => redact_runs(raw),
+    }
 }
 
 fn redact_runs(text: &str) -> Cow<'_, str> {

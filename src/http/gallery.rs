@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError};
 /// How often a server looks whether another process changed the gallery; the look costs some nanoseconds.
 const VERSION_POLL: Duration = Duration::from_millis(200);
 /// How often clients that ask no more are forgotten.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+const PRUNE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A gallery being served.
 pub struct Gallery {

@@ -10,7 +10,7 @@ use super::error::ApiError;
 use super::policy::{Policy, Rate};
 use crate::keys::KeyId;
 
-/// Clients remembered at once, some 50 bytes each. Further ones share a bucket until others are forgotten.
+/// Clients remembered at once, some 50 bytes each. Above that all share a bucket until some are forgotten.
 const MAX_CLIENTS: usize = 100_000;
 
 pub(super) struct Limiter {
@@ -31,13 +31,8 @@ impl Limiter {
     /// Counts a request of a client.
     pub(super) fn check_address(&self, address: IpAddr) -> Result<(), ApiError> {
         let Some(limiter) = &self.by_address else { return Ok(()) };
-        let mut bucket = bucket(address);
-        if limiter.len() >= MAX_CLIENTS {
-            limiter.retain_recent();
-            if limiter.len() >= MAX_CLIENTS {
-                bucket = Ipv6Addr::UNSPECIFIED.into();
-            }
-        }
+        // Those that are remembered have their own buckets only as long as there is room for all.
+        let bucket = if limiter.len() < MAX_CLIENTS { bucket(address) } else { Ipv6Addr::UNSPECIFIED.into() };
         limiter.check_key(&bucket).map_err(|refused| too_many(refused.wait_time_from(self.clock.now())))
     }
 

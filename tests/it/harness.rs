@@ -1,6 +1,7 @@
 //! A gallery in a temporary folder, commands on it, and a server over it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
@@ -281,6 +282,23 @@ impl Server {
         let mut body = Vec::new();
         response.body_mut().as_reader().read_to_end(&mut body).unwrap();
         Response { status: response.status().as_u16(), headers: response.headers().clone(), body }
+    }
+
+    /// Sends bytes on a connection of their own; the head of the answer, or what came until the server was silent.
+    pub fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // The server may close before it has read all of it.
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            answer.extend_from_slice(&buffer[..read]);
+            if answer.windows(4).any(|window| window == b"\r\n\r\n") {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// What the server has written to stderr so far.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Engine, PATIENCE, Server, Workspace, wait_for};
+use crate::harness::{Engine, PATIENCE, Workspace, wait_for};
 use crate::pictures::{noise, photo, save};
 
 /// Bytes that do not fit into the buffers of a connection on loopback, with Linux' default sizes.
@@ -187,26 +187,10 @@ fn wrong_paths_methods_and_sizes_get_the_right_error() {
     }
     assert_eq!(server.request("POST", "/nothing", &[]).status, 404);
     assert!(
-        raw(&server, &format!("GET /random HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(20_000)))
+        server
+            .raw(&format!("GET /random HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(20_000)))
             .contains(" 431 ")
     );
-}
-
-/// Sends bytes on a connection of their own; the answer up to its end or the server's silence.
-fn raw(server: &Server, request: &str) -> String {
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    // The server may close before it has read all of it.
-    let _ = stream.write_all(request.as_bytes());
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
-        answer.extend_from_slice(&buffer[..read]);
-        if answer.windows(4).any(|window| window == b"\r\n\r\n") {
-            break;
-        }
-    }
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[test]
@@ -225,7 +209,7 @@ fn garbage_on_a_connection_hurts_nobody() {
     }
     let pipelined =
         format!("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET /random?key={key} HTTP/1.1\r\nhost: x\r\n\r\n");
-    assert!(raw(&server, &pipelined).starts_with("HTTP/1.1 200"));
+    assert!(server.raw(&pipelined).starts_with("HTTP/1.1 200"));
     assert_eq!(server.get(&format!("/random?key={key}")).status, 200);
 }
 

@@ -9,6 +9,7 @@
     reason = "pictures are made of small numbers"
 )]
 
+mod api;
 mod architecture;
 mod commands;
 mod crash;
@@ -19,7 +20,9 @@ mod images;
 mod import;
 mod keys;
 mod kinds;
+mod links;
 mod originals;
 mod pictures;
+mod policy;
 mod report;
 mod watch;
