@@ -1,3 +1,5 @@
+//! The catalog under test: against lists, by chi-square, and as images come and go.
+
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;

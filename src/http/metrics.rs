@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,7 +21,7 @@ const SECONDS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
 /// Which route a request was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Route {
     Random,
     RandomImage,
@@ -40,7 +40,7 @@ pub(super) enum Route {
 }
 
 /// What became of the key, or the signed link, that a request showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum KeyCheck {
     /// Right, as it was before.
     Remembered,
@@ -61,11 +61,55 @@ pub(super) enum KeyCheck {
 }
 
 /// How an image was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Chosen {
     Random,
     Seed,
     Shuffle,
+}
+
+/// Gives each label value its name.
+macro_rules! label_values {
+    ($($label:ident { $($value:ident => $name:literal),* $(,)? })*) => {
+        $(impl EncodeLabelValue for $label {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+                EncodeLabelValue::encode(&match self { $(Self::$value => $name),* }, encoder)
+            }
+        })*
+    };
+}
+
+label_values! {
+    Route {
+        Random => "random",
+        RandomImage => "random_image",
+        Images => "images",
+        Image => "image",
+        ImageInfo => "image_info",
+        UpdateImages => "update_images",
+        UpdateKey => "update_key",
+        Page => "page",
+        Healthz => "healthz",
+        Readyz => "readyz",
+        Metrics => "metrics",
+        Openapi => "openapi",
+        Other => "other",
+    }
+    KeyCheck {
+        Remembered => "remembered",
+        Verified => "verified",
+        Wrong => "wrong",
+        Unknown => "unknown",
+        Missing => "missing",
+        Throttled => "throttled",
+        Link => "link",
+        BadLink => "bad_link",
+    }
+    Chosen {
+        Random => "random",
+        Seed => "seed",
+        Shuffle => "shuffle",
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
