@@ -399,8 +399,8 @@ impl Evaluated {
     }
 }
 
-/// Spreads every bit of a number over all of it: the finaliser of MurmurHash3 with the constants of Stafford's "Mix13", as in
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+/// Spreads every bit of a number over all of it: the finaliser of `MurmurHash3` with the constants of Stafford's "Mix13", as in
+/// `SplitMix64` (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
 fn mix(mut number: u64) -> u64 {
     number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

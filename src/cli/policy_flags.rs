@@ -11,7 +11,7 @@ pub(super) struct PolicyFlags {
     #[arg(long, env = "IMAGEPOOL_PUBLIC", value_parser = FalseyValueParser::new())]
     public: bool,
 
-    /// Let scripts on this site's pages read answers, such as https://blog.example (repeatable) [default: on any site's]
+    /// Let scripts on this site's pages read answers, by scheme and host (repeatable) [default: on any site's]
     #[arg(long, env = "IMAGEPOOL_CORS_ORIGIN", value_name = "ORIGIN")]
     cors_origin: Vec<Origin>,
 

@@ -271,7 +271,7 @@ impl Metrics {
         self.import_stored_bytes.inc_by(stored_bytes);
     }
 
-    /// Everything, as OpenMetrics text, which Prometheus reads.
+    /// Everything, as `OpenMetrics` text, which Prometheus reads.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)

@@ -25,7 +25,7 @@ pub(super) fn script() -> Response {
     file("text/javascript; charset=utf-8", include_str!("../web/page.js"))
 }
 
-/// The interface in OpenAPI 3.1, with this program's version in it.
+/// The interface in `OpenAPI` 3.1, with this program's version in it.
 pub(super) fn openapi() -> Response {
     const VERSION: &str = concat!("\"version\": \"", env!("CARGO_PKG_VERSION"), "\"");
     let document = include_str!("openapi.json").replacen("\"version\": \"0.0.0\"", VERSION, 1);
