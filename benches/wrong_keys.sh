@@ -29,7 +29,7 @@ export IMAGEPOOL_GALLERY=$work/gallery.pool
 key=$("$binary" --quiet key rotate)
 "$binary" serve --listen 127.0.0.1:0 > /dev/null 2> "$work/log" &
 server=$!
-until address=$(grep -o 'http://127[0-9.:]*' "$work/log"); do sleep 0.1; done
+until address=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$work/log" | grep .); do sleep 0.1; done
 until curl -sf -o /dev/null "$address/readyz"; do sleep 0.1; done
 printf 'wrk.headers["X-API-Key"] = "%s"\n' "$key" > "$work/client.lua"
 cat "$benches/wrk_report.lua" >> "$work/client.lua"
