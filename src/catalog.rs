@@ -101,17 +101,19 @@ impl CatalogBuilder {
     #[must_use]
     pub fn build(self, version: u64, earlier: Option<&Catalog>) -> Catalog {
         let Self { rows, tags } = self;
-        let mut order: Vec<u32> = (0..index(rows.len())).collect();
-        order.sort_unstable_by_key(|number| (rows[*number as usize].ordinal, rows[*number as usize].id));
+        let mut order: Vec<(u32, u32)> =
+            (0..).zip(&rows).map(|(number, row)| (row.ordinal, number)).collect();
+        order.sort_unstable();
         let mut position_of = vec![0_u32; rows.len()];
-        for (position, number) in order.iter().enumerate() {
+        for (position, (_, number)) in order.iter().enumerate() {
             position_of[*number as usize] = index(position);
         }
-        let in_order = || order.iter().map(|number| &rows[*number as usize]);
+        let in_order = || order.iter().map(|(_, number)| &rows[*number as usize]);
         let ordinals: Vec<u32> = in_order().map(|row| row.ordinal).collect();
-        let mut by_id: Vec<u32> = (0..index(rows.len())).collect();
         let ids: Vec<ImageId> = in_order().map(|row| row.id).collect();
-        by_id.sort_unstable_by_key(|position| ids[*position as usize]);
+        // A store visits its images by id, and then the sort is done.
+        let mut by_id = position_of.clone();
+        by_id.sort_by_key(|position| ids[*position as usize]);
         let members = |member: &dyn Fn(&Row) -> bool| -> RoaringBitmap {
             let positions = in_order().enumerate().filter(|(_, row)| member(row));
             positions.map(|(position, _)| index(position)).collect()
