@@ -93,7 +93,8 @@ struct StoredSummary<'b> {
     frames: u32,
     _alpha: bool,
     _imported_at: u64,
-    _source_hash: [u8; 32],
+    /// 32 bytes, which are skipped faster as four numbers.
+    _source_hash: [u64; 4],
     _source_bytes: u64,
     _source_format: &'b str,
     _source: &'b str,
