@@ -29,10 +29,11 @@ fn catalog(images: u32) -> Arc<Catalog> {
             [tag(2, "half"), tag(10, "tenth"), tag(1_000, "thousandth")].into_iter().flatten().collect();
         let (long, short) = (1_000 + number % 3_000, 500 + number % 500);
         let (width, height) = if number % 4 < 2 { (long, short) } else { (short, long) };
-        let id = ImageId::of(&ordinal.to_le_bytes());
-        builder.push(Entry { id, ordinal, width, height, animated: number % 10 == 3, tags: &tags });
+        let (id, stamp) = (ImageId::of(&ordinal.to_le_bytes()), [0; 8]);
+        let animated = number % 10 == 3;
+        builder.push(Entry { id, stamp, ordinal, width, height, animated, tags: &tags });
     }
-    Arc::new(builder.build(1, None))
+    Arc::new(builder.build(1))
 }
 
 fn filters() -> Vec<(&'static str, Filter)> {

@@ -5,6 +5,7 @@
 //! filter costs what a pick among all does. Orientation, animation and tags are compressed bitmaps (roaring); bounds are
 //! looked up in columns.
 
+mod builder;
 mod filter;
 mod seed;
 mod selection;
@@ -18,6 +19,7 @@ use rand::{Rng, RngExt as _};
 use roaring::RoaringBitmap;
 
 use crate::image::{ImageId, Orientation};
+pub use builder::{CatalogBuilder, Entry, Stamp};
 pub use filter::{Filter, TagTerm};
 use seed::Ranking;
 use selection::Selection;
@@ -28,7 +30,7 @@ const KEPT_FILTERS: usize = 64;
 /// Renditions of an image whose check is remembered; further ones are checked each time.
 const REMEMBERED_RENDITIONS: usize = 7;
 
-/// All images at one version of the gallery: some 28 bytes an image, and what the tags take.
+/// All images at one version of the gallery: some 37 bytes an image, and what the tags take.
 pub struct Catalog {
     version: u64,
     ids: Vec<ImageId>,
@@ -36,6 +38,7 @@ pub struct Catalog {
     ordinals: Vec<u32>,
     /// Pixels; WebP has at most 16,383 a side.
     sizes: Vec<(u16, u16)>,
+    stamps: Vec<Stamp>,
     /// Positions in the order of their ids.
     by_id: Vec<u32>,
     /// How many ordinals are below 1, 2, 4, ... 2^32.
@@ -47,107 +50,6 @@ pub struct Catalog {
     /// By position: bit 0 for the image, the others for its renditions.
     checked: Vec<AtomicU8>,
     evaluated: Mutex<Evaluated>,
-}
-
-/// What a catalog holds of an image.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'e> {
-    pub id: ImageId,
-    /// See [`crate::image::ImageRecord::ordinal`].
-    pub ordinal: u32,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    pub animated: bool,
-    pub tags: &'e [&'e str],
-}
-
-/// Collects the entries of a catalog, in any order.
-#[derive(Default)]
-pub struct CatalogBuilder {
-    rows: Vec<Row>,
-    /// The entries' numbers in `rows`, by tag.
-    tags: HashMap<Box<str>, Vec<u32>>,
-}
-
-struct Row {
-    id: ImageId,
-    ordinal: u32,
-    size: (u16, u16),
-    animated: bool,
-}
-
-impl CatalogBuilder {
-    pub fn push(&mut self, entry: Entry<'_>) {
-        let number = index(self.rows.len());
-        for tag in entry.tags {
-            match self.tags.get_mut(*tag) {
-                Some(numbers) => numbers.push(number),
-                None => drop(self.tags.insert((*tag).into(), vec![number])),
-            }
-        }
-        let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
-        self.rows.push(Row {
-            id: entry.id,
-            ordinal: entry.ordinal,
-            size: (side(entry.width), side(entry.height)),
-            animated: entry.animated,
-        });
-    }
-
-    /// The catalog of what was pushed. Which images `earlier` had checked it takes over: what an id names never changes while
-    /// the server runs.
-    #[must_use]
-    pub fn build(self, version: u64, earlier: Option<&Catalog>) -> Catalog {
-        let Self { rows, tags } = self;
-        let mut order: Vec<(u32, u32)> =
-            (0..).zip(&rows).map(|(number, row)| (row.ordinal, number)).collect();
-        order.sort_unstable();
-        let mut position_of = vec![0_u32; rows.len()];
-        for (position, (_, number)) in order.iter().enumerate() {
-            position_of[*number as usize] = index(position);
-        }
-        let in_order = || order.iter().map(|(_, number)| &rows[*number as usize]);
-        let ordinals: Vec<u32> = in_order().map(|row| row.ordinal).collect();
-        let ids: Vec<ImageId> = in_order().map(|row| row.id).collect();
-        // A store visits its images by id, and then the sort is done.
-        let mut by_id = position_of.clone();
-        by_id.sort_by_key(|position| ids[*position as usize]);
-        let members = |member: &dyn Fn(&Row) -> bool| -> RoaringBitmap {
-            let positions = in_order().enumerate().filter(|(_, row)| member(row));
-            positions.map(|(position, _)| index(position)).collect()
-        };
-        let oriented =
-            |row: &Row, orientation| Orientation::of(row.size.0.into(), row.size.1.into()) == orientation;
-        let catalog = Catalog {
-            version,
-            octaves: std::array::from_fn(|bits| {
-                ordinals.partition_point(|ordinal| u64::from(*ordinal) < 1 << bits)
-            }),
-            sizes: in_order().map(|row| row.size).collect(),
-            portrait: members(&|row| oriented(row, Orientation::Portrait)),
-            square: members(&|row| oriented(row, Orientation::Square)),
-            animated: members(&|row| row.animated),
-            tags: tags.into_iter().map(|(tag, numbers)| (tag, positions(&numbers, &position_of))).collect(),
-            checked: (0..rows.len()).map(|_| AtomicU8::new(0)).collect(),
-            evaluated: Mutex::default(),
-            ids,
-            ordinals,
-            by_id,
-        };
-        if let Some(earlier) = earlier {
-            catalog.carry_over(earlier);
-        }
-        catalog
-    }
-}
-
-/// The positions of rows with these numbers.
-fn positions(numbers: &[u32], position_of: &[u32]) -> RoaringBitmap {
-    let mut positions: Vec<u32> = numbers.iter().map(|number| position_of[*number as usize]).collect();
-    positions.sort_unstable();
-    positions.into_iter().collect()
 }
 
 /// A count of images as ordinals are kept.
@@ -277,19 +179,6 @@ impl Catalog {
         };
         let at = self.by_id.binary_search_by_key(&id, |position| self.ids[*position as usize]).ok()?;
         Some((&self.checked[self.by_id[at] as usize], 1 << bit))
-    }
-
-    /// Renditions may have come and changed the others' numbers, so those are checked again.
-    fn carry_over(&self, earlier: &Self) {
-        let mut ours = self.by_id.iter().map(|position| *position as usize).peekable();
-        for position in earlier.by_id.iter().map(|position| *position as usize) {
-            let id = earlier.ids[position];
-            while ours.next_if(|ours| self.ids[*ours] < id).is_some() {}
-            if let Some(ours) = ours.next_if(|ours| self.ids[*ours] == id) {
-                let checked = earlier.checked[position].load(Ordering::Relaxed) & 1;
-                self.checked[ours].store(checked, Ordering::Relaxed);
-            }
-        }
     }
 }
 

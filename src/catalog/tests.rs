@@ -32,6 +32,22 @@ impl Sample {
         }
     }
 
+    fn entry(&self) -> Entry<'_> {
+        let mut stamp = [0; 8];
+        stamp[..4].copy_from_slice(&self.ordinal.to_le_bytes());
+        stamp[4] = self.animated.into();
+        stamp[5] = u8::try_from(self.tags.len()).unwrap();
+        Entry {
+            id: self.id,
+            stamp,
+            ordinal: self.ordinal,
+            width: self.width,
+            height: self.height,
+            animated: self.animated,
+            tags: &self.tags,
+        }
+    }
+
     fn meets(&self, filter: &Filter) -> bool {
         filter.tags.iter().all(|term| self.tags.contains(&term.tag.as_str()) == term.wanted)
             && filter.orientation.is_none_or(|wanted| Orientation::of(self.width, self.height) == wanted)
@@ -45,17 +61,8 @@ impl Sample {
 
 fn catalog_of(samples: &[Sample]) -> Arc<Catalog> {
     let mut builder = CatalogBuilder::default();
-    for sample in samples {
-        builder.push(Entry {
-            id: sample.id,
-            ordinal: sample.ordinal,
-            width: sample.width,
-            height: sample.height,
-            animated: sample.animated,
-            tags: &sample.tags,
-        });
-    }
-    Arc::new(builder.build(1, None))
+    samples.iter().for_each(|sample| builder.push(sample.entry()));
+    Arc::new(builder.build(1))
 }
 
 fn catalog(ordinals: impl IntoIterator<Item = u32>) -> Arc<Catalog> {
@@ -266,6 +273,20 @@ fn pages_show_each_image_once_while_others_come_and_go() {
     assert!(stayed.iter().all(|ordinal| seen.contains(ordinal)), "{seen:?}");
 }
 
+/// The catalog of `samples` over an earlier one, and how many it was told of anew.
+fn catalog_over(earlier: &Catalog, samples: &[Sample]) -> (Arc<Catalog>, usize) {
+    let mut samples: Vec<&Sample> = samples.iter().collect();
+    samples.sort_by_key(|sample| sample.id);
+    let mut builder = CatalogBuilder::over(Some(earlier));
+    samples.retain(|sample| {
+        !builder.keep(sample.id, sample.entry().stamp) && {
+            builder.push(sample.entry());
+            true
+        }
+    });
+    (Arc::new(builder.build(2)), samples.len())
+}
+
 #[test]
 fn what_was_checked_stays_so_as_images_come_and_go() {
     let before = catalog(0..150);
@@ -273,17 +294,50 @@ fn what_was_checked_stays_so_as_images_come_and_go() {
         before.mark_checked(Sample::new(ordinal).id, None);
         before.mark_checked(Sample::new(ordinal).id, Some(2));
     }
-    let mut builder = CatalogBuilder::default();
-    for sample in (50..200).map(Sample::new) {
-        let Sample { id, ordinal, width, height, animated, .. } = sample;
-        builder.push(Entry { id, ordinal, width, height, animated, tags: &[] });
+    let mut samples: Vec<Sample> = (50..200).map(Sample::new).collect();
+    for retagged in &mut samples[20..30] {
+        retagged.tags.push("new");
     }
-    let after = builder.build(2, Some(&before));
+    let (after, told) = catalog_over(&before, &samples);
+    assert_eq!(told, 50 + 10, "those that came and those that changed");
     for ordinal in 0..200 {
         let id = Sample::new(ordinal).id;
         assert_eq!(before.is_checked(id, Some(2)), ordinal < 100, "image {ordinal}");
         assert_eq!(after.is_checked(id, None), (50..100).contains(&ordinal), "image {ordinal}");
-        assert!(!after.is_checked(id, Some(2)) && !after.is_checked(id, Some(7)));
+        let same = (50..70).contains(&ordinal) || (80..100).contains(&ordinal);
+        assert_eq!(after.is_checked(id, Some(2)), same, "image {ordinal}");
+        assert!(!after.is_checked(id, Some(7)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_catalog_over_another_is_the_one_made_anew(
+        earlier in proptest::collection::btree_set(0_u32..300, 0..200),
+        gone in proptest::collection::btree_set(0_u32..300, 0..50),
+        changed in proptest::collection::btree_set(0_u32..300, 0..50),
+        came in 300_u32..400,
+    ) {
+        let before = catalog(earlier.iter().copied());
+        let stayed = earlier.iter().copied().filter(|ordinal| !gone.contains(ordinal));
+        let mut samples: Vec<Sample> = stayed.chain(300..came).map(Sample::new).collect();
+        for sample in samples.iter_mut().filter(|sample| changed.contains(&sample.ordinal)) {
+            sample.animated = !sample.animated;
+            sample.tags = if sample.tags.is_empty() { vec!["new"] } else { Vec::new() };
+        }
+        let (over, _) = catalog_over(&before, &samples);
+        let anew = catalog_of(&samples);
+        let new = Filter { tags: vec![tag("new", true)], ..Filter::default() };
+        for filter in filters().iter().chain([&Filter::default(), &new]) {
+            let (over, anew) = (over.matches(filter), anew.matches(filter));
+            prop_assert_eq!(over.newest(None, 1_000), anew.newest(None, 1_000), "{:?}", filter);
+            let first = |matches: &Matches| matches.draw(Draw::Seed("a seed"), &mut StdRng::seed_from_u64(1));
+            prop_assert_eq!(first(&over), first(&anew));
+        }
+        prop_assert_eq!(over.tags.len(), anew.tags.len());
+        for sample in &samples {
+            prop_assert!(over.check_bit(sample.id, None).is_some());
+        }
     }
 }
 

@@ -105,17 +105,26 @@ impl Gallery {
 }
 
 fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError> {
-    let mut builder = CatalogBuilder::default();
-    let version = store.each_summary(|id, summary| match summary {
-        Ok(summary) => builder.push(Entry {
-            id,
-            ordinal: summary.ordinal,
-            width: summary.width,
-            height: summary.height,
-            animated: summary.frames > 1,
-            tags: &summary.tags,
-        }),
-        Err(error) => tracing::error!(%id, %error, "the image's record is damaged; the image is not served"),
+    let mut builder = CatalogBuilder::over(earlier);
+    let version = store.each_stored(|image| {
+        let (id, stamp) = (image.id(), image.stamp());
+        if builder.keep(id, stamp) {
+            return;
+        }
+        match image.summary() {
+            Ok(summary) => builder.push(Entry {
+                id,
+                stamp,
+                ordinal: summary.ordinal,
+                width: summary.width,
+                height: summary.height,
+                animated: summary.frames > 1,
+                tags: &summary.tags,
+            }),
+            Err(error) => {
+                tracing::error!(%id, %error, "the image's record is damaged; the image is not served");
+            }
+        }
     })?;
-    Ok(builder.build(version, earlier))
+    Ok(builder.build(version))
 }

@@ -32,9 +32,10 @@ use crate::image::{ImageId, ImageRecord};
 use crate::keys::{KeyError, KeyRecord};
 use file::FileEngine;
 pub use origin::Origin;
+pub use record::StoredImage;
 #[cfg(fuzzing)]
 pub use record::fuzz_records;
-use record::{blob_key, decode_image, decode_key, decode_summary, encode_key};
+use record::{blob_key, decode_image, decode_key, encode_key};
 #[cfg(feature = "sled")]
 use sled::SledEngine;
 use writer::{Writer, merge_tags};
@@ -193,19 +194,16 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Visits what a catalog needs of every image, ascending by id, as of the version that it returns. An image whose
-    /// record is damaged is visited with the error: it need not keep the others from being served.
+    /// Visits every image, ascending by id, as of the version that it returns, and decodes none: a damaged record need
+    /// not keep the others from being served, nor one that is known cost anything.
     ///
     /// # Errors
     /// When the gallery can't be read on at all.
-    pub fn each_summary(
-        &self,
-        mut visit: impl FnMut(ImageId, Result<Summary<'_>, StoreError>),
-    ) -> Result<u64, StoreError> {
+    pub fn each_stored(&self, mut visit: impl FnMut(StoredImage<'_>)) -> Result<u64, StoreError> {
         self.scan(Tree::Images, &mut |key, value| {
             let id = ImageId::from_slice(key)
                 .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?;
-            visit(id, decode_summary(id, value));
+            visit(StoredImage::new(id, value));
             Ok(())
         })
     }

@@ -102,7 +102,38 @@ struct StoredSummary<'b> {
     tags: Vec<&'b str>,
 }
 
-pub(super) fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<Summary<'_>, StoreError> {
+/// An image's record as it lies in the gallery.
+pub struct StoredImage<'b> {
+    id: ImageId,
+    bytes: &'b [u8],
+}
+
+impl<'b> StoredImage<'b> {
+    pub(super) fn new(id: ImageId, bytes: &'b [u8]) -> Self {
+        Self { id, bytes }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> ImageId {
+        self.id
+    }
+
+    /// Another one for every other record: the checksum that lies in it, which nobody looked at.
+    #[must_use]
+    pub fn stamp(&self) -> [u8; CHECKSUM_BYTES] {
+        self.bytes.last_chunk().copied().unwrap_or_default()
+    }
+
+    /// What a catalog needs of the image.
+    ///
+    /// # Errors
+    /// When the record is damaged.
+    pub fn summary(&self) -> Result<Summary<'b>, StoreError> {
+        decode_summary(self.id, self.bytes)
+    }
+}
+
+fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<Summary<'_>, StoreError> {
     let tree = "images";
     let body = open_record(tree, id.as_bytes(), bytes)?;
     let (stored, _) = bincode::serde::borrow_decode_from_slice::<StoredSummary<'_>, _>(body, configuration())
