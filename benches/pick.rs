@@ -22,7 +22,9 @@ criterion_main!(benches);
 /// Every second image is a landscape, every tenth is animated; tags of a half, a tenth, a thousandth of all.
 fn catalog(images: u32) -> Arc<Catalog> {
     let mut builder = CatalogBuilder::default();
-    for ordinal in 0..images {
+    let mut ordinals: Vec<u32> = (0..images).collect();
+    ordinals.sort_by_cached_key(|ordinal| ImageId::of(&ordinal.to_le_bytes()));
+    for ordinal in ordinals {
         let number = ordinal.wrapping_mul(0x9E37_79B1) >> 8;
         let tag = |every: u32, tag| number.is_multiple_of(every).then_some(tag);
         let tags: Vec<&str> =

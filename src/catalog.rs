@@ -31,6 +31,7 @@ const KEPT_FILTERS: usize = 64;
 const REMEMBERED_RENDITIONS: usize = 7;
 
 /// All images at one version of the gallery: some 37 bytes an image, and what the tags take.
+#[derive(Default)]
 pub struct Catalog {
     version: u64,
     ids: Vec<ImageId>,
@@ -38,11 +39,12 @@ pub struct Catalog {
     ordinals: Vec<u32>,
     /// Pixels; WebP has at most 16,383 a side.
     sizes: Vec<(u16, u16)>,
-    stamps: Vec<Stamp>,
     /// Positions in the order of their ids.
     by_id: Vec<u32>,
+    /// In the same order.
+    stamps: Vec<Stamp>,
     /// How many ordinals are below 1, 2, 4, ... 2^32.
-    octaves: [usize; 33],
+    octaves: Vec<usize>,
     portrait: RoaringBitmap,
     square: RoaringBitmap,
     animated: RoaringBitmap,

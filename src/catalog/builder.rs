@@ -1,7 +1,6 @@
 //! Makes a [`Catalog`]: of nothing but what is told, or of an earlier one and what changed since.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use roaring::RoaringBitmap;
@@ -27,34 +26,37 @@ pub struct Entry<'e> {
     pub tags: &'e [&'e str],
 }
 
-/// Collects the entries of a catalog: ascending by id where an earlier catalog is to be made use of, else in any order.
+/// Collects the images of a catalog, which must come ascending by id.
 #[derive(Default)]
 pub struct CatalogBuilder<'c> {
     earlier: Option<&'c Catalog>,
-    /// The place in `earlier.by_id` of the first id that is not below the one looked for last.
+    /// The place in `earlier.by_id` where the next image is looked for.
     reached: usize,
+    images: Vec<Image>,
+    /// Of each of `images`.
+    stamps: Vec<Stamp>,
     rows: Vec<Row>,
-    /// The entries' numbers in `rows`, by tag, less those of the rows that were kept.
+    /// Numbers of `rows`.
+    animated: Vec<u32>,
+    /// Numbers of `rows`, by tag.
     tags: HashMap<Box<str>, Vec<u32>>,
+}
+
+/// Where an image is to be had from.
+#[derive(Clone, Copy)]
+enum Image {
+    /// From this position of the earlier catalog.
+    Kept(u32),
+    /// From the row with this number.
+    Pushed(u32),
 }
 
 struct Row {
     id: ImageId,
-    stamp: Stamp,
     ordinal: u32,
     size: (u16, u16),
-    animated: bool,
-    known: Known,
-}
-
-/// What the earlier catalog has of an image.
-#[derive(Clone, Copy)]
-enum Known {
-    Nothing,
-    /// At this position, under another stamp.
-    Changed(u32),
-    /// At this position.
-    Same(u32),
+    /// As in [`Catalog`].
+    checked: u8,
 }
 
 impl<'c> CatalogBuilder<'c> {
@@ -65,20 +67,18 @@ impl<'c> CatalogBuilder<'c> {
     }
 
     /// Takes an image over from the earlier catalog; `false` when it is not there under this stamp, and must be pushed.
+    /// The image is known by its stamp alone: a record holds its ordinal, so no other has the same.
     pub fn keep(&mut self, id: ImageId, stamp: Stamp) -> bool {
-        let Some((earlier, position)) = self.find(id) else { return false };
-        let at = position as usize;
-        if earlier.stamps[at] != stamp {
-            return false;
+        let Some(earlier) = self.earlier else { return false };
+        if earlier.stamps.get(self.reached) != Some(&stamp) {
+            self.skip_to(earlier, id);
+            if earlier.stamps.get(self.reached) != Some(&stamp) {
+                return false;
+            }
         }
-        self.rows.push(Row {
-            id,
-            stamp,
-            ordinal: earlier.ordinals[at],
-            size: earlier.sizes[at],
-            animated: earlier.animated.contains(position),
-            known: Known::Same(position),
-        });
+        self.images.push(Image::Kept(earlier.by_id[self.reached]));
+        self.stamps.push(stamp);
+        self.reached += 1;
         true
     }
 
@@ -90,115 +90,145 @@ impl<'c> CatalogBuilder<'c> {
                 None => drop(self.tags.insert((*tag).into(), vec![number])),
             }
         }
+        if entry.animated {
+            self.animated.push(number);
+        }
         let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
-        let known = self.find(entry.id).map_or(Known::Nothing, |(_, position)| Known::Changed(position));
+        // What was checked of an image stays checked, as what an id names never changes while the server runs; but with
+        // its record its renditions may have got other numbers.
+        let known = self.earlier.and_then(|earlier| {
+            self.skip_to(earlier, entry.id);
+            let position = *earlier.by_id.get(self.reached)? as usize;
+            (earlier.ids[position] == entry.id).then(|| earlier.checked[position].load(Ordering::Relaxed))
+        });
+        self.images.push(Image::Pushed(number));
+        self.stamps.push(entry.stamp);
         self.rows.push(Row {
             id: entry.id,
-            stamp: entry.stamp,
             ordinal: entry.ordinal,
             size: (side(entry.width), side(entry.height)),
-            animated: entry.animated,
-            known,
+            checked: known.unwrap_or(0) & 1,
         });
     }
 
-    /// Where an image stands in the earlier catalog.
-    fn find(&mut self, id: ImageId) -> Option<(&'c Catalog, u32)> {
-        let earlier = self.earlier?;
-        let id_at = |position: &u32| earlier.ids[*position as usize];
+    /// Passes the earlier catalog's images with lower ids: they are gone.
+    fn skip_to(&mut self, earlier: &Catalog, id: ImageId) {
         let rest = &earlier.by_id[self.reached..];
-        self.reached += rest.iter().take_while(|position| id_at(position) < id).count();
-        let position = earlier.by_id.get(self.reached).filter(|position| id_at(position) == id)?;
-        Some((earlier, *position))
+        self.reached += rest.iter().take_while(|position| earlier.ids[**position as usize] < id).count();
     }
 
-    /// The catalog of what was kept and pushed.
+    /// The catalog of what was kept and pushed. Positions are given out in the order of ordinals.
     #[must_use]
     pub fn build(self, version: u64) -> Catalog {
-        let Self { earlier, rows, tags, .. } = self;
-        let mut order: Vec<(u32, u32)> =
-            (0..).zip(&rows).map(|(number, row)| (row.ordinal, number)).collect();
-        order.sort_unstable();
-        let mut position_of = vec![0_u32; rows.len()];
-        for (position, (_, number)) in order.iter().enumerate() {
-            position_of[*number as usize] = index(position);
+        let Self { earlier, images, stamps, rows, animated, tags, .. } = self;
+        let nothing = Catalog::default();
+        let earlier = earlier.unwrap_or(&nothing);
+
+        let mut stays = vec![false; earlier.len()];
+        for image in &images {
+            if let Image::Kept(before) = image {
+                stays[*before as usize] = true;
+            }
         }
-        let in_order = || order.iter().map(|(_, number)| &rows[*number as usize]);
-        let ordinals: Vec<u32> = in_order().map(|row| row.ordinal).collect();
-        let ids: Vec<ImageId> = in_order().map(|row| row.id).collect();
-        let members = |member: &dyn Fn(&Row) -> bool| -> RoaringBitmap {
-            let positions = in_order().enumerate().filter(|(_, row)| member(row));
-            positions.map(|(position, _)| index(position)).collect()
+        let mut pushed: Vec<u32> = (0..index(rows.len())).collect();
+        pushed.sort_unstable_by_key(|number| rows[*number as usize].ordinal);
+        let mut pushed = pushed.into_iter().peekable();
+
+        let mut catalog = Catalog { version, stamps, ..Catalog::default() };
+        catalog.reserve(images.len());
+        let mut moved = Moved { kept: vec![GONE; earlier.len()], pushed: vec![GONE; rows.len()] };
+        for before in (0..earlier.len()).filter(|before| stays[*before]) {
+            let row = Row {
+                id: earlier.ids[before],
+                ordinal: earlier.ordinals[before],
+                size: earlier.sizes[before],
+                checked: earlier.checked[before].load(Ordering::Relaxed),
+            };
+            while let Some(number) = pushed.next_if(|number| rows[*number as usize].ordinal < row.ordinal) {
+                moved.pushed[number as usize] = catalog.append(&rows[number as usize]);
+            }
+            moved.kept[before] = catalog.append(&row);
+        }
+        for number in pushed {
+            moved.pushed[number as usize] = catalog.append(&rows[number as usize]);
+        }
+
+        let of_size = |orientation| -> RoaringBitmap {
+            let orientations = catalog
+                .sizes
+                .iter()
+                .map(|(width, height)| Orientation::of((*width).into(), (*height).into()));
+            (0..)
+                .zip(orientations)
+                .filter(|(_, other)| *other == orientation)
+                .map(|(position, _)| position)
+                .collect()
         };
-        let oriented =
-            |row: &Row, orientation| Orientation::of(row.size.0.into(), row.size.1.into()) == orientation;
-        let mut tags: HashMap<_, _> =
-            tags.into_iter().map(|(tag, numbers)| (tag, positions(&numbers, &position_of))).collect();
-        if let Some(earlier) = earlier {
-            add_kept(&mut tags, earlier, &rows, &position_of);
+        catalog.portrait = of_size(Orientation::Portrait);
+        catalog.square = of_size(Orientation::Square);
+        catalog.animated = moved.kept(&earlier.animated) | moved.pushed(&animated);
+        catalog.tags = earlier.tags.iter().map(|(tag, members)| (tag.clone(), moved.kept(members))).collect();
+        for (tag, numbers) in tags {
+            *catalog.tags.entry(tag).or_default() |= moved.pushed(&numbers);
         }
-        // A store visits its images by id, and then the sort is done.
-        let mut by_id = position_of;
-        by_id.sort_by_key(|position| ids[*position as usize]);
-        Catalog {
-            version,
-            octaves: std::array::from_fn(|bits| {
-                ordinals.partition_point(|ordinal| u64::from(*ordinal) < 1 << bits)
-            }),
-            stamps: in_order().map(|row| row.stamp).collect(),
-            sizes: in_order().map(|row| row.size).collect(),
-            portrait: members(&|row| oriented(row, Orientation::Portrait)),
-            square: members(&|row| oriented(row, Orientation::Square)),
-            animated: members(&|row| row.animated),
-            tags,
-            checked: in_order().map(|row| AtomicU8::new(row.known.checked(earlier))).collect(),
-            evaluated: Mutex::default(),
-            ids,
-            ordinals,
-            by_id,
-        }
+        catalog.tags.retain(|_, members| !members.is_empty());
+        catalog.by_id = images.iter().map(|image| moved.image(*image)).collect();
+        debug_assert!(
+            catalog.by_id.is_sorted_by_key(|position| catalog.ids[*position as usize]),
+            "ids came in order"
+        );
+        catalog.octaves = (0..33)
+            .map(|bits| catalog.ordinals.partition_point(|ordinal| u64::from(*ordinal) < 1 << bits))
+            .collect();
+        catalog
     }
 }
 
-impl Known {
-    /// What was checked of an image stays checked: what an id names never changes while the server runs. With its
-    /// record its renditions may have got other numbers.
-    fn checked(self, earlier: Option<&Catalog>) -> u8 {
-        let checked = |position| {
-            earlier.map_or(0, |earlier| earlier.checked[position as usize].load(Ordering::Relaxed))
-        };
-        match self {
-            Self::Nothing => 0,
-            Self::Changed(position) => checked(position) & 1,
-            Self::Same(position) => checked(position),
-        }
+impl Catalog {
+    fn reserve(&mut self, images: usize) {
+        self.ids.reserve_exact(images);
+        self.ordinals.reserve_exact(images);
+        self.sizes.reserve_exact(images);
+        self.checked.reserve_exact(images);
+    }
+
+    /// Gives the next position to an image, and says which that is.
+    fn append(&mut self, row: &Row) -> u32 {
+        self.ids.push(row.id);
+        self.ordinals.push(row.ordinal);
+        self.sizes.push(row.size);
+        self.checked.push(AtomicU8::new(row.checked));
+        index(self.ids.len() - 1)
     }
 }
 
-/// The positions of rows with these numbers.
-fn positions(numbers: &[u32], position_of: &[u32]) -> RoaringBitmap {
-    let mut positions: Vec<u32> = numbers.iter().map(|number| position_of[*number as usize]).collect();
-    positions.sort_unstable();
-    positions.into_iter().collect()
+/// The position of an image that did not stay.
+const GONE: u32 = u32::MAX;
+
+/// Where images stand now.
+struct Moved {
+    /// By position in the earlier catalog.
+    kept: Vec<u32>,
+    /// By number of the row.
+    pushed: Vec<u32>,
 }
 
-/// Adds the rows that were kept to their tags.
-fn add_kept(
-    tags: &mut HashMap<Box<str>, RoaringBitmap>,
-    earlier: &Catalog,
-    rows: &[Row],
-    position_of: &[u32],
-) {
-    let mut moved_to: Vec<Option<u32>> = vec![None; earlier.len()];
-    for (row, position) in rows.iter().zip(position_of) {
-        if let Known::Same(before) = row.known {
-            moved_to[before as usize] = Some(*position);
+impl Moved {
+    fn image(&self, image: Image) -> u32 {
+        match image {
+            Image::Kept(before) => self.kept[before as usize],
+            Image::Pushed(number) => self.pushed[number as usize],
         }
     }
-    for (tag, members) in &earlier.tags {
-        let kept: RoaringBitmap = members.iter().filter_map(|position| moved_to[position as usize]).collect();
-        if !kept.is_empty() {
-            *tags.entry(tag.clone()).or_default() |= kept;
-        }
+
+    /// Those that stayed of a set in the earlier catalog: in the same order, as their ordinals are.
+    fn kept(&self, members: &RoaringBitmap) -> RoaringBitmap {
+        members.iter().map(|before| self.kept[before as usize]).filter(|position| *position != GONE).collect()
+    }
+
+    fn pushed(&self, numbers: &[u32]) -> RoaringBitmap {
+        let mut positions: Vec<u32> = numbers.iter().map(|number| self.pushed[*number as usize]).collect();
+        positions.sort_unstable();
+        positions.into_iter().collect()
     }
 }

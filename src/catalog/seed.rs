@@ -66,12 +66,7 @@ pub(super) struct Ranking<'c> {
 
 impl<'c> Ranking<'c> {
     /// `octaves[k]` is the number of ordinals below `2^k`, for k of 0 to 32.
-    pub(super) fn new(
-        ordinals: &'c [u32],
-        octaves: &[usize; 33],
-        selection: &'c Selection,
-        seed: &str,
-    ) -> Self {
+    pub(super) fn new(ordinals: &'c [u32], octaves: &[usize], selection: &'c Selection, seed: &str) -> Self {
         let hash = *blake3::keyed_hash(CONTEXT, seed.as_bytes()).as_bytes();
         let half =
             |at: usize| u64::from_le_bytes(*hash.as_chunks().0.get(at).expect("the hash has 32 bytes"));

@@ -59,9 +59,15 @@ impl Sample {
     }
 }
 
+fn by_id(samples: &[Sample]) -> Vec<&Sample> {
+    let mut samples: Vec<&Sample> = samples.iter().collect();
+    samples.sort_by_key(|sample| sample.id);
+    samples
+}
+
 fn catalog_of(samples: &[Sample]) -> Arc<Catalog> {
     let mut builder = CatalogBuilder::default();
-    samples.iter().for_each(|sample| builder.push(sample.entry()));
+    by_id(samples).into_iter().for_each(|sample| builder.push(sample.entry()));
     Arc::new(builder.build(1))
 }
 
@@ -275,8 +281,7 @@ fn pages_show_each_image_once_while_others_come_and_go() {
 
 /// The catalog of `samples` over an earlier one, and how many it was told of anew.
 fn catalog_over(earlier: &Catalog, samples: &[Sample]) -> (Arc<Catalog>, usize) {
-    let mut samples: Vec<&Sample> = samples.iter().collect();
-    samples.sort_by_key(|sample| sample.id);
+    let mut samples = by_id(samples);
     let mut builder = CatalogBuilder::over(Some(earlier));
     samples.retain(|sample| {
         !builder.keep(sample.id, sample.entry().stamp) && {
