@@ -89,7 +89,8 @@ impl Gallery {
                 pruned = Instant::now();
             }
             let started = Instant::now();
-            let stale = self.catalog().is_none_or(|catalog| catalog.version() != self.store.version());
+            let present = self.catalog();
+            let stale = present.as_ref().is_none_or(|catalog| catalog.version() != self.store.version());
             if stale {
                 match self.refresh().await {
                     Ok(catalog) => {
@@ -98,8 +99,10 @@ impl Gallery {
                     Err(error) => tracing::error!(%error, "the catalog can't be loaded"),
                 }
             }
-            // A gallery that takes long to load and changes all the time gets at most half of one core.
-            tokio::time::sleep(VERSION_POLL.max(started.elapsed())).await;
+            // A gallery that takes long to load and changes all the time gets at most half of one core; the first load,
+            // which reads every record, takes longer than those that follow.
+            let pause = present.map_or(Duration::ZERO, |_| started.elapsed());
+            tokio::time::sleep(VERSION_POLL.max(pause)).await;
         }
     }
 }
