@@ -10,6 +10,7 @@ mod health;
 mod import;
 mod import_flags;
 mod key;
+mod limit_flags;
 mod list;
 mod logging;
 mod man;

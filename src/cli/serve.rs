@@ -6,32 +6,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
-use tokio::net::TcpListener;
 
 use super::import::describe;
 use super::import_flags::ImportFlags;
+use super::limit_flags::LimitFlags;
 use super::policy_flags::PolicyFlags;
-use super::signals::StopSignals;
+use super::signals::{Hangups, StopSignals};
 use super::{Context, End};
-use crate::http::{self, Gallery, Metrics};
+use crate::http::{self, Endpoint, Gallery, Listener, Metrics, Tls};
 use crate::image;
 use crate::import::{ImportError, Observer, Options, Report, Sightings, Status, Summary, import, watch};
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
 use crate::store::{Access, Store, StoreError};
 
-/// An idle blocking thread ends after this time: what argon2 needed, 19 MiB, goes back to the system with its thread.
-const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
-
 /// Serve random images to clients that show the key
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where to listen
-    #[arg(long, env = "IMAGEPOOL_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:5000", value_parser = parse_listen)]
-    listen: String,
+    #[arg(long, env = "IMAGEPOOL_LISTEN", value_name = "ADDR:PORT|unix:PATH", default_value = "127.0.0.1:5000")]
+    listen: Endpoint,
 
     /// Import this folder first; serving starts at once (repeatable)
     #[arg(long, env = "IMAGEPOOL_IMPORT", value_name = "DIR", value_delimiter = None)]
@@ -47,17 +43,16 @@ pub(super) struct Args {
     #[command(flatten)]
     policy: PolicyFlags,
 
-    /// Connections at once; further ones wait
-    #[arg(long, env = "IMAGEPOOL_MAX_CONNECTIONS", value_name = "N", default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    max_connections: u32,
+    #[command(flatten)]
+    limits: LimitFlags,
 
-    /// Time for a client to send a request's head, and between two requests
-    #[arg(long, env = "IMAGEPOOL_HEADER_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    header_timeout: Duration,
+    /// Speak TLS, HTTP/2 too, with the certificates in this PEM file; read again on SIGHUP
+    #[arg(long, env = "IMAGEPOOL_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
 
-    /// Time for answers under way to finish after SIGTERM or Ctrl-C
-    #[arg(long, env = "IMAGEPOOL_SHUTDOWN_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    shutdown_timeout: Duration,
+    /// The certificate's private key, a PEM file
+    #[arg(long, env = "IMAGEPOOL_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// Log to this file too; it is rotated at 10 MB, and 10 old ones are kept
     #[arg(long, env = "IMAGEPOOL_LOG_FILE", value_name = "PATH")]
@@ -67,18 +62,23 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
         let store = open(context, !self.import.is_empty())?;
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.enable_all().thread_keep_alive(BLOCKING_THREAD_IDLE).build()?;
+        // Clients are served on threads of their own; this one accepts them, and looks after the catalog.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(self.serve(store))?;
         Ok(End::Done)
     }
 
     async fn serve(self, store: Store) -> anyhow::Result<()> {
         let mut signals = StopSignals::listen()?;
-        let listener = TcpListener::bind(&self.listen).await.with_context(|| {
-            format!("can't listen on {}; is the port free, and the address this machine's?", self.listen)
-        })?;
-        let address = reachable(listener.local_addr()?);
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
+            _ => None,
+        };
+        let listener = Listener::bind(&self.listen).await.with_context(|| cannot_listen(&self.listen))?;
+        let origin = origin(&self.listen, &listener, tls.is_some())?;
+        if let Some(tls) = &tls {
+            tokio::spawn(reload_on_hangup(Arc::clone(tls), Hangups::listen()?));
+        }
         let new_key = tokio::task::spawn_blocking({
             let store = store.clone();
             move || ensure_key(&store)
@@ -92,24 +92,19 @@ impl Args {
             Import { store: store.clone(), folders: self.import, options: self.flags.into_options() };
         let importing = importing.start(self.watch, &stop_import, ToLog { metrics: gallery.metrics() });
         match new_key {
-            Some(key) => announce(&key, address)?,
+            Some(key) => announce(&key, &origin)?,
             None => tracing::info!(
-                "random images at http://{address}/random-image/KEY; a lost key is replaced by `imagepool key rotate`"
+                "random images at {origin}/random-image/KEY; a lost key is replaced by `imagepool key rotate`"
             ),
         }
-        tracing::info!(gallery = %store.locator(), writable = store.writable(), "listening on http://{address}");
-        let limits = http::Limits {
-            max_connections: self.max_connections as usize,
-            header_timeout: self.header_timeout,
-            shutdown_timeout: self.shutdown_timeout,
-        };
+        tracing::info!(gallery = %store.locator(), writable = store.writable(), "listening on {origin}");
         let stopped = async {
             signals.next().await;
             stop_import.store(true, Ordering::Relaxed);
             // Who asks a second time does not want to wait.
             tokio::spawn(signals.exit_at_next());
         };
-        let cut = http::serve(listener, gallery, limits, stopped).await?;
+        let cut = http::serve(listener, tls, gallery, self.limits.into_limits(), stopped).await?;
         if cut > 0 {
             tracing::warn!(connections = cut, "stopped before these were through; see --shutdown-timeout");
         }
@@ -120,17 +115,6 @@ impl Args {
         }
         tracing::info!("stopped");
         Ok(())
-    }
-}
-
-/// Checks the form; whether the host has such an address shows when it is bound.
-fn parse_listen(text: &str) -> Result<String, &'static str> {
-    let port =
-        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-    if matches!(port, Some(Ok(_))) {
-        Ok(text.to_owned())
-    } else {
-        Err("give ADDR:PORT, such as 127.0.0.1:5000")
     }
 }
 
@@ -175,26 +159,55 @@ fn ensure_key(store: &Store) -> anyhow::Result<Option<ApiKey>> {
 }
 
 /// Shows a new key, once.
-fn announce(key: &ApiKey, address: SocketAddr) -> io::Result<()> {
+fn announce(key: &ApiKey, origin: &str) -> io::Result<()> {
     let secret = key.reveal();
     let mut stdout = io::stdout().lock();
     writeln!(
         stdout,
         "This gallery had no API key, so one was made. It is shown now and never again:\n\n    {secret}\n\n\
-         A random image, for any browser:\n\n    http://{address}/random-image/{secret}\n"
+         A random image, for any browser:\n\n    {origin}/random-image/{secret}\n"
     )?;
     stdout.flush()
 }
 
-/// An address that a browser on this machine can open.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
+fn cannot_listen(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Tcp(address) => {
+            format!("can't listen on {address}; is the port free, and the address this machine's?")
+        }
+        Endpoint::Unix(path) => format!(
+            "can't listen on unix:{}; is its folder there and writable, and no other server or file in its place?",
+            path.display()
+        ),
     }
-    address
+}
+
+/// What stands before a path in an address that a browser on this machine can open; a Unix socket as curl would name it.
+fn origin(endpoint: &Endpoint, listener: &Listener, encrypted: bool) -> io::Result<String> {
+    let scheme = if encrypted { "https" } else { "http" };
+    Ok(match (listener.address()?, endpoint) {
+        (Some(mut address), _) => {
+            if address.ip().is_unspecified() {
+                address.set_ip(match address {
+                    SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                    SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            format!("{scheme}://{address}")
+        }
+        (None, Endpoint::Unix(path)) => format!("--unix-socket {} {scheme}://localhost", path.display()),
+        (None, Endpoint::Tcp(name)) => format!("{scheme}://{name}"),
+    })
+}
+
+async fn reload_on_hangup(tls: Arc<Tls>, mut hangups: Hangups) {
+    loop {
+        hangups.next().await;
+        match tls.reload() {
+            Ok(()) => tracing::info!("the certificate was read anew"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+    }
 }
 
 /// What is imported beside the server.

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,20 @@ impl StopSignals {
     pub(super) async fn exit_at_next(mut self) {
         self.next().await;
         std::process::exit(INTERRUPTED);
+    }
+}
+
+/// SIGHUP, which asks a server to read its files anew.
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal over; must be called within a tokio runtime.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup()).context("signals can't be listened to")?))
+    }
+
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }
 

@@ -1,16 +1,17 @@
 //! The access log: one line a request, with every key in it replaced by its public id.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::Body as _;
 use percent_encoding::percent_decode_str;
 use warp::http::header::CONTENT_LENGTH;
-use warp::http::{Method, Uri};
+use warp::http::Uri;
 use warp::reply::Response;
 
 use super::policy::Client;
 use super::query;
+use super::routes::Request;
 use crate::keys::ApiKey;
 
 /// Routes whose last segment is a key.
@@ -20,36 +21,20 @@ const PUBLIC_DIGITS: usize = 16;
 /// More hexadecimal digits in a row than an image id has may be a key, wherever they stand.
 const SUSPECT_DIGITS: usize = 33;
 
-/// What the log line needs of a request, kept until it is answered.
-pub(super) struct AccessLine {
-    peer: Client,
-    method: Method,
-    uri: Uri,
-    started: Instant,
-}
-
-impl AccessLine {
-    pub(super) fn new(peer: Client, method: &Method, uri: &Uri) -> Self {
-        Self { peer, method: method.clone(), uri: uri.clone(), started: Instant::now() }
-    }
-
-    /// How long the answer took, and the length of its body where that is known.
-    pub(super) fn write(&self, response: &Response) -> (Duration, Option<u64>) {
-        let length =
-            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let bytes: Option<u64> = length.or_else(|| response.body().size_hint().exact());
-        let elapsed = self.started.elapsed();
-        tracing::info!(
-            target: "imagepool::access",
-            peer = %self.peer,
-            method = %self.method,
-            path = %redact(&self.uri),
-            status = response.status().as_u16(),
-            bytes,
-            micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-        );
-        (elapsed, bytes)
-    }
+/// Logs an answer; returns the length of its body where that is known.
+pub(super) fn log(peer: Client, request: &Request, response: &Response, elapsed: Duration) -> Option<u64> {
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let bytes: Option<u64> = length.or_else(|| response.body().size_hint().exact());
+    tracing::info!(
+        target: "imagepool::access",
+        peer = %peer,
+        method = %request.method,
+        path = %redact(&request.uri),
+        status = response.status().as_u16(),
+        bytes,
+        micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+    );
+    bytes
 }
 
 /// The path and query as they may be logged.

@@ -10,6 +10,11 @@ use warp::reply::{Reply as _, Response};
 /// The methods of every route.
 pub(super) const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
+/// What a client is told whose address has too many connections, before it asks anything.
+pub(super) const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 31\r\n\
+    Cache-Control: no-store\r\nRetry-After: 1\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n\
+    {\"error\": \"Service unavailable\"}";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApiError {
     /// A parameter that does not parse.

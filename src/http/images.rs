@@ -1,31 +1,24 @@
 //! Pictures going out: whole, in part, or as "you have it".
 //!
-//! An image is copied out of the gallery in chunks, each under a read transaction of its own, so a slow client holds
-//! one chunk and pins no pages. An image's first read since the start happens on a blocking thread, which compares
-//! its bytes with its id: a cold disk delays that request alone, and damaged bytes are never sent.
+//! An image's first read since the start happens on a blocking thread, which compares its bytes with its id: damaged bytes are
+//! never sent. How bytes get to the client is `body`'s affair.
 
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use warp::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
     RANGE,
 };
-use warp::http::{HeaderMap, HeaderValue, StatusCode};
+use warp::http::{HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
 
+use super::body::ImageBody;
 use super::error::ApiError;
 use super::gallery::Gallery;
+use super::routes::{Answer, Request};
 use crate::image::{ImageId, Rendition, image_path};
-use crate::store::{Store, StoreError};
-
-/// Up to this many bytes an image goes out as one piece.
-const WHOLE_BYTES: usize = 256 << 10;
-/// Larger ones go out in pieces of this many bytes.
-const CHUNK_BYTES: usize = 64 << 10;
+use crate::store::{Blob, StoreError};
 
 /// What an id names never changes, so a client need never ask again.
 const IMMUTABLE: &str = "max-age=31536000, immutable";
@@ -94,20 +87,25 @@ pub(super) fn choose(gallery: &Gallery, id: ImageId, width: Option<u32>) -> Resu
 }
 
 /// The image as `/random` sends it: whole. `None` when it is not in the gallery any more.
-pub(super) async fn whole(gallery: &Arc<Gallery>, choice: &Choice) -> Result<Option<Response>, ApiError> {
-    let Some(total_bytes) = length(gallery, choice).await? else { return Ok(None) };
-    body(gallery, choice, 0..total_bytes)
+pub(super) async fn whole(
+    request: &Request,
+    choice: &Choice,
+) -> Result<Option<Response>, ApiError> {
+    let Some(blob) = checked(&request.gallery, choice).await? else { return Ok(None) };
+    let whole = 0..blob.as_ref().len();
+    Ok(Some(body(request, choice, blob, whole)))
 }
 
 /// The image under its own address: conditional, in ranges, to be kept for ever.
 pub(super) async fn named_image(
-    gallery: &Arc<Gallery>,
+    request: &Request,
     id: ImageId,
     width: Option<u32>,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Answer {
+    let Request { gallery, headers, .. } = request;
     let choice = choose(gallery, id, width)?.ok_or(ApiError::NoSuchImage)?;
-    let total_bytes = length(gallery, &choice).await?.ok_or(ApiError::NoSuchImage)?;
+    let blob = checked(gallery, &choice).await?.ok_or(ApiError::NoSuchImage)?;
+    let total_bytes = blob.as_ref().len();
     let etag = choice.etag()?;
     let whose = if gallery.policy.public { "public" } else { "private" };
     let immutable = HeaderValue::try_from(format!("{whose}, {IMMUTABLE}")).map_err(|_| ApiError::Internal)?;
@@ -124,7 +122,7 @@ pub(super) async fn named_image(
         Some(Asked::Nothing) => return Err(ApiError::RangeNotSatisfiable { total_bytes }),
     };
     let part = range.clone().unwrap_or(0..total_bytes);
-    let mut response = body(gallery, &choice, part)?.ok_or(ApiError::NoSuchImage)?;
+    let mut response = body(request, &choice, blob, part);
     if let Some(Range { start, end }) = range {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let value = format!("bytes {start}-{}/{total_bytes}", end - 1);
@@ -138,27 +136,26 @@ pub(super) async fn named_image(
 
 /// Whether the image can be read; for the health check.
 pub(super) async fn is_readable(gallery: &Arc<Gallery>, id: ImageId) -> bool {
-    length(gallery, &Choice { id, rendition: None }).await.is_ok()
+    checked(gallery, &Choice { id, rendition: None }).await.is_ok()
 }
 
-/// The length in bytes, after the bytes were compared with the id, or the rendition's checksum, once.
-async fn length(gallery: &Arc<Gallery>, choice: &Choice) -> Result<Option<usize>, ApiError> {
-    let id = choice.id;
+/// What is to be sent, after its bytes were compared with the id, or the rendition's checksum, once.
+async fn checked(gallery: &Arc<Gallery>, choice: &Choice) -> Result<Option<Blob>, ApiError> {
+    let (id, width) = (choice.id, choice.width());
+    let hold = |gallery: &Gallery| gallery.store.hold_blob(id, width).map_err(|error| unreadable(id, &error));
     if choice.is_checked(gallery) {
-        return gallery.store.blob(id, choice.width(), <[u8]>::len).map_err(|error| unreadable(id, &error));
+        return hold(gallery);
     }
     let (store, unchecked) = (gallery.store.clone(), choice.clone());
-    let checked = tokio::task::spawn_blocking(move || {
-        store.blob(id, unchecked.width(), |webp| (webp.len(), unchecked.names(webp)))
-    });
-    match checked.await.map_err(|_| ApiError::Internal)?.map_err(|error| unreadable(id, &error))? {
+    let right = tokio::task::spawn_blocking(move || store.blob(id, width, |webp| unchecked.names(webp)));
+    match right.await.map_err(|_| ApiError::Internal)?.map_err(|error| unreadable(id, &error))? {
         None => Ok(None),
-        Some((length, true)) => {
+        Some(true) => {
             choice.mark_checked(gallery);
-            Ok(Some(length))
+            hold(gallery)
         }
-        Some((_, false)) => {
-            tracing::error!(%id, width = choice.width(), "the image is damaged and not served; run `imagepool verify`, then remove and import it again");
+        Some(false) => {
+            tracing::error!(%id, width, "the image is damaged and not served; run `imagepool verify`, then remove and import it again");
             Err(ApiError::Internal)
         }
     }
@@ -169,72 +166,16 @@ fn unreadable(id: ImageId, error: &StoreError) -> ApiError {
     ApiError::Internal
 }
 
-/// A reply with this part of the image; `None` when the image is not in the gallery.
-fn body(gallery: &Arc<Gallery>, choice: &Choice, part: Range<usize>) -> Result<Option<Response>, ApiError> {
-    let (id, width) = (choice.id, choice.width());
+/// A reply with this part of the image.
+fn body(request: &Request, choice: &Choice, blob: Blob, part: Range<usize>) -> Response {
+    let Request { gallery, pulse, .. } = request;
     let length = part.len();
-    let first =
-        part.start..part.end.min(part.start + if length <= WHOLE_BYTES { WHOLE_BYTES } else { CHUNK_BYTES });
-    let copied = gallery.store.blob_part(id, width, first.clone()).map_err(|error| unreadable(id, &error))?;
-    let Some(copied) = copied.filter(|copied| copied.len() == first.len()) else { return Ok(None) };
-    let copied = Bytes::from(copied);
-    let mut response = if first.end == part.end {
-        Response::new(copied.into())
-    } else {
-        let rest = Chunks {
-            store: gallery.store.clone(),
-            id,
-            width,
-            first: Some(copied),
-            rest: first.end..part.end,
-        };
-        warp::reply::stream(rest).into_response()
-    };
+    let image = (choice.id, choice.width());
+    let body = ImageBody::new(Arc::clone(gallery), Arc::clone(pulse), image, part, Some(blob));
+    let mut response = warp::reply::stream(body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/webp"));
     response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    Ok(Some(response))
-}
-
-/// The rest of an image, chunk by chunk, as the connection asks for it.
-struct Chunks {
-    store: Store,
-    id: ImageId,
-    width: u16,
-    first: Option<Bytes>,
-    rest: Range<usize>,
-}
-
-/// The image was removed, or could not be read, while it was being sent; the connection is cut.
-#[derive(Debug, thiserror::Error)]
-enum CutShort {
-    #[error("the image was removed while it was being sent")]
-    Removed,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Chunks {
-    fn next(&mut self) -> Option<Result<Bytes, CutShort>> {
-        if let Some(first) = self.first.take() {
-            return Some(Ok(first));
-        }
-        if self.rest.is_empty() {
-            return None;
-        }
-        let chunk = self.rest.start..self.rest.end.min(self.rest.start + CHUNK_BYTES);
-        let read = self.store.blob_part(self.id, self.width, chunk.clone()).map_err(CutShort::from);
-        let read = read.and_then(|bytes| bytes.ok_or(CutShort::Removed));
-        self.rest.start = if read.is_ok() { chunk.end } else { self.rest.end };
-        Some(read.map(Bytes::from))
-    }
-}
-
-impl warp::Stream for Chunks {
-    type Item = Result<Bytes, CutShort>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.next())
-    }
+    response
 }
 
 /// Whether an `If-None-Match` list names this tag (RFC 9110, 13.1.2: by weak comparison, `*` names all).

@@ -17,7 +17,7 @@ use crate::image::{ImageId, ImageInfo};
 const DEFAULT_LIMIT: u32 = 30;
 
 pub(super) async fn list(request: &Request) -> Answer {
-    let parameters = Parameters::with_filter(&request.query, query::LISTING)?;
+    let parameters = Parameters::with_filter(request.query(), query::LISTING)?;
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT) as usize;
     let catalog = request.gallery.catalog().ok_or(ApiError::Unavailable)?;
     let matches = matches(&catalog, &parameters.filter_for(&request.headers)).await?;
@@ -28,7 +28,7 @@ pub(super) async fn list(request: &Request) -> Answer {
     let ids: Vec<ImageId> = page.iter().map(|(_, id)| *id).collect();
     let mut response = show(request, &ids).await?;
     if let (true, Some((last, _))) = (has_next, page.last()) {
-        let link = format!("</images?{}>; rel=\"next\"", next_query(&request.query, *last));
+        let link = format!("</images?{}>; rel=\"next\"", next_query(request.query(), *last));
         response.headers_mut().insert(LINK, header_value(link)?);
     }
     if parameters.auto_orientation {

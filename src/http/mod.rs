@@ -7,23 +7,33 @@
 
 mod access;
 mod auth;
+mod body;
+mod connections;
 mod cors;
 mod error;
 mod gallery;
 mod images;
+mod listener;
 mod listing;
 mod metrics;
 mod page;
 mod policy;
 mod probe;
+mod pulse;
 mod query;
 mod random;
 mod rate;
 mod routes;
 mod server;
+mod tls;
+mod visit;
+mod wire;
 
 pub use gallery::Gallery;
+pub use listener::{BadEndpoint, Endpoint, Listener};
 pub use metrics::Metrics;
 pub use policy::{BadHost, BadOrigin, BadRate, Host, Origin, Policy, Rate};
 pub use probe::{ProbeError, probe};
+pub use pulse::Patience;
 pub use server::{Limits, serve};
+pub use tls::{Tls, TlsError};

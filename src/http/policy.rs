@@ -1,13 +1,18 @@
 //! Whom the server serves, as the command line says it: strangers or not, which pages, and how often.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use warp::http::header::REFERER;
 use warp::http::{HeaderMap, Uri};
+
+use super::listener::Peer;
+
+/// What stands for the address of all clients of a Unix socket.
+const NO_ADDRESS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 /// What the server grants to whom.
 #[derive(Clone, Debug, Default)]
@@ -123,11 +128,12 @@ impl Policy {
     }
 
     /// Who asks: the other end of the connection, or whom the proxy there speaks for.
-    pub(super) fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> Client {
+    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
         let forwarded = if self.trust_forwarded { forwarded_for(headers) } else { None };
-        match forwarded {
-            Some(address) => Client { address, port: None },
-            None => Client { address: peer.ip().to_canonical(), port: Some(peer.port()) },
+        match (forwarded, peer.0) {
+            (Some(address), _) => Client { address, port: None },
+            (None, Some(peer)) => Client { address: peer.ip().to_canonical(), port: Some(peer.port()) },
+            (None, None) => Client { address: NO_ADDRESS, port: None },
         }
     }
 }
@@ -158,6 +164,7 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
             Some(port) => SocketAddr::new(self.address, port).fmt(f),
+            None if self.address == NO_ADDRESS => f.pad("unix"),
             None => self.address.fmt(f),
         }
     }

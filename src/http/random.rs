@@ -77,7 +77,7 @@ impl Asked {
 
 /// Answers `/random` and `/random-image/KEY`.
 pub(super) async fn random(request: &Request, admitted: Admitted) -> Answer {
-    let parameters = Parameters::with_filter(&request.query, query::RANDOM)?;
+    let parameters = Parameters::with_filter(request.query(), query::RANDOM)?;
     let depends_on_viewport = parameters.auto_orientation;
     let asked = Asked::of(request, parameters)?;
     let mut answer = match choose(request, &asked, admitted).await {
@@ -170,7 +170,7 @@ async fn answer(
     let mut response = if asked.format == Format::Redirect {
         redirection(request, &choice, admitted)?
     } else {
-        let Some(mut response) = images::whole(gallery, &choice).await? else { return Ok(None) };
+        let Some(mut response) = images::whole(request, &choice).await? else { return Ok(None) };
         response.headers_mut().insert(CONTENT_LOCATION, header_value(choice.path())?);
         response
     };

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use warp::Filter;
 use warp::Rejection;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
-use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use warp::path::FullPath;
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use warp::reply::{Reply, Response};
 
 pub(super) use super::auth::Admitted;
@@ -17,21 +16,32 @@ use super::gallery::Gallery;
 use super::listing::list;
 use super::metrics::Route;
 use super::policy::referring_host;
+use super::pulse::Pulse;
 use super::query::Parameters;
 use super::random::random;
 use super::{images, page};
 use crate::image::{ImageId, ImageInfo};
 use crate::keys::Link;
 
-/// What handlers see of a request.
+/// A request as all see it who answer it.
 pub(super) struct Request {
     pub(super) gallery: Arc<Gallery>,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
-    pub(super) query: String,
-    path: FullPath,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Request {
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Empty where there is none.
+    pub(super) fn query(&self) -> &str {
+        self.uri.query().unwrap_or_default()
+    }
+
     /// Lets a reader in: anybody at a public server, else by key or signed link; and from pages that may show images.
     async fn admit(&self) -> Result<Admitted, ApiError> {
         let admitted =
@@ -43,11 +53,11 @@ impl Request {
     /// Checks the key, or the signed link, of a route that has no key in its path.
     async fn admit_by_key(&self) -> Result<Admitted, ApiError> {
         let gate = &self.gallery.gate;
-        let admitted = match presented(&self.headers, &self.query) {
+        let admitted = match presented(&self.headers, self.query()) {
             Presented::InHeader(key) => Admitted::ByHeader(gate.admit(key).await?),
             Presented::InQuery(key) => Admitted::ByAddress(gate.admit(Some(&key)).await?),
             Presented::Nowhere => {
-                let address = format!("{}?{}", self.path.as_str(), self.query);
+                let address = format!("{}?{}", self.path(), self.query());
                 match Link::parse(&address) {
                     Some(link) => {
                         let referer = referring_host(&self.headers);
@@ -87,25 +97,9 @@ impl Request {
 
 pub(super) type Answer = Result<Response, ApiError>;
 
-/// All routes; never rejects.
-pub(super) fn routes(
-    gallery: Arc<Gallery>,
-) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let request = move || {
-        let gallery = Arc::clone(&gallery);
-        let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-        warp::method().and(warp::header::headers_cloned()).and(query).and(warp::path::full()).map(
-            move |method: Method, headers, query, path| {
-                let request = Request { gallery: Arc::clone(&gallery), headers, query, path };
-                // Methods are looked at behind the path, so that an unknown path is 404 for each of them.
-                if method == Method::GET || method == Method::HEAD {
-                    Ok(request)
-                } else {
-                    Err(ApiError::MethodNotAllowed)
-                }
-            },
-        )
-    };
+/// All routes, for requests that have an `Arc<Request>` among their extensions; never rejects.
+pub(super) fn routes()
+-> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
     let random_image = warp::path!("random-image" / String).and(request()).then(|key: String, request| {
         answer(Route::RandomImage, request, async move |request: &Request| {
             random(request, request.admit_reader(&key).await?).await
@@ -125,8 +119,8 @@ pub(super) fn routes(
     let image = warp::path!("images" / String).and(request()).then(|name: String, request| {
         answer(Route::Image, request, async move |request: &Request| {
             request.admit().await?;
-            let width = Parameters::width(&request.query)?;
-            images::named_image(&request.gallery, parse_id(&name)?, width, &request.headers).await
+            let width = Parameters::width(request.query())?;
+            images::named_image(request, parse_id(&name)?, width).await
         })
     });
     let info = warp::path!("images" / String / "info").and(request()).then(|name: String, request| {
@@ -159,18 +153,27 @@ pub(super) fn routes(
     readers
         .or(keepers)
         .unify()
-        .or(open_routes(request))
+        .or(open_routes())
         .unify()
         .recover(async |_: Rejection| Ok::<_, Infallible>(Response::from(ApiError::NoSuchRoute)))
 }
 
+/// The request behind a path. Methods are looked at there, so that an unknown path is 404 for each of them.
+fn request()
+-> impl Filter<Extract = (Result<Arc<Request>, ApiError>,), Error = Infallible> + Copy + Send + Sync + 'static {
+    warp::ext::optional::<Arc<Request>>().map(|request: Option<Arc<Request>>| {
+        let request = request.ok_or(ApiError::Internal)?;
+        if request.method == Method::GET || request.method == Method::HEAD {
+            Ok(request)
+        } else {
+            Err(ApiError::MethodNotAllowed)
+        }
+    })
+}
+
 /// Routes that need no key.
-fn open_routes<F>(
-    request: impl Fn() -> F,
-) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static
-where
-    F: Filter<Extract = (Result<Request, ApiError>,), Error = Infallible> + Clone + Send + Sync + 'static,
-{
+fn open_routes()
+-> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
     let health = warp::path!("healthz")
         .and(request())
         .then(|request| answer(Route::Healthz, request, async |request: &Request| health(request).await));
@@ -197,7 +200,7 @@ where
 
 async fn answer(
     route: Route,
-    request: Result<Request, ApiError>,
+    request: Result<Arc<Request>, ApiError>,
     handle: impl AsyncFnOnce(&Request) -> Answer,
 ) -> Response {
     let mut by_referer = false;

@@ -1,49 +1,44 @@
-//! Connections: the accept loop, its limits, and the drain at the end.
+//! The accept loop, the threads that serve what it accepts, and the drain at the end.
 //!
-//! warp's own server has no timeouts, so its filters run here as a service on hyper. The caller gives the listener
-//! and says when to stop.
+//! warp's own server has no timeouts, so its filters run here as a service on hyper. There is a thread for each core, with an
+//! event loop of its own: a connection stays on the thread that it was given to, and no request wakes another thread. The
+//! caller gives the listener and says when to stop.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use warp::http::{Method, Request};
-use warp::reply::Response;
+use socket2::SockRef;
+use tokio::sync::mpsc;
 
-use super::access::AccessLine;
-use super::cors;
-use super::error::ApiError;
+use super::connections::{Admission, Connections};
+use super::error::FULL;
 use super::gallery::Gallery;
-use super::policy::Client;
+use super::listener::{Listener, Peer, Socket};
+use super::pulse::{Patience, Pulse};
 use super::routes::routes;
+use super::tls::Tls;
+use super::visit;
 
-/// Longest path and query, in bytes; longer ones get 414.
-const MAX_URI_BYTES: usize = 8 << 10;
-/// A request's head must fit in here, or it gets 431.
-const READ_BUFFER_BYTES: usize = 16 << 10;
-/// Routes that no rate limits.
-const UNLIMITED: [&str; 2] = ["/healthz", "/readyz"];
+/// What a socket holds that it has not sent yet, in bytes: much more would only wait in the kernel's memory.
+const UNSENT_BYTES: u32 = 128 << 10;
 /// Pause after the system refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// An idle blocking thread ends after this time: what argon2 needed, 19 MiB, goes back to the system with its thread.
+const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
 
 /// What a server grants its clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; further ones wait in the system's backlog.
+    /// Connections at once; further ones take the place of one that waits for its client, or wait in the system's backlog.
     pub max_connections: usize,
-    /// From a connection's start, or the end of its last answer, to the end of a request's head.
-    pub header_timeout: Duration,
+    /// Of one client address; further ones get 503 when none of them waits for its client.
+    pub max_connections_per_address: usize,
+    pub patience: Patience,
     /// From the order to stop until answers under way are cut.
     pub shutdown_timeout: Duration,
 }
@@ -51,63 +46,54 @@ pub struct Limits {
 /// Serves until `shutdown` is ready, then lets answers under way finish. Returns how many connections were cut.
 ///
 /// # Errors
-/// None so far; failing accepts are logged and tried again.
+/// When no thread can be started. Failing accepts are logged and tried again.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
+    tls: Option<Arc<Tls>>,
     gallery: Arc<Gallery>,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<usize> {
-    let service = TowerToHyperService::new(warp::service(routes(Arc::clone(&gallery))));
-    let connections = Arc::new(Semaphore::new(limits.max_connections));
-    let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(READ_BUFFER_BYTES);
-
-    let mut shutdown = std::pin::pin!(shutdown);
+    let base = Instant::now();
+    let connections = Connections::new(limits.max_connections, limits.max_connections_per_address);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let workers = (0..cores).map(|_| Worker::start(&gallery)).collect::<io::Result<Vec<_>>>()?;
+    let mut shutdown = pin!(shutdown);
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (socket, peer) = tokio::select! {
             accepted = accept(&listener, &connections) => accepted,
             () = &mut shutdown => break,
         };
-        let (routes, shared) = (service.clone(), Arc::clone(&gallery));
-        let service = service_fn(move |request: Request<Incoming>| {
-            respond(routes.clone(), Arc::clone(&shared), peer, request)
-        });
-        let counted = gallery.metrics().connected();
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            // A client that goes away or talks no HTTP is its own affair.
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection ended");
+        let pulse = Pulse::new(base, limits.patience);
+        match connections.admit(peer.address(), &pulse) {
+            Ok(admission) => {
+                if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
+                    worker.take(socket, peer, pulse, tls.clone(), admission);
+                }
             }
-            drop((counted, permit));
-        });
+            Err(_) if tls.is_none() => refuse(socket),
+            Err(_) => {}
+        }
     }
     drop(listener);
-    let under_way = graceful.count();
-    tracing::info!(connections = under_way, "stopping: answers under way may finish");
+    connections.finish();
+    tracing::info!(connections = connections.count(), "stopping: answers under way may finish");
     tokio::select! {
-        () = graceful.shutdown() => Ok(0),
-        () = tokio::time::sleep(limits.shutdown_timeout) => {
-            Ok(limits.max_connections - connections.available_permits())
-        }
+        () = connections.none_left() => Ok(0),
+        () = tokio::time::sleep(limits.shutdown_timeout) => Ok(connections.count()),
     }
 }
 
 /// The next connection, once there is room for one.
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let permit = Arc::clone(connections).acquire_owned().await.expect("the semaphore is never closed");
+async fn accept(listener: &Listener, connections: &Connections) -> (Socket, Peer) {
     loop {
+        connections.room().await;
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
+            Ok((socket, peer)) => {
+                if let Socket::Tcp(socket) = &socket {
+                    prepare(socket);
                 }
-                return (stream, peer, permit);
+                return (socket, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -117,37 +103,83 @@ async fn accept(
     }
 }
 
-async fn respond<F>(
-    routes: TowerToHyperService<F>,
-    gallery: Arc<Gallery>,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Result<Response, Infallible>
-where
-    TowerToHyperService<F>:
-        hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible>,
-{
-    let policy = &gallery.policy;
-    let client = policy.client(peer, request.headers());
-    let line = AccessLine::new(client, request.method(), request.uri());
-    let allowed_origin = cors::allowed_origin(policy, request.headers());
-    let length = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
-    let mut response = if length > MAX_URI_BYTES {
-        ApiError::UriTooLong.into()
-    } else if request.method() == Method::OPTIONS {
-        cors::preflight()
-    } else if let Err(error) = limit(&gallery, client, request.uri().path()) {
-        error.into()
-    } else {
-        routes.call(request).await?
-    };
-    cors::mark(policy, allowed_origin, response.headers_mut());
-    let (elapsed, bytes) = line.write(&response);
-    gallery.metrics.answered(&response, bytes, elapsed);
-    Ok(response)
+fn prepare(socket: &std::net::TcpStream) {
+    let socket = SockRef::from(socket);
+    let prepared = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "a socket can't be set up");
+    }
 }
 
-/// Counts the request of a client; monitors may ask as often as they like.
-fn limit(gallery: &Gallery, client: Client, path: &str) -> Result<(), ApiError> {
-    if UNLIMITED.contains(&path) { Ok(()) } else { gallery.limiter.check_address(client.address) }
+/// Tells a client that its address has too many connections. What does not fit into the socket's buffer at once is not sent.
+fn refuse(socket: Socket) {
+    let Socket::Tcp(mut socket) = socket else { return };
+    // Bytes that nobody read would make the system answer with a reset.
+    let _ = socket.read(&mut [0; 4096]);
+    if let Err(error) = socket.write_all(FULL.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write)) {
+        tracing::debug!(%error, "a client could not be told that its address has too many connections");
+    }
+}
+
+/// A connection on its way to a worker.
+pub(super) struct Guest {
+    pub(super) socket: Socket,
+    pub(super) peer: Peer,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) place: Place,
+}
+
+/// Counts a connection as long as it exists.
+pub(super) struct Place {
+    _admission: Admission,
+    _load: Load,
+}
+
+/// A thread that serves connections.
+struct Worker {
+    guests: mpsc::UnboundedSender<Guest>,
+    /// Connections that it has.
+    load: Arc<AtomicUsize>,
+}
+
+/// Counts a connection as its worker's until it is dropped.
+struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    fn start(gallery: &Arc<Gallery>) -> io::Result<Self> {
+        let (guests, mut arrivals) = mpsc::unbounded_channel::<Guest>();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().thread_keep_alive(BLOCKING_THREAD_IDLE).build()?;
+        let gallery = Arc::clone(gallery);
+        thread::Builder::new().name("serve".into()).spawn(move || {
+            let service = warp::service(routes());
+            runtime.block_on(async {
+                while let Some(guest) = arrivals.recv().await {
+                    tokio::spawn(visit::host(guest, Arc::clone(&gallery), service.clone()));
+                }
+                // The server is stopping; connections that are left end with the process.
+                std::future::pending::<()>().await;
+            });
+        })?;
+        Ok(Self { guests, load: Arc::default() })
+    }
+
+    fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, socket: Socket, peer: Peer, pulse: Arc<Pulse>, tls: Option<Arc<Tls>>, admission: Admission) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        let load = Load(Arc::clone(&self.load));
+        // The thread runs as long as the process does.
+        let place = Place { _admission: admission, _load: load };
+        let _ = self.guests.send(Guest { socket, peer, pulse, tls, place });
+    }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
 
-use super::{Access, Locator, StoreError, Tree, Visit, Writer};
+use super::{Access, Blob, Locator, StoreError, Tree, Visit, Writer};
 
 /// Address space reserved for the map, far above any gallery; it is no memory. Halved where the system gives less.
 const MAP_BYTES: usize = 1 << 40;
@@ -96,6 +96,12 @@ impl FileEngine {
         let txn = self.env.read_txn().map_err(|source| self.wrap(source))?;
         let value = self.trees[tree as usize].get(&txn, key).map_err(|source| self.wrap(source))?;
         Ok(value.map(read))
+    }
+
+    /// A value, and the read transaction that it lies in.
+    pub(super) fn hold(&self, tree: Tree, key: &[u8]) -> Result<Option<Blob>, StoreError> {
+        let txn = self.env.clone().static_read_txn().map_err(|source| self.wrap(source))?;
+        Blob::map(txn, |txn| self.trees[tree as usize].get(txn, key)).map_err(|source| self.wrap(source))
     }
 
     pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<u64, StoreError> {

@@ -6,6 +6,7 @@
 //! are bytes here: decoding and encoding belong to `codec`.
 
 mod addition;
+mod blob;
 mod check;
 mod error;
 mod file;
@@ -18,11 +19,11 @@ mod sled;
 mod writer;
 
 use std::fs::File;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use addition::{Added, Addition, SourceKey, Summary};
+pub use blob::Blob;
 pub use check::{Problem, Verified};
 pub use error::StoreError;
 pub use locator::{BadLocator, Locator};
@@ -222,17 +223,12 @@ impl Store {
         self.get(Tree::Blobs, &blob_key(id, width), read)
     }
 
-    /// A copy of a part of an image's WebP, cut to its length; `None` when there is no such image.
+    /// The WebP of an image (`width` 0) or of one of its renditions, held open; `None` when there is none.
     ///
     /// # Errors
     /// When the gallery can't be read.
-    pub fn blob_part(
-        &self,
-        id: ImageId,
-        width: u16,
-        part: Range<usize>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.blob(id, width, |webp| webp[part.start.min(webp.len())..part.end.min(webp.len())].to_vec())
+    pub fn hold_blob(&self, id: ImageId, width: u16) -> Result<Option<Blob>, StoreError> {
+        on_engine!(&*self.engine, engine => engine.hold(Tree::Blobs, &blob_key(id, width)))
     }
 
     /// The image that a source became under some settings, if it was imported and not removed since.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionalTree};
 
-use super::{Access, Locator, StoreError, Tree, Visit, Writer};
+use super::{Access, Blob, Locator, StoreError, Tree, Visit, Writer};
 
 /// Counts the commits: the gallery's version.
 const COMMITS_KEY: &[u8] = b"commits";
@@ -70,6 +70,11 @@ impl SledEngine {
     ) -> Result<Option<R>, StoreError> {
         let value = self.trees[tree as usize].get(key).map_err(|source| self.wrap(source))?;
         Ok(value.map(|value| read(&value)))
+    }
+
+    pub(super) fn hold(&self, tree: Tree, key: &[u8]) -> Result<Option<Blob>, StoreError> {
+        let value = self.trees[tree as usize].get(key).map_err(|source| self.wrap(source))?;
+        Ok(value.map(Blob::shared))
     }
 
     pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<u64, StoreError> {

@@ -1,0 +1,163 @@
+//! What follows a head: warp's bodies as they are, and images straight out of the gallery's pages.
+//!
+//! An image goes out in chunks. Over HTTP/1 each is handed to the socket where it lies, under a read transaction that ends with
+//! that write, for a [`Wire`](super::wire::Wire) keeps a copy of what its socket does not take. While it keeps one, no further
+//! chunk is opened: a slow client holds one chunk and pins no pages. HTTP/2 queues chunks for as long as its client likes, so it is
+//! given copies. A chunk that is not in memory is read by a blocking thread first: a slow disk delays those alone who wait for it.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::task::JoinHandle;
+
+use super::gallery::Gallery;
+use super::pulse::{Answer, Pulse};
+use crate::image::ImageId;
+use crate::store::{Blob, StoreError};
+
+/// What is written at once: little for a thousand slow clients, and much beside what a system call costs.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A part of an image, or of its rendition of some width.
+pub(super) struct ImageBody {
+    gallery: Arc<Gallery>,
+    pulse: Arc<Pulse>,
+    id: ImageId,
+    width: u16,
+    rest: Range<usize>,
+    /// Open only from one chunk's lookup to its write.
+    blob: Option<Blob>,
+    /// Its next chunk is being read from the disk.
+    loading: Option<JoinHandle<Result<(), CutShort>>>,
+    /// The next chunk was read from the disk just now.
+    loaded: bool,
+}
+
+/// The image was removed, or could not be read, while it was being sent; the connection is cut.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CutShort {
+    #[error("the image was removed while it was being sent")]
+    Removed,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("reading it was given up")]
+    GivenUp,
+}
+
+impl ImageBody {
+    /// `blob` is the image's, or `None` to look for it when it is wanted.
+    pub(super) fn new(
+        gallery: Arc<Gallery>,
+        pulse: Arc<Pulse>,
+        (id, width): (ImageId, u16),
+        part: Range<usize>,
+        blob: Option<Blob>,
+    ) -> Self {
+        let blob = blob.filter(|_| pulse.is_direct());
+        Self { gallery, pulse, id, width, rest: part, blob, loading: None, loaded: false }
+    }
+
+    fn hold(&mut self) -> Result<Blob, CutShort> {
+        match self.blob.take() {
+            Some(blob) => Ok(blob),
+            None => self.gallery.store.hold_blob(self.id, self.width)?.ok_or(CutShort::Removed),
+        }
+    }
+
+    /// Has a blocking thread read a chunk.
+    fn load(&mut self, chunk: Range<usize>) {
+        let (gallery, id, width) = (Arc::clone(&self.gallery), self.id, self.width);
+        self.loading = Some(tokio::task::spawn_blocking(move || {
+            let blob = gallery.store.hold_blob(id, width)?.ok_or(CutShort::Removed)?;
+            if chunk.end <= blob.as_ref().len() {
+                blob.load(chunk);
+            }
+            Ok(())
+        }));
+    }
+
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, CutShort>> {
+        if self.pulse.is_backlogged() {
+            // The wire wakes this connection's task when its socket takes more.
+            self.blob = None;
+            return Poll::Pending;
+        }
+        let chunk = self.rest.start..self.rest.end.min(self.rest.start + CHUNK_BYTES);
+        loop {
+            if let Some(loading) = &mut self.loading {
+                let loaded = ready!(Pin::new(loading).poll(context));
+                self.loading = None;
+                loaded.map_err(|_| CutShort::GivenUp)??;
+                self.loaded = true;
+            }
+            let blob = self.hold()?;
+            if chunk.end > blob.as_ref().len() {
+                return Poll::Ready(Err(CutShort::Removed));
+            }
+            // What was read just now is there, whatever the kernel says.
+            if self.loaded || blob.is_resident(chunk.clone()) {
+                (self.rest.start, self.loaded) = (chunk.end, false);
+                self.pulse.moves();
+                let bytes = if self.pulse.is_direct() {
+                    Bytes::from_owner(blob).slice(chunk)
+                } else {
+                    Bytes::copy_from_slice(&blob.as_ref()[chunk])
+                };
+                return Poll::Ready(Ok(bytes));
+            }
+            self.load(chunk.clone());
+        }
+    }
+}
+
+impl warp::Stream for ImageBody {
+    type Item = Result<Bytes, CutShort>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let chunk = ready!(self.poll_chunk(context));
+        if let Err(error) = &chunk {
+            tracing::warn!(id = %self.id, %error, "an answer was cut");
+            self.rest = 0..0;
+        }
+        Poll::Ready(Some(chunk))
+    }
+}
+
+/// The body of any answer, which is under way as long as this exists.
+pub(super) struct Content<B> {
+    body: B,
+    _answer: Answer,
+}
+
+impl<B> Content<B> {
+    pub(super) fn new(body: B, answer: Answer) -> Self {
+        Self { body, _answer: answer }
+    }
+}
+
+impl<B: Body + Unpin> Body for Content<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,195 @@
+//! The life signs of a connection: what it waits for, since when, and when it has waited long enough.
+//!
+//! Whoever moves bytes tells its `Pulse`; the connection's task looks at it now and then and ends what is overdue. So a
+//! request costs no timer, only a few stores. Times are milliseconds since the server's start.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// Never.
+const NEVER: u64 = u64::MAX;
+
+/// How long a connection may take for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From a connection's start, or a request's first byte, to the end of its head; and for a TLS handshake.
+    pub header: Duration,
+    /// From an answer's end to the next request's first byte.
+    pub idle: Duration,
+    /// For a client to take what was written last: up to 64 KiB, and the head.
+    pub write: Duration,
+}
+
+/// What a connection is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    GoOn,
+    /// To end once answers under way are through.
+    Finish,
+    /// To end now.
+    Leave,
+}
+
+/// What is known of one connection. All but `order` is written by its own task alone, and read by the accept loop too.
+pub(super) struct Pulse {
+    base: Instant,
+    patience: Patience,
+    /// When the connection is ended; [`NEVER`] while it waits for us.
+    deadline: AtomicU64,
+    /// Since when it has been waiting for its client to ask; [`NEVER`] while an answer is under way.
+    waiting_since: AtomicU64,
+    /// Whether the first byte of a request has come, and its head has not.
+    in_head: AtomicBool,
+    answers: AtomicU32,
+    /// Whether its wire keeps back bytes that its socket did not take.
+    backlogged: AtomicBool,
+    /// Whether what a body gives is on the wire at once, as over HTTP/1.
+    direct: AtomicBool,
+    order: AtomicU8,
+    task: OnceLock<Waker>,
+}
+
+impl Pulse {
+    /// Of a connection that was opened just now. `base` is the server's start.
+    pub(super) fn new(base: Instant, patience: Patience) -> Arc<Self> {
+        let now = millis(base.elapsed());
+        Arc::new(Self {
+            base,
+            patience,
+            deadline: (now + millis(patience.header)).into(),
+            waiting_since: now.into(),
+            in_head: true.into(),
+            answers: 0.into(),
+            backlogged: false.into(),
+            direct: true.into(),
+            order: (Order::GoOn as u8).into(),
+            task: OnceLock::new(),
+        })
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.base.elapsed())
+    }
+
+    fn end_in(&self, time: Duration) {
+        self.deadline.store(self.now().saturating_add(millis(time)), Ordering::Relaxed);
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn heard(&self) {
+        if self.answers.load(Ordering::Relaxed) == 0 && !self.in_head.swap(true, Ordering::Relaxed) {
+            self.end_in(self.patience.header);
+        }
+    }
+
+    /// A request's head is complete. What is returned is to be kept until its answer has been handed to the wire.
+    pub(super) fn asked(self: &Arc<Self>) -> Answer {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.in_head.store(false, Ordering::Relaxed);
+        self.waiting_since.store(NEVER, Ordering::Relaxed);
+        if !self.is_backlogged() {
+            self.moves();
+        }
+        Answer(Arc::clone(self))
+    }
+
+    /// The client does not take what is sent as fast as we send; it has to take this.
+    pub(super) fn kept_back(&self) {
+        self.backlogged.store(true, Ordering::Relaxed);
+        self.waiting_since.store(NEVER, Ordering::Relaxed);
+        self.end_in(self.patience.write);
+    }
+
+    /// It has taken it.
+    pub(super) fn caught_up(&self) {
+        self.backlogged.store(false, Ordering::Relaxed);
+        if self.answers.load(Ordering::Relaxed) == 0 {
+            self.answered();
+        } else {
+            self.moves();
+        }
+    }
+
+    /// An answer goes on. Over HTTP/2 the client may hold it up without our seeing it, so there it has to move all the time.
+    pub(super) fn moves(&self) {
+        if self.is_direct() {
+            self.deadline.store(NEVER, Ordering::Relaxed);
+        } else {
+            self.end_in(self.patience.write);
+        }
+    }
+
+    fn answered(&self) {
+        let now = self.now();
+        self.waiting_since.store(now, Ordering::Relaxed);
+        self.deadline.store(now.saturating_add(millis(self.patience.idle)), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.backlogged.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct.load(Ordering::Relaxed)
+    }
+
+    /// What bodies give waits in a queue for its turn, as over HTTP/2.
+    pub(super) fn set_queued(&self) {
+        self.direct.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.deadline.load(Ordering::Relaxed) <= self.now()
+    }
+
+    /// How long until it may be overdue. Deadlines may come closer meanwhile, so this is at most a quarter of the shortest.
+    pub(super) fn next_look(&self, most: Duration) -> Duration {
+        let Patience { header, idle, write } = self.patience;
+        let shortest = header.min(idle).min(write) / 4;
+        let left = self.deadline.load(Ordering::Relaxed).saturating_sub(self.now());
+        Duration::from_millis(left).min(shortest).min(most).max(Duration::from_millis(1))
+    }
+
+    /// In which order connections that wait for their clients are given up; `None` for one that does not.
+    pub(super) fn waiting_since(&self) -> Option<u64> {
+        Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since != NEVER)
+    }
+
+    /// Names the task that carries orders out.
+    pub(super) fn runs_as(&self, task: &Waker) {
+        self.task.get_or_init(|| task.clone());
+    }
+
+    pub(super) fn order(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            order if order == Order::GoOn as u8 => Order::GoOn,
+            order if order == Order::Finish as u8 => Order::Finish,
+            _ => Order::Leave,
+        }
+    }
+
+    /// Orders are only ever followed by stronger ones.
+    pub(super) fn give_order(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::Release);
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+}
+
+/// An answer that is under way, from a request's head until its last byte is handed over.
+pub(super) struct Answer(Arc<Pulse>);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.0.answers.fetch_sub(1, Ordering::Relaxed) == 1 && !self.0.is_backlogged() {
+            self.0.answered();
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(NEVER / 2).min(NEVER / 2)
+}

@@ -1,0 +1,76 @@
+//! TLS: certificate and key out of PEM files, read again when they were renewed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::rustls::{self, ServerConfig};
+
+/// The name of HTTP/2 in TLS (RFC 9113, 3.2).
+pub(super) const HTTP_2: &[u8] = b"h2";
+
+/// Why there can be no TLS with these files.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("the certificate {path}: {source}; it must be a PEM file, the server's certificate first")]
+    Certificate { path: PathBuf, source: pem::Error },
+    #[error("the certificate {path}: there is none in it; it must be a PEM file")]
+    NoCertificate { path: PathBuf },
+    #[error("the key {path}: {source}; it must be a PEM file with an unencrypted private key")]
+    Key { path: PathBuf, source: pem::Error },
+    #[error("the certificate {certificate} and the key {key} can't be used: {source}")]
+    Pair { certificate: PathBuf, key: PathBuf, source: rustls::Error },
+}
+
+/// What new connections are encrypted with.
+pub struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: ArcSwap<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the two files.
+    ///
+    /// # Errors
+    /// When they are not there, are no PEM, or do not belong together.
+    pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(configuration(&certificate, &key)?);
+        Ok(Self { certificate, key, current })
+    }
+
+    /// Reads the files anew, for connections from now on.
+    ///
+    /// # Errors
+    /// As [`Tls::load`]; what was read before stays in use then.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.current.store(Arc::new(configuration(&self.certificate, &self.key)?));
+        Ok(())
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.current.load_full().into()
+    }
+}
+
+fn configuration(certificate: &PathBuf, key: &PathBuf) -> Result<ServerConfig, TlsError> {
+    let unreadable = |source| TlsError::Certificate { path: certificate.clone(), source };
+    let chain = CertificateDer::pem_file_iter(certificate).map_err(unreadable)?;
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate { path: certificate.clone() });
+    }
+    let secret = PrivateKeyDer::from_pem_file(key)
+        .map_err(|source| TlsError::Key { path: key.clone(), source })?;
+    let unfit =
+        |source| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), source };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut configuration =
+        versions.map_err(unfit)?.with_no_client_auth().with_single_cert(chain, secret).map_err(unfit)?;
+    configuration.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+    Ok(configuration)
+}
