@@ -30,7 +30,7 @@ const KEPT_FILTERS: usize = 64;
 /// Renditions of an image whose check is remembered; further ones are checked each time.
 const REMEMBERED_RENDITIONS: usize = 7;
 
-/// All images at one version of the gallery: some 37 bytes an image, and what the tags take.
+/// All images at one version of the gallery: some 38 bytes an image, and what the tags take.
 #[derive(Default)]
 pub struct Catalog {
     version: u64,
@@ -51,8 +51,14 @@ pub struct Catalog {
     tags: HashMap<Box<str>, RoaringBitmap>,
     /// By position: bit 0 for the image, the others for its renditions.
     checked: Vec<AtomicU8>,
+    /// By position.
+    read: Vec<AtomicU8>,
     evaluated: Mutex<Evaluated>,
 }
+
+/// Where an image stands in the catalog that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position(usize);
 
 /// A count of images as ordinals are kept.
 fn index(count: usize) -> u32 {
@@ -88,11 +94,30 @@ impl Catalog {
     }
 
     /// An image, each with the same probability; `None` when there is none.
-    pub fn pick(&self, random: &mut impl Rng) -> Option<ImageId> {
+    pub fn pick(&self, random: &mut impl Rng) -> Option<Position> {
         if self.ids.is_empty() {
             return None;
         }
-        Some(self.ids[random.random_range(0..self.ids.len())])
+        Some(Position(random.random_range(0..self.ids.len())))
+    }
+
+    /// The oldest image, by arrival.
+    #[must_use]
+    pub fn first(&self) -> Option<Position> {
+        (!self.ids.is_empty()).then_some(Position(0))
+    }
+
+    /// Where an image stands; `None` when it is not in this catalog.
+    #[must_use]
+    pub fn position(&self, id: ImageId) -> Option<Position> {
+        let at = self.by_id.binary_search_by_key(&id, |position| self.ids[*position as usize]).ok()?;
+        Some(Position(self.by_id[at] as usize))
+    }
+
+    /// The image that stands there.
+    #[must_use]
+    pub fn id(&self, position: Position) -> ImageId {
+        self.ids[position.0]
     }
 
     /// The images that meet a filter; `None` when it was not evaluated yet, or so long ago that it was forgotten.
@@ -159,28 +184,41 @@ impl Catalog {
         Selection::of(self.len(), set.as_ref(), filter.is_bounded().then_some(fits))
     }
 
-    /// Whether [`Catalog::mark_checked`] was called for the image (`None`), or for its rendition with this number.
+    /// Whether [`Catalog::mark_checked`] was called for the image there (`None`), or for its rendition with this number.
     #[must_use]
-    pub fn is_checked(&self, id: ImageId, rendition: Option<usize>) -> bool {
-        let Some((checked, bit)) = self.check_bit(id, rendition) else { return false };
-        checked.load(Ordering::Relaxed) & bit != 0
+    pub fn is_checked(&self, position: Position, rendition: Option<usize>) -> bool {
+        check_bit(rendition).is_some_and(|bit| self.checked[position.0].load(Ordering::Relaxed) & bit != 0)
     }
 
     /// Remembers that the image's bytes were found to be those that its id names, or its rendition's those of its record.
-    pub fn mark_checked(&self, id: ImageId, rendition: Option<usize>) {
-        if let Some((checked, bit)) = self.check_bit(id, rendition) {
-            checked.fetch_or(bit, Ordering::Relaxed);
+    pub fn mark_checked(&self, position: Position, rendition: Option<usize>) {
+        if let Some(bit) = check_bit(rendition) {
+            self.checked[position.0].fetch_or(bit, Ordering::Relaxed);
         }
     }
 
-    fn check_bit(&self, id: ImageId, rendition: Option<usize>) -> Option<(&AtomicU8, u8)> {
-        let bit = match rendition {
-            None => 0,
-            Some(number) if number < REMEMBERED_RENDITIONS => number + 1,
-            Some(_) => return None,
-        };
-        let at = self.by_id.binary_search_by_key(&id, |position| self.ids[*position as usize]).ok()?;
-        Some((&self.checked[self.by_id[at] as usize], 1 << bit))
+    /// When the image was last read; what [`Catalog::mark_read`] was told.
+    #[must_use]
+    pub fn last_read(&self, position: Position) -> u8 {
+        self.read[position.0].load(Ordering::Relaxed)
+    }
+
+    /// Remembers when the image was read; 0 for never.
+    pub fn mark_read(&self, position: Position, when: u8) {
+        self.read[position.0].store(when, Ordering::Relaxed);
+    }
+
+    /// No image was ever read.
+    pub fn forget_reads(&self) {
+        self.read.iter().for_each(|read| read.store(0, Ordering::Relaxed));
+    }
+}
+
+fn check_bit(rendition: Option<usize>) -> Option<u8> {
+    match rendition {
+        None => Some(1),
+        Some(number) if number < REMEMBERED_RENDITIONS => Some(2 << number),
+        Some(_) => None,
     }
 }
 

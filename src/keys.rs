@@ -17,7 +17,7 @@ use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-use crate::image::decode_hex;
+use crate::image::{decode_hex, write_digits};
 pub use link::{BadLink, Link, SigningSecret};
 
 /// The key that `serve` creates and `key rotate` replaces when no name is given.
@@ -32,7 +32,7 @@ pub struct KeyId(pub [u8; 8]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_digits(f, &self.0)
     }
 }
 

@@ -190,6 +190,7 @@ impl Catalog {
         self.ordinals.reserve_exact(images);
         self.sizes.reserve_exact(images);
         self.checked.reserve_exact(images);
+        self.read.reserve_exact(images);
     }
 
     /// Gives the next position to an image, and says which that is.
@@ -198,6 +199,7 @@ impl Catalog {
         self.ordinals.push(row.ordinal);
         self.sizes.push(row.size);
         self.checked.push(AtomicU8::new(row.checked));
+        self.read.push(AtomicU8::new(0));
         index(self.ids.len() - 1)
     }
 }

@@ -126,7 +126,7 @@ fn picks_are_uniform_with_and_without_filters() {
     let catalog = catalog_of(&samples);
     let mut random = StdRng::seed_from_u64(1);
     let all: Vec<ImageId> = samples.iter().map(|sample| sample.id).collect();
-    let picks = (0..100_000).map(|_| catalog.pick(&mut random).unwrap());
+    let picks = (0..100_000).map(|_| catalog.id(catalog.pick(&mut random).unwrap()));
     assert_uniform(count(&all, picks).into_iter(), "all");
     for filter in filters() {
         let members: Vec<ImageId> =
@@ -296,8 +296,9 @@ fn catalog_over(earlier: &Catalog, samples: &[Sample]) -> (Arc<Catalog>, usize) 
 fn what_was_checked_stays_so_as_images_come_and_go() {
     let before = catalog(0..150);
     for ordinal in 0..100 {
-        before.mark_checked(Sample::new(ordinal).id, None);
-        before.mark_checked(Sample::new(ordinal).id, Some(2));
+        let position = before.position(Sample::new(ordinal).id).unwrap();
+        before.mark_checked(position, None);
+        before.mark_checked(position, Some(2));
     }
     let mut samples: Vec<Sample> = (50..200).map(Sample::new).collect();
     for retagged in &mut samples[20..30] {
@@ -307,11 +308,14 @@ fn what_was_checked_stays_so_as_images_come_and_go() {
     assert_eq!(told, 50 + 10, "those that came and those that changed");
     for ordinal in 0..200 {
         let id = Sample::new(ordinal).id;
-        assert_eq!(before.is_checked(id, Some(2)), ordinal < 100, "image {ordinal}");
-        assert_eq!(after.is_checked(id, None), (50..100).contains(&ordinal), "image {ordinal}");
+        let checked = |catalog: &Catalog, rendition| {
+            catalog.position(id).is_some_and(|position| catalog.is_checked(position, rendition))
+        };
+        assert_eq!(checked(&before, Some(2)), ordinal < 100, "image {ordinal}");
+        assert_eq!(checked(&after, None), (50..100).contains(&ordinal), "image {ordinal}");
         let same = (50..70).contains(&ordinal) || (80..100).contains(&ordinal);
-        assert_eq!(after.is_checked(id, Some(2)), same, "image {ordinal}");
-        assert!(!after.is_checked(id, Some(7)));
+        assert_eq!(checked(&after, Some(2)), same, "image {ordinal}");
+        assert!(!checked(&after, Some(7)));
     }
 }
 

@@ -8,7 +8,6 @@ use std::path::Path;
 use anyhow::Context as _;
 use logroller::{LogRollerBuilder, Rotation, RotationSize};
 use tracing::Level;
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -16,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
 use super::LogFormat;
+use super::log_writer::{self, LogWriter, WriterThread};
 
 /// The file is rotated at this size, as the old service did,
 const FILE_BYTES: u64 = 10 << 20;
@@ -24,18 +24,18 @@ const FILES_KEPT: u64 = 10;
 
 /// Writes what is still buffered when it is dropped.
 pub(super) struct Log {
-    _writers: Vec<WorkerGuard>,
+    _writers: Vec<WriterThread>,
 }
 
 pub(super) fn start(format: LogFormat, level: Level, file: Option<&Path>) -> anyhow::Result<Log> {
-    let (stderr, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let (stderr, guard) = log_writer::start(std::io::stderr())?;
     let mut writers = vec![guard];
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let to_stderr = layer(format, stderr, colours);
     let to_file = match file {
         None => None,
         Some(path) => {
-            let (writer, guard) = tracing_appender::non_blocking(open(path)?);
+            let (writer, guard) = log_writer::start(open(path)?)?;
             writers.push(guard);
             Some(layer(format, writer, false))
         }
@@ -45,7 +45,7 @@ pub(super) fn start(format: LogFormat, level: Level, file: Option<&Path>) -> any
     Ok(Log { _writers: writers })
 }
 
-fn layer<S>(format: LogFormat, writer: NonBlocking, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S>(format: LogFormat, writer: LogWriter, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'span> LookupSpan<'span>,
 {

@@ -19,9 +19,6 @@ use super::pulse::{Answer, Pulse};
 use crate::image::ImageId;
 use crate::store::{Blob, StoreError};
 
-/// What is written at once: little for a thousand slow clients, and much beside what a system call costs.
-const CHUNK_BYTES: usize = 64 << 10;
-
 /// A part of an image, or of its rendition of some width.
 pub(super) struct ImageBody {
     gallery: Arc<Gallery>,
@@ -32,9 +29,9 @@ pub(super) struct ImageBody {
     /// Open only from one chunk's lookup to its write.
     blob: Option<Blob>,
     /// Its next chunk is being read from the disk.
-    loading: Option<JoinHandle<Result<(), CutShort>>>,
-    /// The next chunk was read from the disk just now.
-    loaded: bool,
+    loading: Option<(Range<usize>, JoinHandle<Result<(), CutShort>>)>,
+    /// All of it is in memory.
+    is_there: bool,
 }
 
 /// The image was removed, or could not be read, while it was being sent; the connection is cut.
@@ -49,16 +46,18 @@ pub(super) enum CutShort {
 }
 
 impl ImageBody {
-    /// `blob` is the image's, or `None` to look for it when it is wanted.
+    /// `blob` is the image's; `is_there` says that the part is in memory.
     pub(super) fn new(
         gallery: Arc<Gallery>,
         pulse: Arc<Pulse>,
         (id, width): (ImageId, u16),
         part: Range<usize>,
-        blob: Option<Blob>,
+        blob: Blob,
+        is_there: bool,
     ) -> Self {
-        let blob = blob.filter(|_| pulse.is_direct());
-        Self { gallery, pulse, id, width, rest: part, blob, loading: None, loaded: false }
+        // Where chunks wait in a queue, the first one may be wanted late.
+        let blob = Some(blob).filter(|_| pulse.is_direct());
+        Self { gallery, pulse, id, width, rest: part, blob, loading: None, is_there }
     }
 
     fn hold(&mut self) -> Result<Blob, CutShort> {
@@ -71,13 +70,16 @@ impl ImageBody {
     /// Has a blocking thread read a chunk.
     fn load(&mut self, chunk: Range<usize>) {
         let (gallery, id, width) = (Arc::clone(&self.gallery), self.id, self.width);
-        self.loading = Some(tokio::task::spawn_blocking(move || {
+        let wanted = chunk.clone();
+        let loading = tokio::task::spawn_blocking(move || {
             let blob = gallery.store.hold_blob(id, width)?.ok_or(CutShort::Removed)?;
             if chunk.end <= blob.as_ref().len() {
+                gallery.residency.loaded(chunk.len());
                 blob.load(chunk);
             }
             Ok(())
-        }));
+        });
+        self.loading = Some((wanted, loading));
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, CutShort>> {
@@ -86,21 +88,22 @@ impl ImageBody {
             self.blob = None;
             return Poll::Pending;
         }
-        let chunk = self.rest.start..self.rest.end.min(self.rest.start + CHUNK_BYTES);
+        let mut chunk = self.rest.start..self.rest.end.min(self.rest.start + self.pulse.chunk_bytes());
+        let mut loaded = false;
         loop {
-            if let Some(loading) = &mut self.loading {
-                let loaded = ready!(Pin::new(loading).poll(context));
+            if let Some((of, loading)) = &mut self.loading {
+                ready!(Pin::new(loading).poll(context)).map_err(|_| CutShort::GivenUp)??;
+                chunk.end = of.end;
                 self.loading = None;
-                loaded.map_err(|_| CutShort::GivenUp)??;
-                self.loaded = true;
+                loaded = true;
             }
             let blob = self.hold()?;
             if chunk.end > blob.as_ref().len() {
                 return Poll::Ready(Err(CutShort::Removed));
             }
             // What was read just now is there, whatever the kernel says.
-            if self.loaded || blob.is_resident(chunk.clone()) {
-                (self.rest.start, self.loaded) = (chunk.end, false);
+            if self.is_there || loaded || blob.is_resident(chunk.clone()) {
+                self.rest.start = chunk.end;
                 self.pulse.moves();
                 let bytes = if self.pulse.is_direct() {
                     Bytes::from_owner(blob).slice(chunk)

@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::metrics::Metrics;
 use super::policy::Policy;
 use super::rate::Limiter;
+use super::residency::Residency;
 use crate::catalog::{Catalog, CatalogBuilder, Entry};
 use crate::store::{Store, StoreError};
 
@@ -26,6 +27,7 @@ pub struct Gallery {
     pub(super) policy: Policy,
     pub(super) limiter: Limiter,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) residency: Residency,
     /// `None` until it is loaded for the first time.
     catalog: ArcSwapOption<Catalog>,
     /// Held while the catalog loads: one load at a time.
@@ -42,7 +44,8 @@ impl Gallery {
         let gate = Gate::new(store.clone(), Arc::clone(&metrics))?;
         let limiter = Limiter::new(&policy);
         let (catalog, loading) = (ArcSwapOption::empty(), Mutex::default());
-        Ok(Self { store, gate, policy, limiter, metrics, catalog, loading })
+        let residency = Residency::new();
+        Ok(Self { store, gate, policy, limiter, metrics, residency, catalog, loading })
     }
 
     /// What this server counts.
@@ -90,6 +93,9 @@ impl Gallery {
             }
             let started = Instant::now();
             let present = self.catalog();
+            if let Some(catalog) = &present {
+                self.residency.tick(catalog);
+            }
             let stale = present.as_ref().is_none_or(|catalog| catalog.version() != self.store.version());
             if stale {
                 match self.refresh().await {

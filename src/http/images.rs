@@ -17,6 +17,7 @@ use super::body::ImageBody;
 use super::error::ApiError;
 use super::gallery::Gallery;
 use super::routes::{Answer, Request};
+use crate::catalog::{Catalog, Position};
 use crate::image::{ImageId, Rendition, image_path};
 use crate::store::{Blob, StoreError};
 
@@ -27,6 +28,8 @@ const IMMUTABLE: &str = "max-age=31536000, immutable";
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
     id: ImageId,
+    /// In the catalog that goes with it; `None` when the image came later.
+    position: Option<Position>,
     /// With its number among the image's renditions.
     rendition: Option<(usize, Rendition)>,
 }
@@ -56,15 +59,18 @@ impl Choice {
         HeaderValue::try_from(etag).map_err(|_| ApiError::Internal)
     }
 
-    fn is_checked(&self, gallery: &Gallery) -> bool {
-        let number = self.rendition.as_ref().map(|(number, _)| *number);
-        gallery.catalog().is_some_and(|catalog| catalog.is_checked(self.id, number))
+    fn is_checked(&self, catalog: &Catalog) -> bool {
+        self.position.is_some_and(|position| catalog.is_checked(position, self.number()))
     }
 
-    fn mark_checked(&self, gallery: &Gallery) {
-        if let Some(catalog) = gallery.catalog() {
-            catalog.mark_checked(self.id, self.rendition.as_ref().map(|(number, _)| *number));
+    fn mark_checked(&self, catalog: &Catalog) {
+        if let Some(position) = self.position {
+            catalog.mark_checked(position, self.number());
         }
+    }
+
+    fn number(&self) -> Option<usize> {
+        self.rendition.as_ref().map(|(number, _)| *number)
     }
 
     fn names(&self, webp: &[u8]) -> bool {
@@ -77,23 +83,29 @@ impl Choice {
 
 /// The smallest rendition that is at least `width` pixels wide; the image itself where there is none, or no width is asked for.
 /// `None` when the image is not in the gallery, which without a width shows later.
-pub(super) fn choose(gallery: &Gallery, id: ImageId, width: Option<u32>) -> Result<Option<Choice>, ApiError> {
-    let Some(width) = width else { return Ok(Some(Choice { id, rendition: None })) };
+pub(super) fn choose(
+    gallery: &Gallery,
+    id: ImageId,
+    position: Option<Position>,
+    width: Option<u32>,
+) -> Result<Option<Choice>, ApiError> {
+    let Some(width) = width else { return Ok(Some(Choice { id, position, rendition: None })) };
     let record = gallery.store.image(id).map_err(|error| unreadable(id, &error))?;
     let Some(record) = record else { return Ok(None) };
     let wide = |(_, rendition): &(usize, Rendition)| u32::from(rendition.width) >= width;
     let rendition = record.renditions.into_iter().enumerate().find(wide);
-    Ok(Some(Choice { id, rendition }))
+    Ok(Some(Choice { id, position, rendition }))
 }
 
 /// The image as `/random` sends it: whole. `None` when it is not in the gallery any more.
 pub(super) async fn whole(
     request: &Request,
+    catalog: &Catalog,
     choice: &Choice,
 ) -> Result<Option<Response>, ApiError> {
-    let Some(blob) = checked(&request.gallery, choice).await? else { return Ok(None) };
+    let Some(blob) = checked(&request.gallery, catalog, choice).await? else { return Ok(None) };
     let whole = 0..blob.as_ref().len();
-    Ok(Some(body(request, choice, blob, whole)))
+    Ok(Some(body(request, catalog, choice, blob, whole)))
 }
 
 /// The image under its own address: conditional, in ranges, to be kept for ever.
@@ -103,8 +115,9 @@ pub(super) async fn named_image(
     width: Option<u32>,
 ) -> Answer {
     let Request { gallery, headers, .. } = request;
-    let choice = choose(gallery, id, width)?.ok_or(ApiError::NoSuchImage)?;
-    let blob = checked(gallery, &choice).await?.ok_or(ApiError::NoSuchImage)?;
+    let catalog = gallery.catalog().ok_or(ApiError::Unavailable)?;
+    let choice = choose(gallery, id, catalog.position(id), width)?.ok_or(ApiError::NoSuchImage)?;
+    let blob = checked(gallery, &catalog, &choice).await?.ok_or(ApiError::NoSuchImage)?;
     let total_bytes = blob.as_ref().len();
     let etag = choice.etag()?;
     let whose = if gallery.policy.public { "public" } else { "private" };
@@ -122,7 +135,7 @@ pub(super) async fn named_image(
         Some(Asked::Nothing) => return Err(ApiError::RangeNotSatisfiable { total_bytes }),
     };
     let part = range.clone().unwrap_or(0..total_bytes);
-    let mut response = body(request, &choice, blob, part);
+    let mut response = body(request, &catalog, &choice, blob, part);
     if let Some(Range { start, end }) = range {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let value = format!("bytes {start}-{}/{total_bytes}", end - 1);
@@ -135,15 +148,20 @@ pub(super) async fn named_image(
 }
 
 /// Whether the image can be read; for the health check.
-pub(super) async fn is_readable(gallery: &Arc<Gallery>, id: ImageId) -> bool {
-    checked(gallery, &Choice { id, rendition: None }).await.is_ok()
+pub(super) async fn is_readable(gallery: &Gallery, catalog: &Catalog, position: Position) -> bool {
+    let choice = Choice { id: catalog.id(position), position: Some(position), rendition: None };
+    checked(gallery, catalog, &choice).await.is_ok()
 }
 
 /// What is to be sent, after its bytes were compared with the id, or the rendition's checksum, once.
-async fn checked(gallery: &Arc<Gallery>, choice: &Choice) -> Result<Option<Blob>, ApiError> {
+async fn checked(
+    gallery: &Gallery,
+    catalog: &Catalog,
+    choice: &Choice,
+) -> Result<Option<Blob>, ApiError> {
     let (id, width) = (choice.id, choice.width());
     let hold = |gallery: &Gallery| gallery.store.hold_blob(id, width).map_err(|error| unreadable(id, &error));
-    if choice.is_checked(gallery) {
+    if choice.is_checked(catalog) {
         return hold(gallery);
     }
     let (store, unchecked) = (gallery.store.clone(), choice.clone());
@@ -151,7 +169,7 @@ async fn checked(gallery: &Arc<Gallery>, choice: &Choice) -> Result<Option<Blob>
     match right.await.map_err(|_| ApiError::Internal)?.map_err(|error| unreadable(id, &error))? {
         None => Ok(None),
         Some(true) => {
-            choice.mark_checked(gallery);
+            choice.mark_checked(catalog);
             hold(gallery)
         }
         Some(false) => {
@@ -167,11 +185,30 @@ fn unreadable(id: ImageId, error: &StoreError) -> ApiError {
 }
 
 /// A reply with this part of the image.
-fn body(request: &Request, choice: &Choice, blob: Blob, part: Range<usize>) -> Response {
+fn body(
+    request: &Request,
+    catalog: &Catalog,
+    choice: &Choice,
+    blob: Blob,
+    part: Range<usize>,
+) -> Response {
     let Request { gallery, pulse, .. } = request;
     let length = part.len();
     let image = (choice.id, choice.width());
-    let body = ImageBody::new(Arc::clone(gallery), Arc::clone(pulse), image, part, Some(blob));
+    // Renditions are small, so the kernel is asked about them.
+    let position = choice.position.filter(|_| choice.rendition.is_none());
+    let residency = &gallery.residency;
+    let is_there = match position {
+        Some(position) if residency.is_likely(catalog, position) => true,
+        Some(position) if blob.is_resident(part.clone()) => {
+            if length == blob.as_ref().len() {
+                residency.found(catalog, position);
+            }
+            true
+        }
+        _ => false,
+    };
+    let body = ImageBody::new(Arc::clone(gallery), Arc::clone(pulse), image, part, blob, is_there);
     let mut response = warp::reply::stream(body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/webp"));
     response.headers_mut().insert(CONTENT_LENGTH, length.into());

@@ -23,6 +23,7 @@ mod pulse;
 mod query;
 mod random;
 mod rate;
+mod residency;
 mod routes;
 mod server;
 mod tls;

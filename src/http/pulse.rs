@@ -1,9 +1,10 @@
 //! The life signs of a connection: what it waits for, since when, and when it has waited long enough.
 //!
 //! Whoever moves bytes tells its `Pulse`; the connection's task looks at it now and then and ends what is overdue. So a
-//! request costs no timer, only a few stores. Times are milliseconds since the server's start.
+//! request costs no timer, only a few stores. Times are milliseconds since the server's
+//! start.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -22,6 +23,29 @@ pub struct Patience {
     pub write: Duration,
 }
 
+/// What is handed to the wire at once: much beside what a system call costs,
+const CHUNK_BYTES: usize = 1 << 20;
+/// or little, when slow clients make all wires together keep back more than
+const MOST_KEPT_BACK: usize = 32 << 20;
+/// bytes;
+const SMALL_CHUNK_BYTES: usize = 64 << 10;
+/// and never more than a TLS stream takes at once.
+const TLS_CHUNK_BYTES: usize = 48 << 10;
+
+/// What all connections of a server share.
+pub(super) struct Hub {
+    started: Instant,
+    patience: Patience,
+    /// Bytes that all wires together keep back.
+    kept_back: AtomicUsize,
+}
+
+impl Hub {
+    pub(super) fn new(patience: Patience) -> Arc<Self> {
+        Arc::new(Self { started: Instant::now(), patience, kept_back: 0.into() })
+    }
+}
+
 /// What a connection is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -34,8 +58,7 @@ pub(super) enum Order {
 
 /// What is known of one connection. All but `order` is written by its own task alone, and read by the accept loop too.
 pub(super) struct Pulse {
-    base: Instant,
-    patience: Patience,
+    hub: Arc<Hub>,
     /// When the connection is ended; [`NEVER`] while it waits for us.
     deadline: AtomicU64,
     /// Since when it has been waiting for its client to ask; [`NEVER`] while an answer is under way.
@@ -47,30 +70,32 @@ pub(super) struct Pulse {
     backlogged: AtomicBool,
     /// Whether what a body gives is on the wire at once, as over HTTP/1.
     direct: AtomicBool,
+    /// What may be handed to the wire at once, in bytes.
+    chunk_bytes: AtomicUsize,
     order: AtomicU8,
     task: OnceLock<Waker>,
 }
 
 impl Pulse {
-    /// Of a connection that was opened just now. `base` is the server's start.
-    pub(super) fn new(base: Instant, patience: Patience) -> Arc<Self> {
-        let now = millis(base.elapsed());
+    /// Of a connection that was opened just now.
+    pub(super) fn new(hub: &Arc<Hub>) -> Arc<Self> {
+        let now = millis(hub.started.elapsed());
         Arc::new(Self {
-            base,
-            patience,
-            deadline: (now + millis(patience.header)).into(),
+            hub: Arc::clone(hub),
+            deadline: now.saturating_add(millis(hub.patience.header)).into(),
             waiting_since: now.into(),
             in_head: true.into(),
             answers: 0.into(),
             backlogged: false.into(),
             direct: true.into(),
+            chunk_bytes: CHUNK_BYTES.into(),
             order: (Order::GoOn as u8).into(),
             task: OnceLock::new(),
         })
     }
 
     fn now(&self) -> u64 {
-        millis(self.base.elapsed())
+        millis(self.hub.started.elapsed())
     }
 
     fn end_in(&self, time: Duration) {
@@ -80,7 +105,7 @@ impl Pulse {
     /// Bytes came from the client.
     pub(super) fn heard(&self) {
         if self.answers.load(Ordering::Relaxed) == 0 && !self.in_head.swap(true, Ordering::Relaxed) {
-            self.end_in(self.patience.header);
+            self.end_in(self.hub.patience.header);
         }
     }
 
@@ -95,14 +120,26 @@ impl Pulse {
         Answer(Arc::clone(self))
     }
 
-    /// The client does not take what is sent as fast as we send; it has to take this.
-    pub(super) fn kept_back(&self) {
+    /// The client does not take what is sent as fast as we send; it has to take these bytes.
+    pub(super) fn kept_back(&self, bytes: usize) {
+        self.hub.kept_back.fetch_add(bytes, Ordering::Relaxed);
         self.backlogged.store(true, Ordering::Relaxed);
         self.waiting_since.store(NEVER, Ordering::Relaxed);
-        self.end_in(self.patience.write);
+        self.end_in(self.hub.patience.write);
     }
 
-    /// It has taken it.
+    /// The wire lets go of bytes that it kept back.
+    pub(super) fn let_go(&self, bytes: usize) {
+        self.hub.kept_back.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What a body may hand to the wire at once, in bytes.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        let most = self.chunk_bytes.load(Ordering::Relaxed);
+        if self.hub.kept_back.load(Ordering::Relaxed) < MOST_KEPT_BACK { most } else { most.min(SMALL_CHUNK_BYTES) }
+    }
+
+    /// The client has taken what was kept back.
     pub(super) fn caught_up(&self) {
         self.backlogged.store(false, Ordering::Relaxed);
         if self.answers.load(Ordering::Relaxed) == 0 {
@@ -117,14 +154,14 @@ impl Pulse {
         if self.is_direct() {
             self.deadline.store(NEVER, Ordering::Relaxed);
         } else {
-            self.end_in(self.patience.write);
+            self.end_in(self.hub.patience.write);
         }
     }
 
     fn answered(&self) {
         let now = self.now();
         self.waiting_since.store(now, Ordering::Relaxed);
-        self.deadline.store(now.saturating_add(millis(self.patience.idle)), Ordering::Relaxed);
+        self.deadline.store(now.saturating_add(millis(self.hub.patience.idle)), Ordering::Relaxed);
     }
 
     pub(super) fn is_backlogged(&self) -> bool {
@@ -133,6 +170,10 @@ impl Pulse {
 
     pub(super) fn is_direct(&self) -> bool {
         self.direct.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_encrypted(&self) {
+        self.chunk_bytes.store(TLS_CHUNK_BYTES, Ordering::Relaxed);
     }
 
     /// What bodies give waits in a queue for its turn, as over HTTP/2.
@@ -146,7 +187,7 @@ impl Pulse {
 
     /// How long until it may be overdue. Deadlines may come closer meanwhile, so this is at most a quarter of the shortest.
     pub(super) fn next_look(&self, most: Duration) -> Duration {
-        let Patience { header, idle, write } = self.patience;
+        let Patience { header, idle, write } = self.hub.patience;
         let shortest = header.min(idle).min(write) / 4;
         let left = self.deadline.load(Ordering::Relaxed).saturating_sub(self.now());
         Duration::from_millis(left).min(shortest).min(most).max(Duration::from_millis(1))

@@ -11,7 +11,7 @@ use super::images::{self, Choice};
 use super::metrics::Chosen;
 use super::query::{self, Format, Parameters};
 use super::routes::{Admitted, Answer, Request, header_value, json};
-use crate::catalog::{Catalog, Draw, Filter, Matches};
+use crate::catalog::{Catalog, Draw, Filter, Matches, Position};
 use crate::image::{self, ImageId, ImageInfo, ImageRecord};
 
 const X_IMAGE_ID: HeaderName = HeaderName::from_static("x-image-id");
@@ -95,8 +95,8 @@ async fn choose(request: &Request, asked: &Asked, admitted: Admitted) -> Answer 
     let mut catalog = gallery.catalog().ok_or(ApiError::Unavailable)?;
     let mut damaged = 0;
     for _ in 0..PICK_ATTEMPTS {
-        let ids = pick(&catalog, asked, damaged).await?;
-        match answer(request, asked, &ids, admitted).await {
+        let (ids, position) = pick(&catalog, asked, damaged).await?;
+        match answer(request, asked, &catalog, (&ids, position), admitted).await {
             Ok(Some(mut response)) => {
                 gallery.metrics.picked(asked.chosen(), ids.len());
                 if !response.headers().contains_key(CACHE_CONTROL) {
@@ -114,13 +114,19 @@ async fn choose(request: &Request, asked: &Asked, admitted: Admitted) -> Answer 
     Err(ApiError::Internal)
 }
 
-/// The images to answer with: at least one. The first `skipped` that a seed or a permutation names are left out.
-async fn pick(catalog: &Arc<Catalog>, asked: &Asked, skipped: usize) -> Result<Vec<ImageId>, ApiError> {
+/// The images to answer with: at least one; and where the first stands. The first `skipped` that a seed or a permutation names
+/// are left out.
+async fn pick(
+    catalog: &Arc<Catalog>,
+    asked: &Asked,
+    skipped: usize,
+) -> Result<(Vec<ImageId>, Option<Position>), ApiError> {
     if catalog.is_empty() {
         return Err(ApiError::NoImages);
     }
     if asked.filter.is_empty() && asked.count.is_none() && asked.draw() == Draw::Random {
-        return catalog.pick(&mut rand::rng()).map(|id| vec![id]).ok_or(ApiError::NoImages);
+        let position = catalog.pick(&mut rand::rng()).ok_or(ApiError::NoImages)?;
+        return Ok((vec![catalog.id(position)], Some(position)));
     }
     let matches = matches(catalog, &asked.filter).await?;
     let ids = match asked.count {
@@ -132,7 +138,9 @@ async fn pick(catalog: &Arc<Catalog>, asked: &Asked, skipped: usize) -> Result<V
             ids
         }
     };
-    if ids.is_empty() { Err(ApiError::NoMatch) } else { Ok(ids) }
+    let first = ids.first().ok_or(ApiError::NoMatch)?;
+    let position = catalog.position(*first);
+    Ok((ids, position))
 }
 
 /// The images that meet a filter; where they are not known, another thread looks for them.
@@ -148,7 +156,8 @@ pub(super) async fn matches(catalog: &Arc<Catalog>, filter: &Filter) -> Result<M
 async fn answer(
     request: &Request,
     asked: &Asked,
-    ids: &[ImageId],
+    catalog: &Catalog,
+    (ids, position): (&[ImageId], Option<Position>),
     admitted: Admitted,
 ) -> Result<Option<Response>, ApiError> {
     let gallery = &request.gallery;
@@ -166,11 +175,11 @@ async fn answer(
         headers.insert(X_IMAGE_ID, header_value(id.to_string())?);
         return Ok(Some(response));
     }
-    let Some(choice) = images::choose(gallery, id, asked.width)? else { return Ok(None) };
+    let Some(choice) = images::choose(gallery, id, position, asked.width)? else { return Ok(None) };
     let mut response = if asked.format == Format::Redirect {
         redirection(request, &choice, admitted)?
     } else {
-        let Some(mut response) = images::whole(request, &choice).await? else { return Ok(None) };
+        let Some(mut response) = images::whole(request, catalog, &choice).await? else { return Ok(None) };
         response.headers_mut().insert(CONTENT_LOCATION, header_value(choice.path())?);
         response
     };

@@ -237,9 +237,12 @@ async fn update_images(request: &Request) -> Answer {
 
 /// Healthy is a server that can read one of its images, or has none.
 async fn health(request: &Request) -> Answer {
-    let sample = request.gallery.catalog().and_then(|catalog| catalog.pick(&mut rand::rng()));
-    let healthy = match sample {
-        Some(id) => images::is_readable(&request.gallery, id).await,
+    let healthy = match request.gallery.catalog() {
+        Some(catalog) => match catalog.first() {
+            // Always the same one, so that it is in memory: a slow disk is no reason to send clients elsewhere.
+            Some(image) => images::is_readable(&request.gallery, &catalog, image).await,
+            None => true,
+        },
         None => true,
     };
     if healthy { Ok(json(&serde_json::json!({ "status": "ok" }))) } else { Err(ApiError::Unavailable) }

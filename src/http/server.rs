@@ -10,22 +10,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::sync::mpsc;
 
 use super::connections::{Admission, Connections};
 use super::error::FULL;
 use super::gallery::Gallery;
 use super::listener::{Listener, Peer, Socket};
-use super::pulse::{Patience, Pulse};
+use super::pulse::{Hub, Patience, Pulse};
 use super::routes::routes;
 use super::tls::Tls;
 use super::visit;
 
-/// What a socket holds that it has not sent yet, in bytes: much more would only wait in the kernel's memory.
-const UNSENT_BYTES: u32 = 128 << 10;
 /// Pause after the system refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// An idle blocking thread ends after this time: what argon2 needed, 19 MiB, goes back to the system with its thread.
@@ -54,7 +51,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<usize> {
-    let base = Instant::now();
+    let hub = Hub::new(limits.patience);
     let connections = Connections::new(limits.max_connections, limits.max_connections_per_address);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let workers = (0..cores).map(|_| Worker::start(&gallery)).collect::<io::Result<Vec<_>>>()?;
@@ -64,7 +61,7 @@ pub async fn serve(
             accepted = accept(&listener, &connections) => accepted,
             () = &mut shutdown => break,
         };
-        let pulse = Pulse::new(base, limits.patience);
+        let pulse = Pulse::new(&hub);
         match connections.admit(peer.address(), &pulse) {
             Ok(admission) => {
                 if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
@@ -104,9 +101,7 @@ async fn accept(listener: &Listener, connections: &Connections) -> (Socket, Peer
 }
 
 fn prepare(socket: &std::net::TcpStream) {
-    let socket = SockRef::from(socket);
-    let prepared = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
-    if let Err(error) = prepared {
+    if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "a socket can't be set up");
     }
 }

@@ -99,6 +99,7 @@ where
     let Some(stream) = obey(tls.acceptor().accept(stream), |_| {}, &pulse).await.transpose()? else {
         return Ok(());
     };
+    pulse.set_encrypted();
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         http_2(stream, visit).await
     } else {

@@ -39,6 +39,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             }
             self.sent += sent;
         }
+        self.pulse.let_go(self.backlog.len());
         (self.backlog, self.sent) = (Vec::new(), 0);
         self.pulse.caught_up();
         Poll::Ready(Ok(()))
@@ -52,7 +53,13 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             self.backlog.extend_from_slice(&part[skipped..]);
             sent -= skipped;
         }
-        self.pulse.kept_back();
+        self.pulse.kept_back(self.backlog.len());
+    }
+}
+
+impl<S> Drop for Wire<S> {
+    fn drop(&mut self) {
+        self.pulse.let_go(self.backlog.len());
     }
 }
 
