@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
 use super::LogFormat;
+use super::log_format::PlainFormat;
 use super::log_writer::{self, LogWriter, WriterThread};
 
 /// The file is rotated at this size, as the old service did,
@@ -51,7 +52,8 @@ where
 {
     let layer = fmt::layer().with_writer(writer).with_ansi(colours);
     match format {
-        LogFormat::Pretty => layer.with_target(false).boxed(),
+        LogFormat::Pretty if colours => layer.with_target(false).boxed(),
+        LogFormat::Pretty => layer.event_format(PlainFormat).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
     }
 }

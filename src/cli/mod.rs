@@ -12,6 +12,7 @@ mod import_flags;
 mod key;
 mod limit_flags;
 mod list;
+mod log_format;
 mod log_writer;
 mod logging;
 mod man;

@@ -26,7 +26,12 @@ use crate::store::{Access, Store, StoreError};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where to listen
-    #[arg(long, env = "IMAGEPOOL_LISTEN", value_name = "ADDR:PORT|unix:PATH", default_value = "127.0.0.1:5000")]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_LISTEN",
+        value_name = "ADDR:PORT|unix:PATH",
+        default_value = "127.0.0.1:5000"
+    )]
     listen: Endpoint,
 
     /// Import this folder first; serving starts at once (repeatable)

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hyper::body::Body as _;
 use percent_encoding::percent_decode_str;
-use warp::http::header::CONTENT_LENGTH;
 use warp::http::Uri;
+use warp::http::header::CONTENT_LENGTH;
 use warp::reply::Response;
 
 use super::policy::Client;

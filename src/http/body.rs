@@ -14,15 +14,14 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-use super::gallery::Gallery;
-use super::pulse::{Answer, Pulse};
+use super::pulse::Answer;
+use super::routes::Connection;
 use crate::image::ImageId;
 use crate::store::{Blob, StoreError};
 
 /// A part of an image, or of its rendition of some width.
 pub(super) struct ImageBody {
-    gallery: Arc<Gallery>,
-    pulse: Arc<Pulse>,
+    connection: Arc<Connection>,
     id: ImageId,
     width: u16,
     rest: Range<usize>,
@@ -48,28 +47,27 @@ pub(super) enum CutShort {
 impl ImageBody {
     /// `blob` is the image's; `is_there` says that the part is in memory.
     pub(super) fn new(
-        gallery: Arc<Gallery>,
-        pulse: Arc<Pulse>,
+        connection: Arc<Connection>,
         (id, width): (ImageId, u16),
         part: Range<usize>,
         blob: Blob,
         is_there: bool,
     ) -> Self {
         // Where chunks wait in a queue, the first one may be wanted late.
-        let blob = Some(blob).filter(|_| pulse.is_direct());
-        Self { gallery, pulse, id, width, rest: part, blob, loading: None, is_there }
+        let blob = Some(blob).filter(|_| connection.pulse.is_direct());
+        Self { connection, id, width, rest: part, blob, loading: None, is_there }
     }
 
     fn hold(&mut self) -> Result<Blob, CutShort> {
         match self.blob.take() {
             Some(blob) => Ok(blob),
-            None => self.gallery.store.hold_blob(self.id, self.width)?.ok_or(CutShort::Removed),
+            None => self.connection.gallery.store.hold_blob(self.id, self.width)?.ok_or(CutShort::Removed),
         }
     }
 
     /// Has a blocking thread read a chunk.
     fn load(&mut self, chunk: Range<usize>) {
-        let (gallery, id, width) = (Arc::clone(&self.gallery), self.id, self.width);
+        let (gallery, id, width) = (Arc::clone(&self.connection.gallery), self.id, self.width);
         let wanted = chunk.clone();
         let loading = tokio::task::spawn_blocking(move || {
             let blob = gallery.store.hold_blob(id, width)?.ok_or(CutShort::Removed)?;
@@ -83,12 +81,13 @@ impl ImageBody {
     }
 
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, CutShort>> {
-        if self.pulse.is_backlogged() {
+        if self.connection.pulse.is_backlogged() {
             // The wire wakes this connection's task when its socket takes more.
             self.blob = None;
             return Poll::Pending;
         }
-        let mut chunk = self.rest.start..self.rest.end.min(self.rest.start + self.pulse.chunk_bytes());
+        let mut chunk =
+            self.rest.start..self.rest.end.min(self.rest.start + self.connection.pulse.chunk_bytes());
         let mut loaded = false;
         loop {
             if let Some((of, loading)) = &mut self.loading {
@@ -104,8 +103,8 @@ impl ImageBody {
             // What was read just now is there, whatever the kernel says.
             if self.is_there || loaded || blob.is_resident(chunk.clone()) {
                 self.rest.start = chunk.end;
-                self.pulse.moves();
-                let bytes = if self.pulse.is_direct() {
+                self.connection.pulse.moves();
+                let bytes = if self.connection.pulse.is_direct() {
                     Bytes::from_owner(blob).slice(chunk)
                 } else {
                     Bytes::copy_from_slice(&blob.as_ref()[chunk])

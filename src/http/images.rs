@@ -21,6 +21,8 @@ use crate::catalog::{Catalog, Position};
 use crate::image::{ImageId, Rendition, image_path};
 use crate::store::{Blob, StoreError};
 
+/// An image's answer has about so many headers.
+const HEADERS: usize = 12;
 /// What an id names never changes, so a client need never ask again.
 const IMMUTABLE: &str = "max-age=31536000, immutable";
 
@@ -103,18 +105,14 @@ pub(super) async fn whole(
     catalog: &Catalog,
     choice: &Choice,
 ) -> Result<Option<Response>, ApiError> {
-    let Some(blob) = checked(&request.gallery, catalog, choice).await? else { return Ok(None) };
+    let Some(blob) = checked(request.gallery(), catalog, choice).await? else { return Ok(None) };
     let whole = 0..blob.as_ref().len();
     Ok(Some(body(request, catalog, choice, blob, whole)))
 }
 
 /// The image under its own address: conditional, in ranges, to be kept for ever.
-pub(super) async fn named_image(
-    request: &Request,
-    id: ImageId,
-    width: Option<u32>,
-) -> Answer {
-    let Request { gallery, headers, .. } = request;
+pub(super) async fn named_image(request: &Request, id: ImageId, width: Option<u32>) -> Answer {
+    let (gallery, headers) = (request.gallery(), &request.headers);
     let catalog = gallery.catalog().ok_or(ApiError::Unavailable)?;
     let choice = choose(gallery, id, catalog.position(id), width)?.ok_or(ApiError::NoSuchImage)?;
     let blob = checked(gallery, &catalog, &choice).await?.ok_or(ApiError::NoSuchImage)?;
@@ -154,11 +152,7 @@ pub(super) async fn is_readable(gallery: &Gallery, catalog: &Catalog, position: 
 }
 
 /// What is to be sent, after its bytes were compared with the id, or the rendition's checksum, once.
-async fn checked(
-    gallery: &Gallery,
-    catalog: &Catalog,
-    choice: &Choice,
-) -> Result<Option<Blob>, ApiError> {
+async fn checked(gallery: &Gallery, catalog: &Catalog, choice: &Choice) -> Result<Option<Blob>, ApiError> {
     let (id, width) = (choice.id, choice.width());
     let hold = |gallery: &Gallery| gallery.store.hold_blob(id, width).map_err(|error| unreadable(id, &error));
     if choice.is_checked(catalog) {
@@ -185,14 +179,8 @@ fn unreadable(id: ImageId, error: &StoreError) -> ApiError {
 }
 
 /// A reply with this part of the image.
-fn body(
-    request: &Request,
-    catalog: &Catalog,
-    choice: &Choice,
-    blob: Blob,
-    part: Range<usize>,
-) -> Response {
-    let Request { gallery, pulse, .. } = request;
+fn body(request: &Request, catalog: &Catalog, choice: &Choice, blob: Blob, part: Range<usize>) -> Response {
+    let gallery = request.gallery();
     let length = part.len();
     let image = (choice.id, choice.width());
     // Renditions are small, so the kernel is asked about them.
@@ -208,10 +196,12 @@ fn body(
         }
         _ => false,
     };
-    let body = ImageBody::new(Arc::clone(gallery), Arc::clone(pulse), image, part, blob, is_there);
+    let body = ImageBody::new(Arc::clone(&request.connection), image, part, blob, is_there);
     let mut response = warp::reply::stream(body).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/webp"));
-    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/webp"));
+    headers.insert(CONTENT_LENGTH, length.into());
     response
 }
 

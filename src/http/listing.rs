@@ -19,7 +19,7 @@ const DEFAULT_LIMIT: u32 = 30;
 pub(super) async fn list(request: &Request) -> Answer {
     let parameters = Parameters::with_filter(request.query(), query::LISTING)?;
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT) as usize;
-    let catalog = request.gallery.catalog().ok_or(ApiError::Unavailable)?;
+    let catalog = request.gallery().catalog().ok_or(ApiError::Unavailable)?;
     let matches = matches(&catalog, &parameters.filter_for(&request.headers)).await?;
     // One more tells whether there is a next page.
     let mut page = matches.newest(parameters.cursor, limit + 1);

@@ -1,12 +1,13 @@
 //! What the server counts, in Prometheus' conventions, for `GET /metrics`. Labels have few values, none of them from a client.
 
-use std::sync::Arc;
+use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
@@ -19,6 +20,11 @@ use crate::image;
 /// milliseconds, a full server a second.
 const SECONDS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// How many routes there are.
+const ROUTES: usize = 13;
+/// The status of most answers.
+const OK: u16 = 200;
 
 /// Which route a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,6 +144,23 @@ struct ByStatus {
     status: &'static str,
 }
 
+/// One of a family for each of its few labels, looked up once.
+struct Known<M, const LABELS: usize>([OnceLock<M>; LABELS]);
+
+impl<M: Clone, const LABELS: usize> Known<M, LABELS> {
+    fn new() -> Self {
+        Self([const { OnceLock::new() }; LABELS])
+    }
+
+    fn get<S, C>(&self, label: usize, family: &Family<S, M, C>, labels: impl FnOnce() -> S) -> &M
+    where
+        S: Clone + Eq + Hash,
+        C: MetricConstructor<M>,
+    {
+        self.0[label].get_or_init(|| family.get_or_create(&labels()).clone())
+    }
+}
+
 /// All counters of a server.
 pub struct Metrics {
     registry: Registry,
@@ -154,6 +177,11 @@ pub struct Metrics {
     import_files: Family<ByStatus, Counter>,
     import_source_bytes: Counter,
     import_stored_bytes: Counter,
+    known_requests: Known<Counter, ROUTES>,
+    known_seconds: Known<Histogram, ROUTES>,
+    known_bytes: Known<Counter, ROUTES>,
+    known_picks: Known<Counter, 3>,
+    known_key_checks: Known<Counter, 8>,
 }
 
 impl Metrics {
@@ -175,6 +203,11 @@ impl Metrics {
             import_files: Family::default(),
             import_source_bytes: Counter::default(),
             import_stored_bytes: Counter::default(),
+            known_requests: Known::new(),
+            known_seconds: Known::new(),
+            known_bytes: Known::new(),
+            known_picks: Known::new(),
+            known_key_checks: Known::new(),
         };
         let start: Gauge<u64, AtomicU64> = Gauge::default();
         start.set(image::now());
@@ -245,17 +278,23 @@ impl Metrics {
     pub(super) fn answered(&self, response: &Response, bytes: Option<u64>, elapsed: Duration) {
         let route = response.extensions().get::<Route>().copied().unwrap_or(Route::Other);
         let status = response.status().as_u16();
-        self.requests.get_or_create(&Answered { route, status }).inc();
-        self.seconds.get_or_create(&ByRoute { route }).observe(elapsed.as_secs_f64());
-        self.bytes.get_or_create(&ByRoute { route }).inc_by(bytes.unwrap_or(0));
+        let by_route = || ByRoute { route };
+        if status == OK {
+            let good = self.known_requests.get(route as usize, &self.requests, || Answered { route, status });
+            good.inc();
+        } else {
+            self.requests.get_or_create(&Answered { route, status }).inc();
+        }
+        self.known_seconds.get(route as usize, &self.seconds, by_route).observe(elapsed.as_secs_f64());
+        self.known_bytes.get(route as usize, &self.bytes, by_route).inc_by(bytes.unwrap_or(0));
     }
 
     pub(super) fn picked(&self, by: Chosen, images: usize) {
-        self.picks.get_or_create(&ByChoice { by }).inc_by(images as u64);
+        self.known_picks.get(by as usize, &self.picks, || ByChoice { by }).inc_by(images as u64);
     }
 
     pub(super) fn checked(&self, outcome: KeyCheck) {
-        self.key_checks.get_or_create(&ByOutcome { outcome }).inc();
+        self.known_key_checks.get(outcome as usize, &self.key_checks, || ByOutcome { outcome }).inc();
     }
 
     pub(super) fn reloaded(&self, images: usize, version: u64, elapsed: Duration) {

@@ -136,7 +136,11 @@ impl Pulse {
     /// What a body may hand to the wire at once, in bytes.
     pub(super) fn chunk_bytes(&self) -> usize {
         let most = self.chunk_bytes.load(Ordering::Relaxed);
-        if self.hub.kept_back.load(Ordering::Relaxed) < MOST_KEPT_BACK { most } else { most.min(SMALL_CHUNK_BYTES) }
+        if self.hub.kept_back.load(Ordering::Relaxed) < MOST_KEPT_BACK {
+            most
+        } else {
+            most.min(SMALL_CHUNK_BYTES)
+        }
     }
 
     /// The client has taken what was kept back.

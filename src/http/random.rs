@@ -91,7 +91,7 @@ pub(super) async fn random(request: &Request, admitted: Admitted) -> Answer {
 }
 
 async fn choose(request: &Request, asked: &Asked, admitted: Admitted) -> Answer {
-    let gallery = &request.gallery;
+    let gallery = request.gallery();
     let mut catalog = gallery.catalog().ok_or(ApiError::Unavailable)?;
     let mut damaged = 0;
     for _ in 0..PICK_ATTEMPTS {
@@ -160,7 +160,7 @@ async fn answer(
     (ids, position): (&[ImageId], Option<Position>),
     admitted: Admitted,
 ) -> Result<Option<Response>, ApiError> {
-    let gallery = &request.gallery;
+    let gallery = request.gallery();
     let &[id, ..] = ids else { return Err(ApiError::Internal) };
     if asked.format == Format::Json {
         let records = records(request, ids).await?;
@@ -193,7 +193,7 @@ fn redirection(request: &Request, choice: &Choice, admitted: Admitted) -> Answer
     let mut location = choice.path();
     if let Admitted::ByAddress(key) = admitted {
         let expires = (image::now() / REDIRECT_SECONDS + 2) * REDIRECT_SECONDS;
-        location = request.gallery.gate.sign(key, &location, expires)?;
+        location = request.gallery().gate.sign(key, &location, expires)?;
     }
     let mut response = StatusCode::FOUND.into_response();
     response.headers_mut().insert(LOCATION, header_value(location)?);
@@ -205,7 +205,7 @@ fn cache_control(request: &Request, asked: &Asked) -> Result<HeaderValue, ApiErr
     if asked.seed.is_none() {
         return Ok(HeaderValue::from_static("no-store"));
     }
-    let whose = if request.gallery.policy.public { "public" } else { "private" };
+    let whose = if request.gallery().policy.public { "public" } else { "private" };
     header_value(format!("{whose}, max-age={SEED_AGE_SECONDS}"))
 }
 
@@ -219,7 +219,7 @@ pub(super) async fn records(
     request: &Request,
     ids: &[ImageId],
 ) -> Result<Vec<(ImageId, ImageRecord)>, ApiError> {
-    let (store, ids) = (request.gallery.store.clone(), ids.to_vec());
+    let (store, ids) = (request.gallery().store.clone(), ids.to_vec());
     let read = tokio::task::spawn_blocking(move || {
         let records = ids.into_iter().filter_map(|id| match store.image(id) {
             Ok(record) => record.map(|record| Ok((id, record))),

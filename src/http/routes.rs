@@ -13,6 +13,7 @@ pub(super) use super::auth::Admitted;
 use super::auth::{Presented, presented};
 use super::error::ApiError;
 use super::gallery::Gallery;
+use super::listener::Peer;
 use super::listing::list;
 use super::metrics::Route;
 use super::policy::referring_host;
@@ -25,14 +26,25 @@ use crate::keys::Link;
 
 /// A request as all see it who answer it.
 pub(super) struct Request {
-    pub(super) gallery: Arc<Gallery>,
+    pub(super) connection: Arc<Connection>,
     pub(super) method: Method,
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
+}
+
+/// What all requests of a connection share. Requests hold this, and not its parts: that many threads count who holds the gallery
+/// would be felt.
+pub(super) struct Connection {
+    pub(super) peer: Peer,
+    pub(super) gallery: Arc<Gallery>,
     pub(super) pulse: Arc<Pulse>,
 }
 
 impl Request {
+    pub(super) fn gallery(&self) -> &Arc<Gallery> {
+        &self.connection.gallery
+    }
+
     pub(super) fn path(&self) -> &str {
         self.uri.path()
     }
@@ -45,14 +57,14 @@ impl Request {
     /// Lets a reader in: anybody at a public server, else by key or signed link; and from pages that may show images.
     async fn admit(&self) -> Result<Admitted, ApiError> {
         let admitted =
-            if self.gallery.policy.public { Admitted::Freely } else { self.admit_by_key().await? };
+            if self.gallery().policy.public { Admitted::Freely } else { self.admit_by_key().await? };
         self.check_referer()?;
         Ok(admitted)
     }
 
     /// Checks the key, or the signed link, of a route that has no key in its path.
     async fn admit_by_key(&self) -> Result<Admitted, ApiError> {
-        let gate = &self.gallery.gate;
+        let gate = &self.gallery().gate;
         let admitted = match presented(&self.headers, self.query()) {
             Presented::InHeader(key) => Admitted::ByHeader(gate.admit(key).await?),
             Presented::InQuery(key) => Admitted::ByAddress(gate.admit(Some(&key)).await?),
@@ -73,25 +85,25 @@ impl Request {
     /// [`Request::admit`] for the old route, which has the key in its path; keys elsewhere do not count there.
     async fn admit_reader(&self, key: &str) -> Result<Admitted, ApiError> {
         let admitted =
-            if self.gallery.policy.public { Admitted::Freely } else { self.admit_key(key).await? };
+            if self.gallery().policy.public { Admitted::Freely } else { self.admit_key(key).await? };
         self.check_referer()?;
         Ok(admitted)
     }
 
     /// Checks the key in the path of an old route.
     async fn admit_key(&self, key: &str) -> Result<Admitted, ApiError> {
-        self.count(Admitted::ByAddress(self.gallery.gate.admit(Some(key)).await?))
+        self.count(Admitted::ByAddress(self.gallery().gate.admit(Some(key)).await?))
     }
 
     fn count(&self, admitted: Admitted) -> Result<Admitted, ApiError> {
         if let Admitted::ByHeader(key) | Admitted::ByAddress(key) = admitted {
-            self.gallery.limiter.check_key(key)?;
+            self.gallery().limiter.check_key(key)?;
         }
         Ok(admitted)
     }
 
     fn check_referer(&self) -> Result<(), ApiError> {
-        if self.gallery.policy.admits_referer(&self.headers) { Ok(()) } else { Err(ApiError::Forbidden) }
+        if self.gallery().policy.admits_referer(&self.headers) { Ok(()) } else { Err(ApiError::Forbidden) }
     }
 }
 
@@ -138,7 +150,7 @@ pub(super) fn routes()
     let update_key = warp::path!("update-key" / String).and(request()).then(|key: String, request| {
         answer(Route::UpdateKey, request, async move |request: &Request| {
             request.admit_key(&key).await?;
-            request.gallery.gate.reload()?;
+            request.gallery().gate.reload()?;
             Ok(json(&serde_json::json!({ "message": "API key updated successfully" })))
         })
     });
@@ -160,7 +172,8 @@ pub(super) fn routes()
 
 /// The request behind a path. Methods are looked at there, so that an unknown path is 404 for each of them.
 fn request()
--> impl Filter<Extract = (Result<Arc<Request>, ApiError>,), Error = Infallible> + Copy + Send + Sync + 'static {
+-> impl Filter<Extract = (Result<Arc<Request>, ApiError>,), Error = Infallible> + Copy + Send + Sync + 'static
+{
     warp::ext::optional::<Arc<Request>>().map(|request: Option<Arc<Request>>| {
         let request = request.ok_or(ApiError::Internal)?;
         if request.method == Method::GET || request.method == Method::HEAD {
@@ -172,13 +185,12 @@ fn request()
 }
 
 /// Routes that need no key.
-fn open_routes()
--> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+fn open_routes() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
     let health = warp::path!("healthz")
         .and(request())
         .then(|request| answer(Route::Healthz, request, async |request: &Request| health(request).await));
     let ready = warp::path!("readyz").and(request()).then(|request| {
-        answer(Route::Readyz, request, async |request: &Request| match request.gallery.catalog() {
+        answer(Route::Readyz, request, async |request: &Request| match request.gallery().catalog() {
             Some(_) => Ok(json(&serde_json::json!({ "status": "ready" }))),
             None => Err(ApiError::Unavailable),
         })
@@ -206,7 +218,7 @@ async fn answer(
     let mut by_referer = false;
     let answered = match request {
         Ok(request) => {
-            by_referer = !request.gallery.policy.allowed_referers.is_empty();
+            by_referer = !request.gallery().policy.allowed_referers.is_empty();
             handle(&request).await
         }
         Err(error) => Err(error),
@@ -220,7 +232,7 @@ async fn answer(
 }
 
 fn info(request: &Request, id: ImageId) -> Answer {
-    let record = request.gallery.store.image(id).map_err(|error| {
+    let record = request.gallery().store.image(id).map_err(|error| {
         tracing::error!(%id, %error, "the image's record can't be read");
         ApiError::Internal
     })?;
@@ -229,7 +241,7 @@ fn info(request: &Request, id: ImageId) -> Answer {
 }
 
 async fn update_images(request: &Request) -> Answer {
-    if request.gallery.refreshed().await?.is_empty() {
+    if request.gallery().refreshed().await?.is_empty() {
         return Err(ApiError::NoImages);
     }
     Ok(json(&serde_json::json!({ "message": "Images list updated" })))
@@ -237,10 +249,10 @@ async fn update_images(request: &Request) -> Answer {
 
 /// Healthy is a server that can read one of its images, or has none.
 async fn health(request: &Request) -> Answer {
-    let healthy = match request.gallery.catalog() {
+    let healthy = match request.gallery().catalog() {
         Some(catalog) => match catalog.first() {
             // Always the same one, so that it is in memory: a slow disk is no reason to send clients elsewhere.
-            Some(image) => images::is_readable(&request.gallery, &catalog, image).await,
+            Some(image) => images::is_readable(request.gallery(), &catalog, image).await,
             None => true,
         },
         None => true,
@@ -249,7 +261,7 @@ async fn health(request: &Request) -> Answer {
 }
 
 fn metrics(request: &Request) -> Response {
-    let mut response = Response::new(request.gallery.metrics.text().into());
+    let mut response = Response::new(request.gallery().metrics.text().into());
     let text = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -170,7 +170,14 @@ impl Worker {
         self.load.load(Ordering::Relaxed)
     }
 
-    fn take(&self, socket: Socket, peer: Peer, pulse: Arc<Pulse>, tls: Option<Arc<Tls>>, admission: Admission) {
+    fn take(
+        &self,
+        socket: Socket,
+        peer: Peer,
+        pulse: Arc<Pulse>,
+        tls: Option<Arc<Tls>>,
+        admission: Admission,
+    ) {
         self.load.fetch_add(1, Ordering::Relaxed);
         let load = Load(Arc::clone(&self.load));
         // The thread runs as long as the process does.

@@ -63,10 +63,9 @@ fn configuration(certificate: &PathBuf, key: &PathBuf) -> Result<ServerConfig, T
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: certificate.clone() });
     }
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .map_err(|source| TlsError::Key { path: key.clone(), source })?;
-    let unfit =
-        |source| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), source };
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Key { path: key.clone(), source })?;
+    let unfit = |source| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), source };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut configuration =

@@ -27,10 +27,10 @@ use super::body::Content;
 use super::cors;
 use super::error::ApiError;
 use super::gallery::Gallery;
-use super::listener::{Peer, Stream};
+use super::listener::Stream;
 use super::policy::Client;
 use super::pulse::{Order, Pulse};
-use super::routes;
+use super::routes::{self, Connection};
 use super::server::Guest;
 use super::tls::{HTTP_2, Tls};
 use super::wire::Wire;
@@ -49,12 +49,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// What all requests of a connection share.
+/// A connection, and the filters that answer its requests.
 struct Visit<R> {
-    peer: Peer,
-    gallery: Arc<Gallery>,
-    pulse: Arc<Pulse>,
-    /// warp's filters; HTTP/2 may call them for several requests, one after the other.
+    connection: Arc<Connection>,
+    /// HTTP/2 may call them for several requests, one after the other.
     routes: Mutex<R>,
 }
 
@@ -81,7 +79,8 @@ pub(super) async fn host(guest: Guest, gallery: Arc<Gallery>, routes: impl Route
 
 async fn receive(guest: Guest, gallery: Arc<Gallery>, routes: impl Routes) -> Result<(), Cause> {
     let Guest { socket, peer, pulse, tls, place: _place } = guest;
-    let visit = Visit { peer, gallery, pulse, routes: Mutex::new(routes) };
+    let connection = Arc::new(Connection { peer, gallery, pulse });
+    let visit = Visit { connection, routes: Mutex::new(routes) };
     match (socket.into_stream()?, tls) {
         (Stream::Tcp(stream), None) => http_1(stream, visit).await,
         (Stream::Unix(stream), None) => http_1(stream, visit).await,
@@ -95,8 +94,8 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     R: Routes,
 {
-    let pulse = Arc::clone(&visit.pulse);
-    let Some(stream) = obey(tls.acceptor().accept(stream), |_| {}, &pulse).await.transpose()? else {
+    let pulse = &visit.connection.pulse;
+    let Some(stream) = obey(tls.acceptor().accept(stream), |_| {}, pulse).await.transpose()? else {
         return Ok(());
     };
     pulse.set_encrypted();
@@ -113,13 +112,13 @@ where
     R: Routes,
 {
     let visit = Arc::new(visit);
-    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&visit.pulse)));
+    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&visit.connection.pulse)));
     let service = service_fn({
         let visit = Arc::clone(&visit);
         move |request| respond(Arc::clone(&visit), request)
     });
     let connection = http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(wire, service);
-    let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.pulse).await;
+    let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
     ended.unwrap_or(Ok(())).map_err(Cause::from)
 }
 
@@ -128,9 +127,9 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     R: Routes,
 {
-    visit.pulse.set_queued();
+    visit.connection.pulse.set_queued();
     let visit = Arc::new(visit);
-    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&visit.pulse)));
+    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&visit.connection.pulse)));
     let service = service_fn({
         let visit = Arc::clone(&visit);
         move |request| respond(Arc::clone(&visit), request)
@@ -141,7 +140,7 @@ where
         .max_send_buf_size(STREAM_BYTES)
         .max_header_list_size(HEAD_BYTES as u32);
     let connection = http.serve_connection(wire, service);
-    let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.pulse).await;
+    let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
     ended.unwrap_or(Ok(())).map_err(Cause::from)
 }
 
@@ -180,18 +179,18 @@ async fn respond<R: Routes>(
     visit: Arc<Visit<R>>,
     request: Request<Incoming>,
 ) -> Result<hyper::Response<Content<impl Body<Data = Bytes, Error = warp::Error>>>, Infallible> {
-    let answer = visit.pulse.asked();
+    let Connection { peer, gallery, pulse } = &*visit.connection;
+    let answer = pulse.asked();
     let started = Instant::now();
-    let (gallery, policy) = (&visit.gallery, &visit.gallery.policy);
+    let policy = &gallery.policy;
     let (mut parts, _) = request.into_parts();
     let request = Arc::new(routes::Request {
-        gallery: Arc::clone(gallery),
+        connection: Arc::clone(&visit.connection),
         method: parts.method.clone(),
         uri: parts.uri.clone(),
         headers: std::mem::take(&mut parts.headers),
-        pulse: Arc::clone(&visit.pulse),
     });
-    let client = policy.client(visit.peer, &request.headers);
+    let client = policy.client(*peer, &request.headers);
     let mut response = match reject_early(&request, client) {
         Some(response) => response,
         None => route(&visit, Arc::clone(&request), parts).await,
@@ -217,16 +216,15 @@ fn reject_early(request: &routes::Request, client: Client) -> Option<Response> {
     if UNLIMITED.contains(&request.path()) {
         return None;
     }
-    request.gallery.limiter.check_address(client.address).err().map(Response::from)
+    request.gallery().limiter.check_address(client.address).err().map(Response::from)
 }
 
 /// The answer of the routes. A panic costs this request alone.
 async fn route<R: Routes>(visit: &Visit<R>, request: Arc<routes::Request>, parts: Parts) -> Response {
     let mut routed = Request::from_parts(parts, Empty::new());
     routed.extensions_mut().insert(request);
-    let answered = unless_panicking(|| {
-        visit.routes.lock().unwrap_or_else(PoisonError::into_inner).call(routed)
-    });
+    let answered =
+        unless_panicking(|| visit.routes.lock().unwrap_or_else(PoisonError::into_inner).call(routed));
     match answered.await {
         Some(Ok(response)) => response,
         None => {
