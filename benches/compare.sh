@@ -38,24 +38,8 @@ readonly least_p=0.001
 
 # shellcheck source=benches/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/imagepool-bench/venv
 pictures=
-work=
-imagepool=
-servers=()
 missed=0
-
-cleanup() {
-    local status=$?
-    trap - EXIT
-    set +e
-    if ((${#servers[@]})); then
-        kill "${servers[@]}"
-        wait "${servers[@]}"
-    fi 2>/dev/null
-    rm -rf "$work"
-    exit "$status"
-}
 
 prepare() {
     local tool
@@ -67,9 +51,6 @@ prepare() {
     work=$(mktemp -d)
     trap cleanup EXIT
     trap 'exit 130' INT TERM
-    mkdir -p "$work/old/log"
-    # They are looked into while the servers are still starting.
-    touch "$work/old.log" "$work/imagepool.log"
 }
 
 # --- numbers ---
@@ -110,53 +91,6 @@ import_pictures() {
     done >"$work/second_imports"
     second_import=$(median <"$work/second_imports")
     second_import_percent=$(calculate %.2f "100 * $second_import / $first_import")
-}
-
-# --- servers ---
-
-# The address that a server says it listens on, once it says so.
-address_in() {
-    local log=$1 words=$2 address
-    for _ in {1..300}; do
-        address=$(sed -nE "s#.*$words (http://[0-9.:]+).*#\1#p; T; q" "$log")
-        if [[ -n $address ]]; then
-            printf '%s\n' "$address"
-            return
-        fi
-        sleep 0.1
-    done
-    die "no server: $(tail -n 5 "$log")"
-}
-
-wait_for_image() {
-    for _ in {1..300}; do
-        [[ $(curl --silent --output /dev/null --write-out '%{http_code} %{content_type}' "$1") == '200 image/webp' ]] &&
-            return
-        sleep 0.1
-    done
-    die "no image at $1"
-}
-
-start_imagepool() {
-    local key log=$work/imagepool.log
-    key=$("$imagepool" --quiet --gallery "$work/gallery.pool" key rotate)
-    "$imagepool" --gallery "$work/gallery.pool" serve --listen 127.0.0.1:0 >/dev/null 2>"$log" &
-    servers+=($!)
-    new_url=$(address_in "$log" 'listening on')/random-image/$key
-    wait_for_image "$new_url"
-}
-
-start_old_service() {
-    local key log=$work/old.log
-    "$imagepool" --quiet --gallery "$work/gallery.pool" export --all "$work/old/images"
-    key=$(python3 -c 'import secrets; print(secrets.token_hex(32))')
-    printf '%s\n' "$key" >"$work/old/api_key.txt"
-    OLD_SERVICE_ROOT=$work/old PYTHONDONTWRITEBYTECODE=1 \
-        "$venv/bin/gunicorn" --workers 2 --timeout 37 --bind 127.0.0.1:0 --chdir "$benches" old_service:app \
-        >/dev/null 2>"$log" &
-    servers+=($!)
-    old_url=$(address_in "$log" 'Listening at:')/random-image/$key
-    wait_for_image "$old_url"
 }
 
 # --- load ---
@@ -246,10 +180,10 @@ judge_all() {
 main() {
     prepare "$@"
     imagepool=$(build_imagepool)
-    install_python "$venv" Flask flask-cors gunicorn
+    install_old_service
     import_pictures
-    start_old_service
-    start_imagepool
+    start_old_service "$work/gallery.pool"
+    start_imagepool "$work/gallery.pool"
     measure_load
     measure_uniformity
     report

@@ -345,7 +345,7 @@ proptest! {
         }
         prop_assert_eq!(over.tags.len(), anew.tags.len());
         for sample in &samples {
-            prop_assert!(over.check_bit(sample.id, None).is_some());
+            prop_assert!(over.position(sample.id).is_some());
         }
     }
 }

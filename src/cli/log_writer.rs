@@ -166,7 +166,7 @@ mod tests {
         }
         drop(thread);
         let written = String::from_utf8(target.0.lock().unwrap().clone()).unwrap();
-        assert!(written.lines().map(|line| line.parse().unwrap()).eq(0..10_000));
+        assert!(written.lines().map(|line| line.parse::<u32>().unwrap()).eq(0..10_000));
     }
 
     #[test]

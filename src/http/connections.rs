@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use super::pulse::{Order, Pulse};
 
-/// Connections that are given up at once, so that a flood of new ones does not cost a search each.
-const GIVEN_UP_AT_ONCE: usize = 32;
+/// Of so many connections one is given up at once, so that a flood of new ones does not cost a search each.
+const GIVEN_UP_OF: usize = 128;
 /// Pause before looking again whether a connection can be given up.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -74,7 +74,7 @@ impl Connections {
                 if open.connections.len() < self.most {
                     return;
                 }
-                open.give_up(GIVEN_UP_AT_ONCE, |_| true);
+                open.give_up(self.most.div_ceil(GIVEN_UP_OF), |_| true);
             }
             // That a client has been answered, and could be given up, is told to nobody.
             let _ = tokio::time::timeout(RETRY, closed).await;
@@ -90,13 +90,11 @@ impl Connections {
         let mut open = self.open();
         if let Some(address) = address {
             let count = open.by_address.get(&address).copied().unwrap_or(0);
-            // One that was given up is counted until its task is gone.
-            let gone = if count < self.most_per_address {
-                1
-            } else {
-                open.give_up(GIVEN_UP_AT_ONCE, |other| other == Some(address))
-            };
-            if gone == 0 || count >= self.most_per_address.saturating_add(GIVEN_UP_AT_ONCE) {
+            let many = self.most_per_address.div_ceil(GIVEN_UP_OF);
+            // One that was given up is counted until its task is gone, so there may be some more for a moment.
+            if count >= self.most_per_address.saturating_add(many)
+                || count >= self.most_per_address && open.give_up(many, |other| other == Some(address)) == 0
+            {
                 return Err(AddressFull);
             }
             *open.by_address.entry(address).or_default() += 1;

@@ -13,7 +13,7 @@ pub(super) const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, H
 /// What a client is told whose address has too many connections, before it asks anything.
 pub(super) const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 31\r\n\
     Cache-Control: no-store\r\nRetry-After: 1\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n\
-    {\"error\": \"Service unavailable\"}";
+    {\"error\":\"Service unavailable\"}";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApiError {
@@ -111,5 +111,16 @@ impl From<ApiError> for Response {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_full_address_is_told_is_as_long_as_it_says() {
+        let (head, body) = FULL.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
     }
 }

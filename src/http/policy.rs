@@ -246,8 +246,8 @@ mod tests {
             ("203.0.113.5,", "10.0.0.1:99"),
         ] {
             let headers = headers(&[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", value)]);
-            assert_eq!(trusting.client(peer, &headers).to_string(), expected, "{value}");
-            assert_eq!(Policy::default().client(peer, &headers).to_string(), "10.0.0.1:99");
+            assert_eq!(trusting.client(Peer(Some(peer)), &headers).to_string(), expected, "{value}");
+            assert_eq!(Policy::default().client(Peer(Some(peer)), &headers).to_string(), "10.0.0.1:99");
         }
     }
 }

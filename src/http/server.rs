@@ -81,12 +81,13 @@ pub async fn serve(
     }
 }
 
-/// The next connection, once there is room for one.
+/// The next connection, once there is room for it.
 async fn accept(listener: &Listener, connections: &Connections) -> (Socket, Peer) {
     loop {
-        connections.room().await;
         match listener.accept().await {
             Ok((socket, peer)) => {
+                // Only now, for nobody is given up before somebody needs the room.
+                connections.room().await;
                 if let Socket::Tcp(socket) = &socket {
                     prepare(socket);
                 }

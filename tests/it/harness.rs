@@ -185,6 +185,19 @@ impl Workspace {
 
     #[track_caller]
     pub fn serve_with(&self, arguments: &[&str]) -> Server {
+        let server = self.start(arguments);
+        wait_for("the server is ready", || server.get("/readyz").status == 200);
+        server
+    }
+
+    /// A server that listens, and speaks TLS.
+    #[track_caller]
+    pub fn serve_over_tls(&self, arguments: &[&str]) -> Server {
+        self.start(arguments)
+    }
+
+    #[track_caller]
+    fn start(&self, arguments: &[&str]) -> Server {
         let mut command = self.command();
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut child =
@@ -195,7 +208,9 @@ impl Workspace {
         let kept = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listening on http://") {
+                if let Some((_, address)) =
+                    line.split_once("listening on ").and_then(|(_, origin)| origin.split_once("://"))
+                {
                     let end = address
                         .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')
                         .unwrap_or(address.len());
@@ -210,9 +225,7 @@ impl Workspace {
             let _ = child.kill();
             panic!("the server did not start: {}", log.lock().unwrap());
         };
-        let server = Server { child, address, log };
-        wait_for("the server is ready", || server.get("/readyz").status == 200);
-        server
+        Server { child, address, log }
     }
 
     /// A server and the default key of its gallery, made anew.
@@ -249,6 +262,10 @@ pub struct Response {
 impl Response {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     #[track_caller]

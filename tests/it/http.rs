@@ -235,17 +235,6 @@ fn silent_clients_keep_nobody_waiting_and_are_cut_off() {
 }
 
 #[test]
-fn connections_above_the_limit_wait_for_their_turn() {
-    let space = Workspace::with_photos(1);
-    space.import();
-    let key = space.rotate(&[]);
-    let server = space.serve_with(&["--max-connections", "2", "--header-timeout", "1s"]);
-    let _silent: Vec<_> = (0..2).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
-    // It is answered once the silent ones are cut off.
-    assert_eq!(server.get(&format!("/random?key={key}")).status, 200);
-}
-
-#[test]
 fn sigterm_lets_an_answer_under_way_finish() {
     let space = Workspace::file();
     save(noise(3600, 2600, 1), &space.picture("large.png"));

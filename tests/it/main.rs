@@ -12,6 +12,7 @@
 mod api;
 mod architecture;
 mod commands;
+mod connections;
 mod crash;
 mod galleries;
 mod harness;
