@@ -89,7 +89,7 @@ pub enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     Import(import::Args),
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Key(key::Args),
     List(list::Args),
     Show(show::Args),

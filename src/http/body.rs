@@ -28,10 +28,13 @@ pub(super) struct ImageBody {
     /// Open only from one chunk's lookup to its write.
     blob: Option<Blob>,
     /// Its next chunk is being read from the disk.
-    loading: Option<(Range<usize>, JoinHandle<Result<(), CutShort>>)>,
+    loading: Option<(Range<usize>, Loading)>,
     /// All of it is in memory.
     is_there: bool,
 }
+
+/// A chunk on its way from the disk.
+type Loading = JoinHandle<Result<(), CutShort>>;
 
 /// The image was removed, or could not be read, while it was being sent; the connection is cut.
 #[derive(Debug, thiserror::Error)]

@@ -38,7 +38,7 @@ use super::wire::Wire;
 /// Longest path and query, in bytes; longer ones get 414.
 const MAX_URI_BYTES: usize = 8 << 10;
 /// A request's head must fit in here, or it gets 431.
-const HEAD_BYTES: usize = 16 << 10;
+const HEAD_BYTES: u16 = 16 << 10;
 /// Requests at once on a connection of HTTP/2, and what is held of the answer to each, in bytes.
 const STREAMS: u32 = 64;
 const STREAM_BYTES: usize = 64 << 10;
@@ -117,7 +117,7 @@ where
         let visit = Arc::clone(&visit);
         move |request| respond(Arc::clone(&visit), request)
     });
-    let connection = http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(wire, service);
+    let connection = http1::Builder::new().max_buf_size(HEAD_BYTES.into()).serve_connection(wire, service);
     let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
     ended.unwrap_or(Ok(())).map_err(Cause::from)
 }
@@ -138,7 +138,7 @@ where
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_send_buf_size(STREAM_BYTES)
-        .max_header_list_size(HEAD_BYTES as u32);
+        .max_header_list_size(HEAD_BYTES.into());
     let connection = http.serve_connection(wire, service);
     let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
     ended.unwrap_or(Ok(())).map_err(Cause::from)

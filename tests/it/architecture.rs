@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// A crate, and the only module that may name it.
-const OWNED: [(&str, &str); 26] = [
+const OWNED: [(&str, &str); 28] = [
     ("warp", "http"),
     ("hyper", "http"),
     ("hyper_util", "http"),
@@ -45,6 +45,8 @@ const OWNED: [(&str, &str); 26] = [
     ("roaring", "catalog"),
     ("prometheus_client", "http"),
     ("governor", "http"),
+    ("tokio_rustls", "http"),
+    ("tower_service", "http"),
 ];
 
 /// Crates that do I/O or are asynchronous, which pure modules may not name.
