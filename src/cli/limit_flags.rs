@@ -29,7 +29,7 @@ pub(super) struct LimitFlags {
     idle_timeout: Duration,
 
     /// Time for a client to take 64 KiB of an answer
-    #[arg(long, env = "IMAGEPOOL_WRITE_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = some_time)]
+    #[arg(long, env = "IMAGEPOOL_WRITE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = some_time)]
     write_timeout: Duration,
 
     /// Time for answers under way to finish after SIGTERM or Ctrl-C

@@ -21,8 +21,10 @@ use crate::image;
 const SECONDS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
-/// How many routes there are.
-const ROUTES: usize = 13;
+/// How many values labels have.
+const ROUTES: usize = Route::Other as usize + 1;
+const KEY_CHECKS: usize = KeyCheck::BadLink as usize + 1;
+const CHOICES: usize = Chosen::Shuffle as usize + 1;
 /// The status of most answers.
 const OK: u16 = 200;
 
@@ -180,8 +182,8 @@ pub struct Metrics {
     known_requests: Known<Counter, ROUTES>,
     known_seconds: Known<Histogram, ROUTES>,
     known_bytes: Known<Counter, ROUTES>,
-    known_picks: Known<Counter, 3>,
-    known_key_checks: Known<Counter, 8>,
+    known_picks: Known<Counter, CHOICES>,
+    known_key_checks: Known<Counter, KEY_CHECKS>,
 }
 
 impl Metrics {

@@ -19,7 +19,7 @@ pub struct Patience {
     pub header: Duration,
     /// From an answer's end to the next request's first byte.
     pub idle: Duration,
-    /// For a client to take what was written last: up to 64 KiB, and the head.
+    /// For a client to take 64 KiB of an answer.
     pub write: Duration,
 }
 
@@ -125,6 +125,11 @@ impl Pulse {
         self.hub.kept_back.fetch_add(bytes, Ordering::Relaxed);
         self.backlogged.store(true, Ordering::Relaxed);
         self.waiting_since.store(NEVER, Ordering::Relaxed);
+        self.end_in(self.hub.patience.write);
+    }
+
+    /// The client has taken enough of what was kept back to be given more time for the rest.
+    pub(super) fn progressed(&self) {
         self.end_in(self.hub.patience.write);
     }
 

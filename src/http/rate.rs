@@ -32,7 +32,8 @@ impl Limiter {
     pub(super) fn check_address(&self, address: IpAddr) -> Result<(), ApiError> {
         let Some(limiter) = &self.by_address else { return Ok(()) };
         // Those that are remembered have their own buckets only as long as there is room for all.
-        let bucket = if limiter.len() < MAX_CLIENTS { bucket(address) } else { Ipv6Addr::UNSPECIFIED.into() };
+        let bucket =
+            if limiter.len() < MAX_CLIENTS { network(address) } else { Ipv6Addr::UNSPECIFIED.into() };
         limiter.check_key(&bucket).map_err(|refused| too_many(refused.wait_time_from(self.clock.now())))
     }
 
@@ -60,7 +61,7 @@ fn quota(rate: Rate) -> Quota {
 }
 
 /// A network of 2^64 addresses is what one client of IPv6 has.
-fn bucket(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

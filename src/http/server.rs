@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::sync::mpsc;
 
 use super::connections::{Admission, Connections};
@@ -19,10 +20,14 @@ use super::error::FULL;
 use super::gallery::Gallery;
 use super::listener::{Listener, Peer, Socket};
 use super::pulse::{Hub, Patience, Pulse};
+use super::rate::network;
 use super::routes::routes;
 use super::tls::Tls;
 use super::visit;
 
+/// What the system takes of an answer before it has sent it, in bytes. More would be memory that slow clients hold, and would
+/// be sent for so long that a client which reads 10 KB a second seems to have stopped.
+const UNSENT_BYTES: u32 = 512 << 10;
 /// Pause after the system refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// An idle blocking thread ends after this time: what argon2 needed, 19 MiB, goes back to the system with its thread.
@@ -33,7 +38,7 @@ const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// Connections at once; further ones take the place of one that waits for its client, or wait in the system's backlog.
     pub max_connections: usize,
-    /// Of one client address; further ones get 503 when none of them waits for its client.
+    /// Of one client address, or network of IPv6; further ones get 503 when none of them waits for its client.
     pub max_connections_per_address: usize,
     pub patience: Patience,
     /// From the order to stop until answers under way are cut.
@@ -62,7 +67,7 @@ pub async fn serve(
             () = &mut shutdown => break,
         };
         let pulse = Pulse::new(&hub);
-        match connections.admit(peer.address(), &pulse) {
+        match connections.admit(peer.address().map(network), &pulse) {
             Ok(admission) => {
                 if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
                     worker.take(socket, peer, pulse, tls.clone(), admission);
@@ -102,7 +107,9 @@ async fn accept(listener: &Listener, connections: &Connections) -> (Socket, Peer
 }
 
 fn prepare(socket: &std::net::TcpStream) {
-    if let Err(error) = socket.set_nodelay(true) {
+    let socket = SockRef::from(socket);
+    let prepared = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
+    if let Err(error) = prepared {
         tracing::debug!(%error, "a socket can't be set up");
     }
 }

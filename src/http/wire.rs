@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pulse::Pulse;
 
+/// What a client has to take within the time that it has for writes.
+const PROGRESS_BYTES: usize = 64 << 10;
+
 /// A client's socket, or the TLS stream over it.
 pub(super) struct Wire<S> {
     stream: S,
@@ -37,7 +40,11 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            let steps = self.sent / PROGRESS_BYTES;
             self.sent += sent;
+            if self.sent / PROGRESS_BYTES > steps {
+                self.pulse.progressed();
+            }
         }
         self.pulse.let_go(self.backlog.len());
         (self.backlog, self.sent) = (Vec::new(), 0);

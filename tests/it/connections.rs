@@ -103,23 +103,24 @@ fn an_address_has_its_own_limit() {
 #[test]
 fn a_client_that_stops_reading_is_cut_off() {
     let (space, key) = with_large_image();
-    let server = space.serve_with(&["--write-timeout", "1s"]);
+    let server = space.serve_with(&["--write-timeout", "4s"]);
     let stored = space.list()[0]["bytes"].as_u64().unwrap();
     let mut stuck = being_answered(&server, &key);
     wait_for("it is cut off", || {
         server.get(&format!("/metrics?key={key}")).text().contains("http_connections 1\n")
     });
     assert!((rest(&mut stuck) as u64) < stored);
-    // One that reads slowly, but reads, is served to the end.
+    // One that reads slowly, but reads, is served to the end: more slowly than 1 MiB, which is written at once, in that time.
     let mut slow = being_answered(&server, &key);
-    let (started, mut total, mut buffer) = (Instant::now(), 0, vec![0; 256 << 10]);
+    let (started, mut total, mut buffer) = (Instant::now(), 0, vec![0; 16 << 10]);
     while total < stored {
         let read = slow.read(&mut buffer).unwrap();
-        assert!(read > 0, "cut after {total} of {stored} bytes");
+        assert!(read > 0, "cut after {total} of {stored} bytes and {:?}", started.elapsed());
         total += read as u64;
-        std::thread::sleep(Duration::from_millis(30));
+        if started.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
-    assert!(started.elapsed() > Duration::from_secs(2), "it was not slow");
 }
 
 #[test]
