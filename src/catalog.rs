@@ -101,10 +101,9 @@ impl Catalog {
         Some(Position(random.random_range(0..self.ids.len())))
     }
 
-    /// The oldest image, by arrival.
-    #[must_use]
-    pub fn first(&self) -> Option<Position> {
-        (!self.ids.is_empty()).then_some(Position(0))
+    /// The oldest images, by arrival: at most so many.
+    pub fn oldest(&self, most: usize) -> impl Iterator<Item = Position> + use<> {
+        (0..self.len().min(most)).map(Position)
     }
 
     /// Where an image stands; `None` when it is not in this catalog.

@@ -100,3 +100,57 @@ impl FormatTime for Rfc3339 {
         line.write_str(str::from_utf8(&fraction).map_err(|_| fmt::Error)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines of some events, each as its time and the rest.
+    fn logged(subscriber: impl FnOnce(Lines) -> tracing::Dispatch) -> Vec<(String, String)> {
+        let lines = Lines::default();
+        tracing::dispatcher::with_default(&subscriber(lines.clone()), || {
+            let (none, some) = (None::<u64>, Some(7_u64));
+            tracing::info!(peer = %"127.0.0.1:80", status = 200_u16, none, some, "answered");
+            tracing::warn!(zero = 0_u64, large = u64::MAX, less = -5_i64, yes = true, part = 0.5);
+            tracing::error!(text = "with \"quotes\"\nand lines", path = ?std::path::Path::new("/a b"), "it {}", "failed");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let split = |line: &str| line.split_once(' ').map(|(time, rest)| (time.to_owned(), rest.to_owned()));
+        text.lines().map(|line| split(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_are_those_of_tracing() {
+        let theirs = logged(|lines| {
+            let format = fmt().with_ansi(false).with_target(false);
+            format.with_writer(Mutex::new(lines)).finish().into()
+        });
+        let ours =
+            logged(|lines| fmt().event_format(PlainFormat).with_writer(Mutex::new(lines)).finish().into());
+        assert_eq!(ours.len(), theirs.len());
+        for ((our_time, ours), (their_time, theirs)) in ours.iter().zip(&theirs) {
+            assert_eq!(ours, theirs);
+            assert_eq!(our_time.len(), their_time.len(), "{our_time} and {their_time}");
+            let [ours, theirs] = [our_time, their_time].map(|time| humantime::parse_rfc3339(time).unwrap());
+            assert!(theirs <= ours && ours < theirs + Duration::from_secs(60), "{our_time} and {their_time}");
+        }
+    }
+}

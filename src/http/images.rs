@@ -113,7 +113,8 @@ pub(super) async fn whole(
 /// The image under its own address: conditional, in ranges, to be kept for ever.
 pub(super) async fn named_image(request: &Request, id: ImageId, width: Option<u32>) -> Answer {
     let (gallery, headers) = (request.gallery(), &request.headers);
-    let catalog = gallery.catalog().ok_or(ApiError::Unavailable)?;
+    // An image can be had by its id before the first catalog is loaded.
+    let catalog = gallery.catalog().unwrap_or_default();
     let choice = choose(gallery, id, catalog.position(id), width)?.ok_or(ApiError::NoSuchImage)?;
     let blob = checked(gallery, &catalog, &choice).await?.ok_or(ApiError::NoSuchImage)?;
     let total_bytes = blob.as_ref().len();

@@ -1,8 +1,8 @@
 //! The life signs of a connection: what it waits for, since when, and when it has waited long enough.
 //!
-//! Whoever moves bytes tells its `Pulse`; the connection's task looks at it now and then and ends what is overdue. So a
-//! request costs no timer, only a few stores. Times are milliseconds since the server's
-//! start.
+//! Whoever moves bytes tells its `Pulse`; the connection's task looks at it now and then and ends what is overdue. So a request
+//! costs no timer, only a few stores. Times are milliseconds since the
+//! server's start.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -104,7 +104,9 @@ impl Pulse {
 
     /// Bytes came from the client.
     pub(super) fn heard(&self) {
-        if self.answers.load(Ordering::Relaxed) == 0 && !self.in_head.swap(true, Ordering::Relaxed) {
+        // What comes while the last answer is still being taken counts from when it was.
+        let waiting = self.answers.load(Ordering::Relaxed) == 0 && !self.is_backlogged();
+        if waiting && !self.in_head.swap(true, Ordering::Relaxed) {
             self.end_in(self.hub.patience.header);
         }
     }

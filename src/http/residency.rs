@@ -1,4 +1,4 @@
-//! Which images are in memory, as far as can be told without asking the kernel, which costs a twentieth of sending one.
+//! Which images are in memory, as far as can be told without asking the kernel, which costs a tenth of sending one.
 //!
 //! Time runs in *ages*. An image that was found in memory in this age or the one before is taken to be there still; of others
 //! the kernel is asked. An age ends after some seconds, or sooner when much was read from the disk, for that pushes other pages

@@ -24,6 +24,9 @@ use super::{images, page};
 use crate::image::{ImageId, ImageInfo};
 use crate::keys::Link;
 
+/// Images that a health check tries before it says that none can be read.
+const HEALTH_ATTEMPTS: usize = 4;
+
 /// A request as all see it who answer it.
 pub(super) struct Request {
     pub(super) connection: Arc<Connection>,
@@ -249,14 +252,14 @@ async fn update_images(request: &Request) -> Answer {
 
 /// Healthy is a server that can read one of its images, or has none.
 async fn health(request: &Request) -> Answer {
-    let healthy = match request.gallery().catalog() {
-        Some(catalog) => match catalog.first() {
-            // Always the same one, so that it is in memory: a slow disk is no reason to send clients elsewhere.
-            Some(image) => images::is_readable(request.gallery(), &catalog, image).await,
-            None => true,
-        },
-        None => true,
-    };
+    let gallery = request.gallery();
+    let catalog = gallery.catalog().unwrap_or_default();
+    let mut healthy = catalog.is_empty();
+    // Always the same ones, so that they are in memory: a slow disk is no reason to send clients elsewhere. Nor is a damaged
+    // image, as long as others are whole.
+    for image in catalog.oldest(HEALTH_ATTEMPTS) {
+        healthy = healthy || images::is_readable(gallery, &catalog, image).await;
+    }
     if healthy { Ok(json(&serde_json::json!({ "status": "ok" }))) } else { Err(ApiError::Unavailable) }
 }
 

@@ -198,6 +198,7 @@ fn damaged_bytes_are_found_and_never_served() {
     let answer = server.get(&format!("/images/{damaged}?key={key}"));
     assert_eq!((answer.status, answer.json()["error"].as_str()), (500, Some("Internal server error")));
     wait_for("the log names the image", || server.log().contains(&format!("id={damaged}")));
+    assert_eq!(server.get("/healthz").status, 200, "the other image is whole");
 }
 
 /// Touching a page behind the end of a map ends a process with SIGBUS.
