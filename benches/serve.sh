@@ -182,7 +182,7 @@ main() {
     busy=$(busy_percent)
     measure photos
     measure small
-    python3 "$benches/serve_report.py" "${report_flags[@]}" "$work/results" "$(machine). \
+    python3 "$benches/serve_report.py" "${report_flags[@]}" "$work/results" "$(machine), $(cat /proc/sys/net/ipv4/tcp_congestion_control) for TCP. \
 $("$imagepool" --version), $(nginx -v 2>&1 | sed 's/.*: //'), $("$venv/bin/gunicorn" --version | sed 's/[()]//g; s/ version//'); \
 medians of $rounds rounds of $round_seconds s in turn; others kept the cores $busy % busy" \
         "$(wc -l <"$work/photos.nginx") files of $(calculate %.0f "$(cat "$work/www/photos/"* | wc -c) / 1000 / $(wc -l <"$work/photos.nginx")") KB on average" \

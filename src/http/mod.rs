@@ -29,6 +29,7 @@ mod server;
 mod tls;
 mod visit;
 mod wire;
+mod worker;
 
 pub use gallery::Gallery;
 pub use listener::{BadEndpoint, Endpoint, Listener};

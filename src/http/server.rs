@@ -1,37 +1,27 @@
-//! The accept loop, the threads that serve what it accepts, and the drain at the end.
-//!
-//! warp's own server has no timeouts, so its filters run here as a service on hyper. There is a thread for each core, with an
-//! event loop of its own: a connection stays on the thread that it was given to, and no request wakes another thread. The
-//! caller gives the listener and says when to stop.
+//! The accept loop, and the drain at the end. The caller gives the listener and says when to stop.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::sync::mpsc;
 
-use super::connections::{Admission, Connections};
+use super::connections::Connections;
 use super::error::FULL;
 use super::gallery::Gallery;
 use super::listener::{Listener, Peer, Socket};
 use super::pulse::{Hub, Patience, Pulse};
 use super::rate::network;
-use super::routes::routes;
 use super::tls::Tls;
-use super::visit;
+use super::worker::{Guest, Workers};
 
 /// What the system takes of an answer before it has sent it, in bytes. More would be memory that slow clients hold, and would
 /// be sent for so long that a client which reads 10 KB a second seems to have stopped.
 const UNSENT_BYTES: u32 = 512 << 10;
 /// Pause after the system refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// An idle blocking thread ends after this time: what argon2 needed, 19 MiB, goes back to the system with its thread.
-const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
 
 /// What a server grants its clients.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +48,7 @@ pub async fn serve(
 ) -> io::Result<usize> {
     let hub = Hub::new(limits.patience);
     let connections = Connections::new(limits.max_connections, limits.max_connections_per_address);
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let workers = (0..cores).map(|_| Worker::start(&gallery)).collect::<io::Result<Vec<_>>>()?;
+    let workers = Workers::start(&gallery)?;
     let mut shutdown = pin!(shutdown);
     loop {
         let (socket, peer) = tokio::select! {
@@ -68,11 +57,7 @@ pub async fn serve(
         };
         let pulse = Pulse::new(&hub);
         match connections.admit(peer.address().map(network), &pulse) {
-            Ok(admission) => {
-                if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
-                    worker.take(socket, peer, pulse, tls.clone(), admission);
-                }
-            }
+            Ok(admission) => workers.take(Guest { socket, peer, pulse, tls: tls.clone(), admission }),
             Err(_) if tls.is_none() => refuse(socket),
             Err(_) => {}
         }
@@ -121,75 +106,5 @@ fn refuse(socket: Socket) {
     let _ = socket.read(&mut [0; 4096]);
     if let Err(error) = socket.write_all(FULL.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write)) {
         tracing::debug!(%error, "a client could not be told that its address has too many connections");
-    }
-}
-
-/// A connection on its way to a worker.
-pub(super) struct Guest {
-    pub(super) socket: Socket,
-    pub(super) peer: Peer,
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) tls: Option<Arc<Tls>>,
-    pub(super) place: Place,
-}
-
-/// Counts a connection as long as it exists.
-pub(super) struct Place {
-    _admission: Admission,
-    _load: Load,
-}
-
-/// A thread that serves connections.
-struct Worker {
-    guests: mpsc::UnboundedSender<Guest>,
-    /// Connections that it has.
-    load: Arc<AtomicUsize>,
-}
-
-/// Counts a connection as its worker's until it is dropped.
-struct Load(Arc<AtomicUsize>);
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Worker {
-    fn start(gallery: &Arc<Gallery>) -> io::Result<Self> {
-        let (guests, mut arrivals) = mpsc::unbounded_channel::<Guest>();
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().thread_keep_alive(BLOCKING_THREAD_IDLE).build()?;
-        let gallery = Arc::clone(gallery);
-        thread::Builder::new().name("serve".into()).spawn(move || {
-            let service = warp::service(routes());
-            runtime.block_on(async {
-                while let Some(guest) = arrivals.recv().await {
-                    tokio::spawn(visit::host(guest, Arc::clone(&gallery), service.clone()));
-                }
-                // The server is stopping; connections that are left end with the process.
-                std::future::pending::<()>().await;
-            });
-        })?;
-        Ok(Self { guests, load: Arc::default() })
-    }
-
-    fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
-    }
-
-    fn take(
-        &self,
-        socket: Socket,
-        peer: Peer,
-        pulse: Arc<Pulse>,
-        tls: Option<Arc<Tls>>,
-        admission: Admission,
-    ) {
-        self.load.fetch_add(1, Ordering::Relaxed);
-        let load = Load(Arc::clone(&self.load));
-        // The thread runs as long as the process does.
-        let place = Place { _admission: admission, _load: load };
-        let _ = self.guests.send(Guest { socket, peer, pulse, tls, place });
     }
 }

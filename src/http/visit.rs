@@ -31,9 +31,9 @@ use super::listener::Stream;
 use super::policy::Client;
 use super::pulse::{Order, Pulse};
 use super::routes::{self, Connection};
-use super::server::Guest;
 use super::tls::{HTTP_2, Tls};
 use super::wire::Wire;
+use super::worker::Guest;
 
 /// Longest path and query, in bytes; longer ones get 414.
 const MAX_URI_BYTES: usize = 8 << 10;
@@ -78,7 +78,7 @@ pub(super) async fn host(guest: Guest, gallery: Arc<Gallery>, routes: impl Route
 }
 
 async fn receive(guest: Guest, gallery: Arc<Gallery>, routes: impl Routes) -> Result<(), Cause> {
-    let Guest { socket, peer, pulse, tls, place: _place } = guest;
+    let Guest { socket, peer, pulse, tls, admission: _admission } = guest;
     let connection = Arc::new(Connection { peer, gallery, pulse });
     let visit = Visit { connection, routes: Mutex::new(routes) };
     match (socket.into_stream()?, tls) {
