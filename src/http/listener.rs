@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Where to listen.
@@ -52,7 +53,13 @@ impl Listener {
     /// When the port or the path is taken, or not ours to take.
     pub async fn bind(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Tcp(address) => TcpListener::bind(address).await.map(|tcp| Self(Bound::Tcp(tcp))),
+            Endpoint::Tcp(address) => {
+                let listener = TcpListener::bind(address).await?;
+                if listener.local_addr()?.ip().is_loopback() {
+                    hurry(&listener);
+                }
+                Ok(Self(Bound::Tcp(listener)))
+            }
             Endpoint::Unix(path) => {
                 let path = std::path::absolute(path)?;
                 remove_stale(&path)?;
@@ -96,6 +103,14 @@ impl Drop for Listener {
             // A socket that stays is replaced by the next server.
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// Has connections be sent to as fast as they take it. Some systems pace all of TCP (BBR), which between two programs on one
+/// machine keeps no link free, but costs a timer for some packets. Reno does not pace, and every system has it.
+fn hurry(listener: &TcpListener) {
+    if let Err(error) = SockRef::from(listener).set_tcp_congestion(b"reno") {
+        tracing::debug!(%error, "connections keep the system's congestion control");
     }
 }
 
