@@ -22,12 +22,12 @@ const PUBLIC_DIGITS: usize = 16;
 const SUSPECT_DIGITS: usize = 33;
 
 /// Logs an answer; returns the length of its body where that is known.
-pub(super) fn log(peer: Client, request: &Request, response: &Response, elapsed: Duration) -> Option<u64> {
+pub(super) fn log(client: &Client, request: &Request, response: &Response, elapsed: Duration) -> Option<u64> {
     let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let bytes: Option<u64> = length.or_else(|| response.body().size_hint().exact());
     tracing::info!(
         target: "imagepool::access",
-        peer = %peer,
+        peer = %client.name,
         method = %request.method,
         path = %redact(&request.uri),
         status = response.status().as_u16(),
@@ -40,11 +40,14 @@ pub(super) fn log(peer: Client, request: &Request, response: &Response, elapsed:
 /// The path and query as they may be logged.
 fn redact(uri: &Uri) -> String {
     let path = uri.path();
-    let key_route = KEY_ROUTES.iter().find_map(|route| path.strip_prefix(route).map(|key| (route, key)));
-    let mut line = match key_route {
-        Some((route, key)) => format!("{route}{}", redact_key(key)),
-        None => redact_digits(path).into_owned(),
-    };
+    let mut line = String::with_capacity(uri.path_and_query().map_or(0, |whole| whole.as_str().len()));
+    match KEY_ROUTES.iter().find_map(|route| path.strip_prefix(route).map(|key| (route, key))) {
+        Some((route, key)) => {
+            line.push_str(route);
+            line.push_str(&redact_key(key));
+        }
+        None => line.push_str(&redact_digits(path)),
+    }
     if let Some(query) = uri.query() {
         for (index, pair) in query.split('&').enumerate() {
             line.push(if index == 0 { '?' } else { '&' });
@@ -69,6 +72,9 @@ fn redact_key(text: &str) -> String {
 
 /// Cuts every long run of hexadecimal digits to a public id's length, also of digits that are percent-encoded once.
 fn redact_digits(raw: &str) -> Cow<'_, str> {
+    if raw.len() < SUSPECT_DIGITS {
+        return Cow::Borrowed(raw);
+    }
     let decoded = percent_decode_str(raw).decode_utf8_lossy();
     match redact_runs(&decoded) {
         // What needs no redaction is logged as it came; what does must not bring lines of its own.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Semaphore;
 use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
@@ -96,31 +96,30 @@ impl Gate {
         let Some(key) = presented.and_then(|text| text.parse::<ApiKey>().ok()) else {
             return (KeyCheck::Missing, refused);
         };
-        let entry = match self.live_entry(key.id()) {
-            Ok(Some(entry)) => entry,
-            Ok(None) => return (KeyCheck::Unknown, refused),
+        let unproven = match self.current() {
+            Ok(ring) => match ring.live(key.id()) {
+                Some(entry) => match entry.key.recall(&self.memory_key, &key) {
+                    Recall::Right => return (KeyCheck::Remembered, Ok(key.id())),
+                    Recall::Wrong => return (KeyCheck::Wrong, refused),
+                    Recall::Unproven => Arc::clone(entry),
+                },
+                None => return (KeyCheck::Unknown, refused),
+            },
             Err(error) => return (KeyCheck::Unknown, Err(error)),
         };
-        match entry.key.recall(&self.memory_key, &key) {
-            Recall::Right => (KeyCheck::Remembered, Ok(key.id())),
-            Recall::Wrong => (KeyCheck::Wrong, refused),
-            Recall::Unproven => {
-                let proven = self.prove(entry, key).await;
-                let outcome = match proven {
-                    Ok(_) => KeyCheck::Verified,
-                    Err(ApiError::TooManyRequests { .. }) => KeyCheck::Throttled,
-                    Err(_) => KeyCheck::Wrong,
-                };
-                (outcome, proven)
-            }
-        }
+        let proven = self.prove(unproven, key).await;
+        let outcome = match proven {
+            Ok(_) => KeyCheck::Verified,
+            Err(ApiError::TooManyRequests { .. }) => KeyCheck::Throttled,
+            Err(_) => KeyCheck::Wrong,
+        };
+        (outcome, proven)
     }
 
     /// Admits a signed link; `path_and_query` as it came, `referer` the host of the page that shows it.
     pub(super) fn admit_link(&self, link: &Link<'_>, referer: Option<&str>) -> Result<KeyId, ApiError> {
-        let entry = self.live_entry(link.key)?;
         let signed = |entry: &Arc<Entry>| link.is_good(&entry.key.record, image::now(), referer);
-        let good = entry.as_ref().is_some_and(signed);
+        let good = self.current()?.live(link.key).is_some_and(signed);
         self.metrics.checked(if good { KeyCheck::Link } else { KeyCheck::BadLink });
         if good { Ok(link.key) } else { Err(ApiError::Unauthorized) }
     }
@@ -128,13 +127,9 @@ impl Gate {
     /// An address of ours with a signature under this key's secret.
     pub(super) fn sign(&self, key: KeyId, path_and_query: &str, expires: u64) -> Result<String, ApiError> {
         // It was there when the request was let in.
-        let entry = self.live_entry(key)?.ok_or(ApiError::Unauthorized)?;
-        entry.key.record.sign(path_and_query, expires, None).map_err(|_| ApiError::Internal)
-    }
-
-    fn live_entry(&self, id: KeyId) -> Result<Option<Arc<Entry>>, ApiError> {
         let ring = self.current()?;
-        Ok(ring.keys.get(&id).filter(|entry| entry.key.record.live(image::now())).cloned())
+        let entry = ring.live(key).ok_or(ApiError::Unauthorized)?;
+        entry.key.record.sign(path_and_query, expires, None).map_err(|_| ApiError::Internal)
     }
 
     async fn prove(&self, entry: Arc<Entry>, key: ApiKey) -> Result<KeyId, ApiError> {
@@ -165,16 +160,16 @@ impl Gate {
         self.current().map(|_| ())
     }
 
-    /// The keys as of the gallery's present version.
-    fn current(&self) -> Result<Arc<Ring>, ApiError> {
+    /// The keys as of the gallery's present version. No thread counts its holders, which all would have to share.
+    fn current(&self) -> Result<Guard<Arc<Ring>>, ApiError> {
         let ring = self.ring.load();
         if ring.version == self.store.version() {
-            return Ok(Arc::clone(&ring));
+            return Ok(ring);
         }
         let _one_reload = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = self.ring.load();
         if ring.version == self.store.version() {
-            return Ok(Arc::clone(&ring));
+            return Ok(ring);
         }
         // Keys that can't be read admit nobody: an old set might hold a key that was revoked.
         let loaded = Ring::load(&self.store, Some(&ring)).map_err(|error| {
@@ -183,11 +178,15 @@ impl Gate {
         })?;
         let loaded = Arc::new(loaded);
         self.ring.store(Arc::clone(&loaded));
-        Ok(loaded)
+        Ok(Guard::from_inner(loaded))
     }
 }
 
 impl Ring {
+    fn live(&self, id: KeyId) -> Option<&Arc<Entry>> {
+        self.keys.get(&id).filter(|entry| entry.key.record.live(image::now()))
+    }
+
     fn load(store: &Store, earlier: Option<&Self>) -> Result<Self, StoreError> {
         let (version, keys) = store.keys()?;
         let keys = keys.into_iter().map(|record| {

@@ -18,6 +18,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 /// What a script may send.
 const ALLOWED_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, X-API-Key, Range, If-None-Match, If-Range");
+/// For pages that are isolated from other sites' content.
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// For how long a browser need not ask again, in seconds.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("86400");
 
@@ -56,11 +58,7 @@ pub(super) fn mark(policy: &Policy, allowed: Option<HeaderValue>, response: &mut
         }
     }
     if policy.cors_origins.is_empty() {
-        // For pages that are isolated from other sites' content.
-        response.insert(
-            HeaderName::from_static("cross-origin-resource-policy"),
-            HeaderValue::from_static("cross-origin"),
-        );
+        response.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     }
     response.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

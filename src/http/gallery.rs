@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::Mutex;
 
 use super::auth::Gate;
@@ -57,6 +57,11 @@ impl Gallery {
     /// The latest catalog; `None` before the first is loaded.
     pub(super) fn catalog(&self) -> Option<Arc<Catalog>> {
         self.catalog.load_full()
+    }
+
+    /// The latest catalog for one request. No thread counts its holders, which all would have to share.
+    pub(super) fn catalog_at_hand(&self) -> Guard<Option<Arc<Catalog>>> {
+        self.catalog.load()
     }
 
     /// Brings the catalog to the store's version, which costs time in proportion to the gallery's images.

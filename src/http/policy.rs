@@ -1,6 +1,6 @@
 //! Whom the server serves, as the command line says it: strangers or not, which pages, and how often.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -128,12 +128,11 @@ impl Policy {
     }
 
     /// Who asks: the other end of the connection, or whom the proxy there speaks for.
-    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
+    pub(super) fn client<'c>(&self, connected: &'c Client, headers: &HeaderMap) -> Cow<'c, Client> {
         let forwarded = if self.trust_forwarded { forwarded_for(headers) } else { None };
-        match (forwarded, peer.0) {
-            (Some(address), _) => Client { address, port: None },
-            (None, Some(peer)) => Client { address: peer.ip().to_canonical(), port: Some(peer.port()) },
-            (None, None) => Client { address: NO_ADDRESS, port: None },
+        match forwarded {
+            Some(address) => Cow::Owned(Client { address, name: address.to_string() }),
+            None => Cow::Borrowed(connected),
         }
     }
 }
@@ -153,19 +152,21 @@ fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
 }
 
 /// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) address: IpAddr,
-    /// Of the connection; not known behind a proxy.
-    port: Option<u16>,
+    /// As it is logged: address and port; the address alone behind a proxy; `unix`.
+    pub(super) name: String,
 }
 
-impl fmt::Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => SocketAddr::new(self.address, port).fmt(f),
-            None if self.address == NO_ADDRESS => f.pad("unix"),
-            None => self.address.fmt(f),
+impl From<Peer> for Client {
+    /// The other end of a connection.
+    fn from(peer: Peer) -> Self {
+        match (peer.address(), peer.0) {
+            (Some(address), Some(peer)) => {
+                Self { address, name: SocketAddr::new(address, peer.port()).to_string() }
+            }
+            _ => Self { address: NO_ADDRESS, name: "unix".into() },
         }
     }
 }
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_proxy_is_believed_only_when_told_to_and_only_its_own_entry() {
-        let peer: SocketAddr = "[::ffff:10.0.0.1]:99".parse().unwrap();
+        let connected = Client::from(Peer(Some("[::ffff:10.0.0.1]:99".parse().unwrap())));
         let trusting = Policy { trust_forwarded: true, ..Policy::default() };
         for (value, expected) in [
             ("203.0.113.5", "203.0.113.5"),
@@ -246,8 +247,8 @@ mod tests {
             ("203.0.113.5,", "10.0.0.1:99"),
         ] {
             let headers = headers(&[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", value)]);
-            assert_eq!(trusting.client(Peer(Some(peer)), &headers).to_string(), expected, "{value}");
-            assert_eq!(Policy::default().client(Peer(Some(peer)), &headers).to_string(), "10.0.0.1:99");
+            assert_eq!(trusting.client(&connected, &headers).name, expected, "{value}");
+            assert_eq!(Policy::default().client(&connected, &headers).name, "10.0.0.1:99");
         }
     }
 }

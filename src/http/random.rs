@@ -92,11 +92,12 @@ pub(super) async fn random(request: &Request, admitted: Admitted) -> Answer {
 
 async fn choose(request: &Request, asked: &Asked, admitted: Admitted) -> Answer {
     let gallery = request.gallery();
-    let mut catalog = gallery.catalog().ok_or(ApiError::Unavailable)?;
+    let mut catalog = gallery.catalog_at_hand();
     let mut damaged = 0;
     for _ in 0..PICK_ATTEMPTS {
-        let (ids, position) = pick(&catalog, asked, damaged).await?;
-        match answer(request, asked, &catalog, (&ids, position), admitted).await {
+        let present = catalog.as_ref().ok_or(ApiError::Unavailable)?;
+        let (ids, position) = pick(present, asked, damaged).await?;
+        match answer(request, asked, present, (&ids, position), admitted).await {
             Ok(Some(mut response)) => {
                 gallery.metrics.picked(asked.chosen(), ids.len());
                 if !response.headers().contains_key(CACHE_CONTROL) {
@@ -105,7 +106,10 @@ async fn choose(request: &Request, asked: &Asked, admitted: Admitted) -> Answer 
                 return Ok(response);
             }
             // It was removed since the catalog was loaded.
-            Ok(None) => catalog = gallery.refreshed().await?,
+            Ok(None) => {
+                gallery.refreshed().await?;
+                catalog = gallery.catalog_at_hand();
+            }
             // It is damaged, which the log says; another may be whole.
             Err(ApiError::Internal) => damaged += 1,
             Err(error) => return Err(error),

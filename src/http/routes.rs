@@ -13,10 +13,9 @@ pub(super) use super::auth::Admitted;
 use super::auth::{Presented, presented};
 use super::error::ApiError;
 use super::gallery::Gallery;
-use super::listener::Peer;
 use super::listing::list;
 use super::metrics::Route;
-use super::policy::referring_host;
+use super::policy::{Client, referring_host};
 use super::pulse::Pulse;
 use super::query::Parameters;
 use super::random::random;
@@ -38,7 +37,7 @@ pub(super) struct Request {
 /// What all requests of a connection share. Requests hold this, and not its parts: that many threads count who holds the gallery
 /// would be felt.
 pub(super) struct Connection {
-    pub(super) peer: Peer,
+    pub(super) client: Client,
     pub(super) gallery: Arc<Gallery>,
     pub(super) pulse: Arc<Pulse>,
 }

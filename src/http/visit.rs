@@ -79,7 +79,7 @@ pub(super) async fn host(guest: Guest, gallery: Arc<Gallery>, routes: impl Route
 
 async fn receive(guest: Guest, gallery: Arc<Gallery>, routes: impl Routes) -> Result<(), Cause> {
     let Guest { socket, peer, pulse, tls, admission: _admission } = guest;
-    let connection = Arc::new(Connection { peer, gallery, pulse });
+    let connection = Arc::new(Connection { client: peer.into(), gallery, pulse });
     let visit = Visit { connection, routes: Mutex::new(routes) };
     match (socket.into_stream()?, tls) {
         (Stream::Tcp(stream), None) => http_1(stream, visit).await,
@@ -179,7 +179,7 @@ async fn respond<R: Routes>(
     visit: Arc<Visit<R>>,
     request: Request<Incoming>,
 ) -> Result<hyper::Response<Content<impl Body<Data = Bytes, Error = warp::Error>>>, Infallible> {
-    let Connection { peer, gallery, pulse } = &*visit.connection;
+    let Connection { client, gallery, pulse } = &*visit.connection;
     let answer = pulse.asked();
     let started = Instant::now();
     let policy = &gallery.policy;
@@ -190,21 +190,21 @@ async fn respond<R: Routes>(
         uri: parts.uri.clone(),
         headers: std::mem::take(&mut parts.headers),
     });
-    let client = policy.client(*peer, &request.headers);
-    let mut response = match reject_early(&request, client) {
+    let client = policy.client(client, &request.headers);
+    let mut response = match reject_early(&request, &client) {
         Some(response) => response,
         None => route(&visit, Arc::clone(&request), parts).await,
     };
     let allowed_origin = cors::allowed_origin(policy, &request.headers);
     cors::mark(policy, allowed_origin, response.headers_mut());
     let elapsed = started.elapsed();
-    let bytes = access::log(client, &request, &response, elapsed);
+    let bytes = access::log(&client, &request, &response, elapsed);
     gallery.metrics.answered(&response, bytes, elapsed);
     Ok(response.map(|body| Content::new(body, answer)))
 }
 
 /// The answer to a request that no route needs to see.
-fn reject_early(request: &routes::Request, client: Client) -> Option<Response> {
+fn reject_early(request: &routes::Request, client: &Client) -> Option<Response> {
     let length = request.uri.path_and_query().map_or(0, |path| path.as_str().len());
     if length > MAX_URI_BYTES {
         return Some(ApiError::UriTooLong.into());
