@@ -1,6 +1,7 @@
 //! The client side of a health check, for containers without curl.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,65 +9,85 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper::http::uri::PathAndQuery;
-use hyper::{Request, Uri};
+use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::tls;
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+const HEALTH: &str = "/healthz";
 
 /// Why a server is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    #[error("{0:?} is no http:// address")]
+    #[error("{0:?} is no http:// or https:// address, and no unix:PATH")]
     BadUrl(String),
-    #[error("no server at {address}: {source}; is `imagepool serve` running, and with this --listen?")]
-    Connect { address: String, source: io::Error },
+    #[error("no server at {url}: {source}; is `imagepool serve` running, and with this --listen?")]
+    Connect { url: String, source: io::Error },
     #[error("no answer from {url} within {} seconds", TIMEOUT.as_secs())]
-    TimedOut { url: Uri },
+    TimedOut { url: String },
+    #[error("{url} does not speak TLS: {source}; was it given --tls-cert?")]
+    Tls { url: String, source: io::Error },
     #[error("{url} did not answer in HTTP: {source}")]
-    Http { url: Uri, source: hyper::Error },
+    Http { url: String, source: hyper::Error },
     #[error("{url} answered {status}")]
-    Unhealthy { url: Uri, status: hyper::StatusCode },
+    Unhealthy { url: String, status: StatusCode },
 }
 
-/// Succeeds when `GET url` is answered with 200; an address without a path is asked for `/healthz`.
+/// Succeeds when `GET url` is answered with 200; an address without a path, and the Unix socket of `unix:PATH`, are asked for
+/// `/healthz`. Nothing secret is sent, so whose certificate a server shows does not matter.
 ///
 /// # Errors
 /// Why it was not.
 pub async fn probe(url: &str) -> Result<(), ProbeError> {
-    let bad = || ProbeError::BadUrl(url.to_owned());
-    let mut parts = url.parse::<Uri>().map_err(|_| bad())?.into_parts();
-    if parts.path_and_query.as_ref().is_none_or(|path| path == "/") {
-        parts.path_and_query = Some(PathAndQuery::from_static("/healthz"));
-    }
-    let url = &Uri::from_parts(parts).map_err(|_| bad())?;
     match tokio::time::timeout(TIMEOUT, ask(url)).await {
         Ok(answered) => answered,
-        Err(_) => Err(ProbeError::TimedOut { url: url.clone() }),
+        Err(_) => Err(ProbeError::TimedOut { url: url.to_owned() }),
     }
 }
 
-async fn ask(url: &Uri) -> Result<(), ProbeError> {
-    let (Some("http"), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return Err(ProbeError::BadUrl(url.to_string()));
+async fn ask(url: &str) -> Result<(), ProbeError> {
+    let unreachable = |source| ProbeError::Connect { url: url.to_owned(), source };
+    if let Some(path) = url.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        let stream = UnixStream::connect(path).await.map_err(unreachable)?;
+        return get(stream, url, "localhost", HEALTH).await;
+    }
+    let bad = || ProbeError::BadUrl(url.to_owned());
+    let uri = url.parse::<Uri>().map_err(|_| bad())?;
+    let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(bad());
     };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let port = authority.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host, port))
-        .await
-        .map_err(|source| ProbeError::Connect { address: authority.to_string(), source })?;
-    let wrap = |source| ProbeError::Http { url: url.clone(), source };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(wrap)?;
+    let path = uri.path_and_query().map(PathAndQuery::as_str).filter(|path| *path != "/").unwrap_or(HEALTH);
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(unreachable)?;
+    if scheme == "http" {
+        return get(stream, url, authority.as_str(), path).await;
+    }
+    let name = ServerName::try_from(host).map_err(|_| bad())?;
+    let connector = TlsConnector::from(Arc::new(tls::client_of_any_server()));
+    let stream = connector.connect(name, stream).await;
+    let stream = stream.map_err(|source| ProbeError::Tls { url: url.to_owned(), source })?;
+    get(stream, url, authority.as_str(), path).await
+}
+
+async fn get<S>(stream: S, url: &str, host: &str, path: &str) -> Result<(), ProbeError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let failed = |source| ProbeError::Http { url: url.to_owned(), source };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     tokio::spawn(connection);
     let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = url.path_and_query().map_or("/", |path| path.as_str()).parse().unwrap_or_default();
-    if let Ok(host) = authority.as_str().parse() {
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    if let Ok(host) = host.parse() {
         request.headers_mut().insert(HOST, host);
     }
-    let response = sender.send_request(request).await.map_err(wrap)?;
-    if response.status() == hyper::StatusCode::OK {
-        return Ok(());
-    }
-    Err(ProbeError::Unhealthy { url: url.clone(), status: response.status() })
+    let status = sender.send_request(request).await.map_err(failed)?.status();
+    if status == StatusCode::OK { Ok(()) } else { Err(ProbeError::Unhealthy { url: url.to_owned(), status }) }
 }

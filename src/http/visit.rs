@@ -117,7 +117,10 @@ where
         let visit = Arc::clone(&visit);
         move |request| respond(Arc::clone(&visit), request)
     });
-    let connection = http1::Builder::new().max_buf_size(HEAD_BYTES.into()).serve_connection(wire, service);
+    // A client that has said all it had to say may still be reading.
+    let mut http = http1::Builder::new();
+    http.half_close(true).max_buf_size(HEAD_BYTES.into());
+    let connection = http.serve_connection(wire, service);
     let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
     ended.unwrap_or(Ok(())).map_err(Cause::from)
 }

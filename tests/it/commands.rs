@@ -37,7 +37,7 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["key", "rotate", "--grace", "never"], "--grace"),
         (&["key", "add", "--name", ""], "name"),
         (&["serve", "--listen", "127.0.0.1:99999"], "ADDR:PORT"),
-        (&["health", "https://example.org"], "http://"),
+        (&["health", "ftp://example.org"], "http://"),
         (&["completions", "elvish2"], "elvish2"),
         (&["man", "fly"], "fly"),
         (&["serve", "--listen", "nowhere"], "nowhere"),

@@ -1,7 +1,7 @@
 //! Connections as clients misuse them, and in the forms other than plain TCP.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -123,6 +123,21 @@ fn a_client_that_stops_reading_is_cut_off() {
     }
 }
 
+/// As `nc -N` and some old clients do once they have asked.
+#[test]
+fn a_client_that_closes_its_side_gets_its_whole_answer() {
+    let (space, key) = with_large_image();
+    let server = space.serve();
+    wait_for("it is ready", || server.get("/readyz").status == 200);
+    let mut stream = connect(&server);
+    stream.write_all(&get(&format!("/random?key={key}"))).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let body = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!((answer.len() - body) as u64, space.list()[0]["bytes"].as_u64().unwrap());
+}
+
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let space = Workspace::with_photos(1);
@@ -223,6 +238,7 @@ fn a_unix_socket_is_served_and_removed() {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
+    space.run(["health", &format!("unix:{}", socket.display())]).expect(0);
     assert!(answer.starts_with(b"HTTP/1.1 200") && answer.windows(4).any(|part| part == b"RIFF"));
     // A second server does not take it over; one after a crash does.
     let endpoint = format!("unix:{}", socket.display());
@@ -281,6 +297,13 @@ fn tls_carries_both_versions_of_http_and_takes_a_new_certificate() {
     }
     let shown = curl(&space, &["--http2", "--output", "/dev/null", "--write-out", "%{http_version}", &url]);
     assert_eq!(shown.1, b"2");
+    let health = |variable: &str| {
+        let mut command = space.command();
+        command.arg("health").env("IMAGEPOOL_LISTEN", &server.address).env(variable, "cert.pem");
+        command.output().unwrap().status.success()
+    };
+    assert!(health("IMAGEPOOL_TLS_CERT"), "the certificate's name need not be the address");
+    assert!(!health("IMAGEPOOL_OTHER"), "clear text is no health check of TLS");
     // Clear text on the port, and a hello that never ends.
     let mut plain = connect(&server);
     let _ = plain.write_all(&get("/healthz"));
