@@ -10,6 +10,10 @@ use std::str::FromStr;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+/// Connections that the system holds until they are accepted, if its own limit (`net.core.somaxconn`) is not lower. A client that
+/// finds no room tries again after a second.
+const BACKLOG: i32 = 4096;
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -55,6 +59,7 @@ impl Listener {
         match endpoint {
             Endpoint::Tcp(address) => {
                 let listener = TcpListener::bind(address).await?;
+                SockRef::from(&listener).listen(BACKLOG)?;
                 if listener.local_addr()?.ip().is_loopback() {
                     hurry(&listener);
                 }
@@ -64,6 +69,7 @@ impl Listener {
                 let path = std::path::absolute(path)?;
                 remove_stale(&path)?;
                 let listener = UnixListener::bind(&path)?;
+                SockRef::from(&listener).listen(BACKLOG)?;
                 let inode = fs::symlink_metadata(&path)?.ino();
                 Ok(Self(Bound::Unix { listener, path, inode }))
             }
