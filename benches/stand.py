@@ -9,7 +9,7 @@
     modes    slowhttptest in its four modes (Debian package slowhttptest)
     slow     1,000 clients that each read one image of 2 MB at 10 KB/s (needs wrk)
     cold     others read images that are on the disk only (needs wrk)
-    many     requests/s with 330 and with 100,000 images (needs wrk)
+    many     requests/s with 330 and with 100,000 images of 4 KB (needs wrk; makes the images for three minutes)
 
 Each starts a server of its own on loopback with a gallery that it makes. All but the last have honest clients beside them, who must be
 served, and count the server's file descriptors before and after. Prints a line of JSON for each check; exits 1 when one is
@@ -379,6 +379,10 @@ def drop(path):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def read_from_disk_mb():
+    return int(re.search(r"^pgpgin (\d+)", pathlib.Path("/proc/vmstat").read_text(), re.M)[1]) / 1000
+
+
 def cold(gallery):
     gallery.add(330, 320, 240)
     hot = gallery.ids()
@@ -387,39 +391,53 @@ def cold(gallery):
     found = {}
     drop(gallery.pool)
     gallery.serve()
-    paths = [f"/images/{image}?key={gallery.key}" for image in hot]
-    gallery.wrk(paths, 2)
-    with counted(gallery, found), Honest(gallery, "/healthz", 0.005) as honest:
-        alone = [gallery.wrk(paths, 3, 8)[1] for _ in range(3)]
-        before = int(re.search(r"^pgpgin (\d+)", pathlib.Path("/proc/vmstat").read_text(), re.M)[1])
-        halves = [frozen[start::8] for start in range(8)]
 
-        def thaw(images):
+    def load(seconds):
+        return gallery.wrk([f"/images/{image}?key={gallery.key}" for image in hot], seconds, 8)[1]
+
+    load(2)
+    with counted(gallery, found), Honest(gallery, "/healthz", 0.005) as honest:
+        alone = [load(3) for _ in range(3)]
+
+        def read(images):
             for image in images:
                 if gallery.ask(f"/images/{image}") != 200:
                     honest.failures.append(image)
                 time.sleep(0.3)
 
-        readers = [threading.Thread(target=thaw, args=(images,)) for images in halves]
-        for reader in readers:
-            reader.start()
-        beside = [gallery.wrk(paths, 3, 8)[1] for _ in range(2)]
-        for reader in readers:
-            reader.join()
-        after = int(re.search(r"^pgpgin (\d+)", pathlib.Path("/proc/vmstat").read_text(), re.M)[1])
+        def beside_readers():
+            """The 99th percentile beside 8 who read the large images, and how much came from the disk."""
+            before = read_from_disk_mb()
+            readers = [threading.Thread(target=read, args=(frozen[start::8],)) for start in range(8)]
+            for reader in readers:
+                reader.start()
+            p99 = [load(3) for _ in range(2)]
+            for reader in readers:
+                reader.join()
+            return statistics.median(p99), round(read_from_disk_mb() - before)
+
+        cold_p99, cold_mb = beside_readers()
+    # First reads are checked, which takes the cores' time wherever the images lie: what the disk adds shows beside a server
+    # that begins anew with all of it in memory.
+    gallery.stop()
+    gallery.serve()
+    load(2)
+    warm_p99, warm_mb = beside_readers()
     found |= {
-        "read_from_disk_mb": round((after - before) / 1000),
+        "read_from_disk_mb": cold_mb,
+        "read_from_disk_mb_again": warm_mb,
         "hot_p99_ms_alone": statistics.median(alone),
-        "hot_p99_ms_beside": statistics.median(beside),
+        "hot_p99_ms_beside_cold": cold_p99,
+        "hot_p99_ms_beside_warm": warm_p99,
     } | honest.report()
-    return found, stood(found) and found["read_from_disk_mb"] > 100
+    return found, stood(found) and cold_mb > 100 and cold_p99 < 2 * warm_p99 + 1
 
 
 def many(gallery):
     few = Gallery(gallery.binary, gallery.folder / "few")
     few.folder.mkdir()
-    few.add(330, 32, 32)
-    gallery.add(100_000, 32, 32)
+    few.add(330, 70, 70)
+    gallery.add(100_000, 70, 70)
     rates = {330: [], 100_000: []}
     try:
         few.serve()

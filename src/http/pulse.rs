@@ -26,7 +26,7 @@ pub struct Patience {
 /// What is handed to the wire at once: much beside what a system call costs,
 const CHUNK_BYTES: usize = 1 << 20;
 /// or little, when slow clients make all wires together keep back more than
-const MOST_KEPT_BACK: usize = 32 << 20;
+const MOST_KEPT_BACK: usize = 16 << 20;
 /// bytes;
 const SMALL_CHUNK_BYTES: usize = 64 << 10;
 /// and never more than a TLS stream takes at once.

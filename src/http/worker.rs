@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use socket2::SockRef;
 use tokio::runtime::Builder;
@@ -26,6 +27,8 @@ use super::visit;
 
 /// An idle blocking thread ends after this time: what argon2 needed, 19 MiB, goes back to the system with its thread.
 const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(1);
+/// Of blocking threads, above that of the threads that serve (nice(2)).
+const BLOCKING_NICENESS: i32 = 10;
 /// A thread may have twice as many connections as another and so many more before it is passed over.
 const AHEAD: usize = 16;
 
@@ -92,11 +95,15 @@ impl Worker {
         let (guests, mut arrivals) = mpsc::unbounded_channel::<(Guest, Load)>();
         let mut runtime = Builder::new_current_thread();
         runtime.enable_all().thread_keep_alive(BLOCKING_THREAD_IDLE);
-        if core.is_some() {
-            let everywhere = sched_getaffinity(None)?;
-            // They would stay on the core of the thread that started them.
-            runtime.on_thread_start(move || stay(&everywhere));
-        }
+        let everywhere = sched_getaffinity(None)?;
+        let is_bound = core.is_some();
+        runtime.on_thread_start(move || {
+            if is_bound {
+                // They would stay on the core of the thread that started them.
+                stay(&everywhere);
+            }
+            yield_to_serving();
+        });
         let runtime = runtime.build()?;
         let gallery = Arc::clone(gallery);
         thread::Builder::new().name("serve".into()).spawn(move || {
@@ -136,6 +143,13 @@ impl Worker {
 fn stay(cores: &CpuSet) {
     if let Err(error) = sched_setaffinity(None, cores) {
         tracing::debug!(%error, "a thread can't be kept on its core");
+    }
+}
+
+/// Has this thread wait while one that serves wants its core: whoever waits for the disk, or for a first check, waits anyway.
+fn yield_to_serving() {
+    if let Err(error) = setpriority_process(None, BLOCKING_NICENESS) {
+        tracing::debug!(%error, "a blocking thread can't be made less urgent");
     }
 }
 
