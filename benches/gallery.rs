@@ -8,7 +8,9 @@ use std::hint::black_box;
 use std::io::Cursor;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
 use imagepool::codec::{self, Limits, Lossless, Settings, Timer};
@@ -74,7 +76,8 @@ fn filled_store(locator: &Locator) -> (Store, Vec<ImageId>) {
         let id = ImageId::of(&webp);
         let source = SourceKey::new(blake3::hash(&webp).as_bytes(), [0; 8]);
         let image = Some((Box::new(record(webp.len())), webp));
-        let addition = Addition { id, image, tags: Vec::new(), renditions: Vec::new(), source, origin: None };
+        let addition =
+            Addition { id, image, tags: Vec::new(), renditions: Vec::new(), source, origin: None };
         store.add(&[addition]).expect("an image can be added");
         ids.push(id);
     }
@@ -106,7 +109,9 @@ fn record(webp_bytes: usize) -> ImageRecord {
 fn convert(criterion: &mut Criterion) {
     let picture = photo_like(PICTURE_SIDE);
     let mut png = Vec::new();
-    picture.write_to(&mut Cursor::new(&mut png), ImageFormat::Png).expect("a picture can be written as PNG");
+    picture
+        .write_to(&mut Cursor::new(&mut png), ImageFormat::Png)
+        .expect("a picture can be written as PNG");
     let mut jpeg = Vec::new();
     picture
         .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, 90))
@@ -138,12 +143,17 @@ fn photo_like(side: u32) -> RgbImage {
         let base = if down < ridge {
             [90.0 + 110.0 * down, 140.0 + 80.0 * down, 235.0 - 40.0 * down]
         } else {
-            let texture = (across * 240.0).sin() * (down * 310.0).cos() + (across * 57.0 + down * 83.0).sin();
+            let texture =
+                (across * 240.0).sin() * (down * 310.0).cos() + (across * 57.0 + down * 83.0).sin();
             [70.0 + 22.0 * texture, 105.0 + 26.0 * texture - 40.0 * down, 45.0 + 14.0 * texture]
         };
         let noise = random.random_range(-6.0..6.0);
         // A float becomes the nearest value that a byte can hold.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "`as` saturates"
+        )]
         Rgb(base.map(|channel: f64| (channel + noise) as u8))
     })
 }

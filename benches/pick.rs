@@ -27,8 +27,10 @@ fn catalog(images: u32) -> Arc<Catalog> {
     for ordinal in ordinals {
         let number = ordinal.wrapping_mul(0x9E37_79B1) >> 8;
         let tag = |every: u32, tag| number.is_multiple_of(every).then_some(tag);
-        let tags: Vec<&str> =
-            [tag(2, "half"), tag(10, "tenth"), tag(1_000, "thousandth")].into_iter().flatten().collect();
+        let tags: Vec<&str> = [tag(2, "half"), tag(10, "tenth"), tag(1_000, "thousandth")]
+            .into_iter()
+            .flatten()
+            .collect();
         let (long, short) = (1_000 + number % 3_000, 500 + number % 500);
         let (width, height) = if number % 4 < 2 { (long, short) } else { (short, long) };
         let (id, stamp) = (ImageId::of(&ordinal.to_le_bytes()), [0; 8]);
@@ -44,8 +46,19 @@ fn filters() -> Vec<(&'static str, Filter)> {
     vec![
         ("orientation", Filter { orientation: Some(Orientation::Landscape), ..any() }),
         ("tag of a thousandth", Filter { tags: vec![tag("thousandth", true)], ..any() }),
-        ("tag left out, still", Filter { tags: vec![tag("half", false)], animated: Some(false), ..any() }),
-        ("bounds", Filter { min_width: Some(1_920), max_width: Some(3_840), min_height: Some(600), ..any() }),
+        (
+            "tag left out, still",
+            Filter { tags: vec![tag("half", false)], animated: Some(false), ..any() },
+        ),
+        (
+            "bounds",
+            Filter {
+                min_width: Some(1_920),
+                max_width: Some(3_840),
+                min_height: Some(600),
+                ..any()
+            },
+        ),
         (
             "everything",
             Filter {
@@ -119,8 +132,9 @@ fn first(criterion: &mut Criterion) {
     let images = 1_000_000;
     let catalog = catalog(images);
     // As many other filters as are kept push one out.
-    let others: Vec<Filter> =
-        (0..64).map(|least| Filter { min_width: Some(100_000 + least), ..Filter::default() }).collect();
+    let others: Vec<Filter> = (0..64)
+        .map(|least| Filter { min_width: Some(100_000 + least), ..Filter::default() })
+        .collect();
     for (name, filter) in filters() {
         group.bench_function(BenchmarkId::new(name, images), |bencher| {
             bencher.iter_batched(

@@ -73,14 +73,20 @@ fn main() -> ExitCode {
     let filling = started.elapsed();
     let mut filled = measure(&gallery, Some(&key), settling);
 
-    println!("{:<24} {:>8} {:>13} {:>13} {:>13}", "images", "ready", "heap, most", "memory, most", "at rest");
+    println!(
+        "{:<24} {:>8} {:>13} {:>13} {:>13}",
+        "images", "ready", "heap, most", "memory, most", "at rest"
+    );
     println!("{:<24} {fresh}", "0, gallery and key new");
     println!("{:<24} {empty}", 0);
     println!("{images:<24} {filled}");
     println!("Heap is RssAnon, memory VmRSS. Filling took {filling:.1?}.");
     let (shown, heap_bytes) = longest_until_shown(&gallery, &key, images);
     let heap = Megabytes(heap_bytes.unwrap_or(0));
-    println!("An image more was shown after {} ms at most, with {heap} of heap at most.", shown.as_millis());
+    println!(
+        "An image more was shown after {} ms at most, with {heap} of heap at most.",
+        shown.as_millis()
+    );
     filled.heap_bytes = filled.heap_bytes.max(heap_bytes);
     let missed = if full { missed(&[&fresh, &empty], &filled, shown) } else { Vec::new() };
     for target in &missed {
@@ -92,8 +98,14 @@ fn main() -> ExitCode {
 /// The targets that were not met. Those of a million images hold for fewer, too.
 fn missed(empty: &[&Measured], filled: &Measured, shown: Duration) -> Vec<String> {
     let mut missed = Vec::new();
-    if empty.iter().any(|empty| empty.resting_bytes.is_some_and(|bytes| bytes >= EMPTY_MEMORY_BYTES)) {
-        missed.push(format!("an empty gallery takes less than {} of memory", Megabytes(EMPTY_MEMORY_BYTES)));
+    if empty
+        .iter()
+        .any(|empty| empty.resting_bytes.is_some_and(|bytes| bytes >= EMPTY_MEMORY_BYTES))
+    {
+        missed.push(format!(
+            "an empty gallery takes less than {} of memory",
+            Megabytes(EMPTY_MEMORY_BYTES)
+        ));
     }
     if filled.ready >= READY {
         missed.push(format!("a filled gallery is ready in less than {READY:?}"));
@@ -111,9 +123,11 @@ fn missed(empty: &[&Measured], filled: &Measured, shown: Duration) -> Vec<String
 /// so that the trees in the file are as full, or empty, as those of real galleries.
 fn make_gallery(folder: &Path, images: u32) -> (PathBuf, ApiKey) {
     let path = folder.join(format!("{images}.pool"));
-    let store = Store::open(&Locator::File(path.clone()), Access::Create).expect("a gallery can be made");
+    let store =
+        Store::open(&Locator::File(path.clone()), Access::Create).expect("a gallery can be made");
     let key = ApiKey::generate().expect("the system has random numbers");
-    let record = KeyRecord::new(&key, keys::DEFAULT_KEY_NAME, 0, None).expect("a key can be hashed");
+    let record =
+        KeyRecord::new(&key, keys::DEFAULT_KEY_NAME, 0, None).expect("a key can be hashed");
     store.change_keys(|keys| keys::add(keys, record)).expect("a key can be added");
     let mut first = 0;
     while first < images {
@@ -153,7 +167,10 @@ fn addition(index: u32) -> Addition {
         tags: Vec::new(),
         renditions: Vec::new(),
         source: SourceKey::new(&source_hash, [0; 8]),
-        origin: Some(Origin { path: format!("/pictures/summer/beach/{index:07}.jpg").into(), source_hash }),
+        origin: Some(Origin {
+            path: format!("/pictures/summer/beach/{index:07}.jpg").into(),
+            source_hash,
+        }),
     }
 }
 
@@ -173,7 +190,8 @@ impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>8}", format!("{} ms", self.ready.as_millis()))?;
         [self.heap_bytes, self.memory_bytes, self.resting_bytes].iter().try_for_each(|bytes| {
-            let text = bytes.map_or_else(|| "unknown".to_owned(), |bytes| Megabytes(bytes).to_string());
+            let text =
+                bytes.map_or_else(|| "unknown".to_owned(), |bytes| Megabytes(bytes).to_string());
             write!(f, " {text:>13}")
         })
     }
@@ -198,7 +216,10 @@ fn measure(gallery: &Path, key: Option<&ApiKey>, settling: Duration) -> Measured
     let ready = started.elapsed();
     if let Some(key) = key {
         let status = server.get(&format!("/random-image/{}", key.reveal()));
-        assert!(matches!(status, Some(200 | 404)), "asked for an image, the server answered {status:?}");
+        assert!(
+            matches!(status, Some(200 | 404)),
+            "asked for an image, the server answered {status:?}"
+        );
         look(&server);
     }
     thread::sleep(settling);
@@ -216,8 +237,8 @@ fn longest_until_shown(gallery: &Path, key: &ApiKey, images: u32) -> (Duration, 
     let mut heap_bytes = None;
     let mut look = |server: &Server| heap_bytes = heap_bytes.max(server.status_bytes("RssAnon"));
     server.wait_for("/readyz", &mut look);
-    let store =
-        Store::open(&Locator::File(gallery.to_owned()), Access::Write).expect("the gallery can be opened");
+    let store = Store::open(&Locator::File(gallery.to_owned()), Access::Write)
+        .expect("the gallery can be opened");
     let added = (images..images + ADDED_ALONE).map(|index| {
         let mut addition = addition(index);
         let (record, _) = addition.image.as_mut().expect("it has an image");
@@ -242,8 +263,13 @@ impl Server {
     fn start(gallery: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imagepool"));
         // The environment could set any flag; nothing in it is needed.
-        command.env_clear().arg("--gallery").arg(gallery).args(["serve", "--listen", "127.0.0.1:0"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        command.env_clear().arg("--gallery").arg(gallery).args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+        ]);
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the program can be started");
         let log = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let (found, address) = mpsc::channel();
@@ -285,7 +311,12 @@ impl Server {
     fn get(&self, path: &str) -> Option<u16> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        )
+        .ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).ok()?;
         let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;

@@ -109,7 +109,8 @@ impl Catalog {
     /// Where an image stands; `None` when it is not in this catalog.
     #[must_use]
     pub fn position(&self, id: ImageId) -> Option<Position> {
-        let at = self.by_id.binary_search_by_key(&id, |position| self.ids[*position as usize]).ok()?;
+        let at =
+            self.by_id.binary_search_by_key(&id, |position| self.ids[*position as usize]).ok()?;
         Some(Position(self.by_id[at] as usize))
     }
 
@@ -122,7 +123,8 @@ impl Catalog {
     /// The images that meet a filter; `None` when it was not evaluated yet, or so long ago that it was forgotten.
     #[must_use]
     pub fn known_matches(self: &Arc<Self>, filter: &Filter) -> Option<Matches> {
-        let selection = self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).find(filter)?;
+        let selection =
+            self.evaluated.lock().unwrap_or_else(PoisonError::into_inner).find(filter)?;
         Some(Matches { catalog: Arc::clone(self), selection })
     }
 
@@ -186,7 +188,8 @@ impl Catalog {
     /// Whether [`Catalog::mark_checked`] was called for the image there (`None`), or for its rendition with this number.
     #[must_use]
     pub fn is_checked(&self, position: Position, rendition: Option<usize>) -> bool {
-        check_bit(rendition).is_some_and(|bit| self.checked[position.0].load(Ordering::Relaxed) & bit != 0)
+        check_bit(rendition)
+            .is_some_and(|bit| self.checked[position.0].load(Ordering::Relaxed) & bit != 0)
     }
 
     /// Remembers that the image's bytes were found to be those that its id names, or its rendition's those of its record.
@@ -246,14 +249,21 @@ impl Matches {
         let position = match draw {
             Draw::Random => self.selection.select(random.random_range(0..self.len())),
             Draw::Seed(text) => self.ranking(text).next()?,
-            Draw::Shuffle(text, index) => self.selection.select(Permutation::new(text, self.len()).at(index)),
+            Draw::Shuffle(text, index) => {
+                self.selection.select(Permutation::new(text, self.len()).at(index))
+            }
         };
         Some(self.catalog.ids[position])
     }
 
     /// Up to `count` distinct matches, all there are if they are fewer: at random; or those that a seed names first, in its
     /// order; or those from the index on in a permutation.
-    pub fn draw_distinct(&self, draw: Draw<'_>, count: usize, random: &mut impl Rng) -> Vec<ImageId> {
+    pub fn draw_distinct(
+        &self,
+        draw: Draw<'_>,
+        count: usize,
+        random: &mut impl Rng,
+    ) -> Vec<ImageId> {
         let total = self.len();
         let count = count.min(total as usize);
         if count == 0 {
@@ -286,7 +296,9 @@ impl Matches {
         });
         let ranks = 0..self.selection.rank(end);
         let positions = ranks.rev().take(count).map(|rank| self.selection.select(rank));
-        positions.map(|position| (self.catalog.ordinals[position], self.catalog.ids[position])).collect()
+        positions
+            .map(|position| (self.catalog.ordinals[position], self.catalog.ids[position]))
+            .collect()
     }
 
     fn ranking(&self, seed: &str) -> Ranking<'_> {

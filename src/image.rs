@@ -163,7 +163,9 @@ const MAX_TAG_BYTES: usize = 200;
 
 /// The text can't be a tag.
 #[derive(Debug, thiserror::Error)]
-#[error("a tag has 1 to {MAX_TAG_BYTES} bytes, no control characters, and does not begin with + or -")]
+#[error(
+    "a tag has 1 to {MAX_TAG_BYTES} bytes, no control characters, and does not begin with + or -"
+)]
 pub struct BadTag;
 
 /// Checks a tag that a person gave; white space around it is dropped.
@@ -296,7 +298,9 @@ pub fn rfc3339(unix_seconds: u64) -> String {
 /// Seconds since 1970, now; 0 on a clock that is set before.
 #[must_use]
 pub fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 #[cfg(test)]
@@ -308,7 +312,9 @@ mod tests {
         let id = ImageId::of(b"some bytes");
         assert_eq!(id.to_string().parse::<ImageId>().unwrap(), id);
         assert_eq!(id.to_string().to_uppercase().parse::<ImageId>().unwrap(), id);
-        for bad in ["", "abc", "zz", &"g".repeat(32), &"a".repeat(31), &"a".repeat(33), &"é".repeat(16)] {
+        for bad in
+            ["", "abc", "zz", &"g".repeat(32), &"a".repeat(31), &"a".repeat(33), &"é".repeat(16)]
+        {
             assert!(bad.parse::<ImageId>().is_err(), "{bad:?} was taken for an id");
         }
     }

@@ -84,7 +84,8 @@ impl ApiKey {
     /// # Errors
     /// [`KeyError::Hash`] when the memory can't be had.
     pub fn hash(&self) -> Result<String, KeyError> {
-        let hash = Argon2::default().hash_password(self.reveal().as_bytes()).map_err(KeyError::Hash)?;
+        let hash =
+            Argon2::default().hash_password(self.reveal().as_bytes()).map_err(KeyError::Hash)?;
         Ok(hash.to_string())
     }
 }
@@ -123,9 +124,21 @@ impl KeyRecord {
     ///
     /// # Errors
     /// [`KeyError::Hash`] as [`ApiKey::hash`], [`KeyError::NoRandomness`] as [`ApiKey::generate`].
-    pub fn new(key: &ApiKey, name: &str, created: u64, expires: Option<u64>) -> Result<Self, KeyError> {
+    pub fn new(
+        key: &ApiKey,
+        name: &str,
+        created: u64,
+        expires: Option<u64>,
+    ) -> Result<Self, KeyError> {
         let signing_secret = SigningSecret::generate()?;
-        Ok(Self { id: key.id(), phc: key.hash()?, name: name.to_owned(), created, expires, signing_secret })
+        Ok(Self {
+            id: key.id(),
+            phc: key.hash()?,
+            name: name.to_owned(),
+            created,
+            expires,
+            signing_secret,
+        })
     }
 
     #[must_use]
@@ -176,7 +189,8 @@ pub enum KeyError {
 /// # Errors
 /// [`KeyError::BadName`].
 pub fn check_name(name: &str) -> Result<(), KeyError> {
-    let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
+    let fits =
+        !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(KeyError::BadName) }
 }
 
@@ -196,7 +210,11 @@ pub fn add(keys: &mut Vec<KeyRecord>, new: KeyRecord) -> Result<(), KeyError> {
 ///
 /// # Errors
 /// [`KeyError::NoSuchName`] when no live key has the name, unless it is the default's.
-pub fn rotate(keys: &mut Vec<KeyRecord>, new: KeyRecord, grace_seconds: Option<u64>) -> Result<(), KeyError> {
+pub fn rotate(
+    keys: &mut Vec<KeyRecord>,
+    new: KeyRecord,
+    grace_seconds: Option<u64>,
+) -> Result<(), KeyError> {
     let named = |key: &KeyRecord| key.name == new.name && key.live(new.created);
     if new.name != DEFAULT_KEY_NAME && !keys.iter().any(named) {
         return Err(KeyError::NoSuchName(new.name));
@@ -315,9 +333,11 @@ mod tests {
         assert_eq!(known.recall(&memory_key, &key), Recall::Right);
         assert_eq!(known.recall(&memory_key, &other), Recall::Wrong);
 
-        let same = KnownKey::new(KeyRecord { expires: Some(9), ..record.clone() }).carry_over(&known);
+        let same =
+            KnownKey::new(KeyRecord { expires: Some(9), ..record.clone() }).carry_over(&known);
         assert_eq!(same.recall(&memory_key, &key), Recall::Right);
-        let rehashed = KnownKey::new(KeyRecord { phc: key.hash().unwrap(), ..record }).carry_over(&known);
+        let rehashed =
+            KnownKey::new(KeyRecord { phc: key.hash().unwrap(), ..record }).carry_over(&known);
         assert_eq!(rehashed.recall(&memory_key, &key), Recall::Unproven);
     }
 

@@ -99,7 +99,8 @@ impl<'c> CatalogBuilder<'c> {
         let known = self.earlier.and_then(|earlier| {
             self.skip_to(earlier, entry.id);
             let position = *earlier.by_id.get(self.reached)? as usize;
-            (earlier.ids[position] == entry.id).then(|| earlier.checked[position].load(Ordering::Relaxed))
+            (earlier.ids[position] == entry.id)
+                .then(|| earlier.checked[position].load(Ordering::Relaxed))
         });
         self.images.push(Image::Pushed(number));
         self.stamps.push(entry.stamp);
@@ -114,7 +115,8 @@ impl<'c> CatalogBuilder<'c> {
     /// Passes the earlier catalog's images with lower ids: they are gone.
     fn skip_to(&mut self, earlier: &Catalog, id: ImageId) {
         let rest = &earlier.by_id[self.reached..];
-        self.reached += rest.iter().take_while(|position| earlier.ids[**position as usize] < id).count();
+        self.reached +=
+            rest.iter().take_while(|position| earlier.ids[**position as usize] < id).count();
     }
 
     /// The catalog of what was kept and pushed. Positions are given out in the order of ordinals.
@@ -144,7 +146,9 @@ impl<'c> CatalogBuilder<'c> {
                 size: earlier.sizes[before],
                 checked: earlier.checked[before].load(Ordering::Relaxed),
             };
-            while let Some(number) = pushed.next_if(|number| rows[*number as usize].ordinal < row.ordinal) {
+            while let Some(number) =
+                pushed.next_if(|number| rows[*number as usize].ordinal < row.ordinal)
+            {
                 moved.pushed[number as usize] = catalog.append(&rows[number as usize]);
             }
             moved.kept[before] = catalog.append(&row);
@@ -167,7 +171,8 @@ impl<'c> CatalogBuilder<'c> {
         catalog.portrait = of_size(Orientation::Portrait);
         catalog.square = of_size(Orientation::Square);
         catalog.animated = moved.kept(&earlier.animated) | moved.pushed(&animated);
-        catalog.tags = earlier.tags.iter().map(|(tag, members)| (tag.clone(), moved.kept(members))).collect();
+        catalog.tags =
+            earlier.tags.iter().map(|(tag, members)| (tag.clone(), moved.kept(members))).collect();
         for (tag, numbers) in tags {
             *catalog.tags.entry(tag).or_default() |= moved.pushed(&numbers);
         }
@@ -225,11 +230,16 @@ impl Moved {
 
     /// Those that stayed of a set in the earlier catalog: in the same order, as their ordinals are.
     fn kept(&self, members: &RoaringBitmap) -> RoaringBitmap {
-        members.iter().map(|before| self.kept[before as usize]).filter(|position| *position != GONE).collect()
+        members
+            .iter()
+            .map(|before| self.kept[before as usize])
+            .filter(|position| *position != GONE)
+            .collect()
     }
 
     fn pushed(&self, numbers: &[u32]) -> RoaringBitmap {
-        let mut positions: Vec<u32> = numbers.iter().map(|number| self.pushed[*number as usize]).collect();
+        let mut positions: Vec<u32> =
+            numbers.iter().map(|number| self.pushed[*number as usize]).collect();
         positions.sort_unstable();
         positions.into_iter().collect()
     }

@@ -64,7 +64,9 @@ impl Filter {
 
     /// Whether bounds are set.
     pub(super) fn is_bounded(&self) -> bool {
-        [self.min_width, self.max_width, self.min_height, self.max_height].iter().any(Option::is_some)
+        [self.min_width, self.max_width, self.min_height, self.max_height]
+            .iter()
+            .any(Option::is_some)
     }
 
     /// Whether these pixels are within the bounds.
@@ -72,6 +74,7 @@ impl Filter {
         let within = |value: u32, min: Option<u32>, max: Option<u32>| {
             min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)
         };
-        within(width, self.min_width, self.max_width) && within(height, self.min_height, self.max_height)
+        within(width, self.min_width, self.max_width)
+            && within(height, self.min_height, self.max_height)
     }
 }

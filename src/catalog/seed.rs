@@ -66,11 +66,18 @@ pub(super) struct Ranking<'c> {
 
 impl<'c> Ranking<'c> {
     /// `octaves[k]` is the number of ordinals below `2^k`, for k of 0 to 32.
-    pub(super) fn new(ordinals: &'c [u32], octaves: &[usize], selection: &'c Selection, seed: &str) -> Self {
+    pub(super) fn new(
+        ordinals: &'c [u32],
+        octaves: &[usize],
+        selection: &'c Selection,
+        seed: &str,
+    ) -> Self {
         let hash = *blake3::keyed_hash(CONTEXT, seed.as_bytes()).as_bytes();
-        let half =
-            |at: usize| u64::from_le_bytes(*hash.as_chunks().0.get(at).expect("the hash has 32 bytes"));
-        let mut ranking = Self { ordinals, selection, seed: [half(0), half(1)], open: BinaryHeap::new() };
+        let half = |at: usize| {
+            u64::from_le_bytes(*hash.as_chunks().0.get(at).expect("the hash has 32 bytes"))
+        };
+        let mut ranking =
+            Self { ordinals, selection, seed: [half(0), half(1)], open: BinaryHeap::new() };
         // Ordinal 0, then 1, then 2 to 3, 4 to 7 and so on.
         ranking.open_root(0, 0, 0..octaves[0]);
         for bits in 0..32 {
@@ -84,7 +91,13 @@ impl<'c> Ranking<'c> {
         if !ranks.is_empty() {
             // The lowest bit is never set for the middle of a stretch, see `split`.
             let random = self.random(u64::from(first) << 1 | 1);
-            self.open.push(Stretch { time: exponential(random, bits), first, bits, positions, ranks });
+            self.open.push(Stretch {
+                time: exponential(random, bits),
+                first,
+                bits,
+                positions,
+                ranks,
+            });
         }
     }
 

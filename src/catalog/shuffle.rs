@@ -68,7 +68,10 @@ mod tests {
                     let mut seen = vec![false; n as usize];
                     for index in start..start + u64::from(n) {
                         let number = permutation.at(index) as usize;
-                        assert!(!std::mem::replace(&mut seen[number], true), "{number} twice in {n}");
+                        assert!(
+                            !std::mem::replace(&mut seen[number], true),
+                            "{number} twice in {n}"
+                        );
                     }
                 }
             }
@@ -83,13 +86,16 @@ mod tests {
             let seeds = 24_000;
             for seed in 0..seeds {
                 let permutation = Permutation::new(&seed.to_string(), n);
-                let order: Vec<u32> = (0..u64::from(n)).map(|index| permutation.at(index)).collect();
+                let order: Vec<u32> =
+                    (0..u64::from(n)).map(|index| permutation.at(index)).collect();
                 *counts.entry(order).or_insert(0_u32) += 1;
             }
             assert_eq!(counts.len(), orders);
             let expected = f64::from(seeds) / orders as f64;
-            let statistic: f64 =
-                counts.values().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+            let statistic: f64 = counts
+                .values()
+                .map(|count| (f64::from(*count) - expected).powi(2) / expected)
+                .sum();
             assert!(statistic < most, "{statistic} for {n}");
         }
     }

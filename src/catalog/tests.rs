@@ -28,7 +28,10 @@ impl Sample {
             width: 100 + ordinal * 7 % 50,
             height: 100 + ordinal * 11 % 50,
             animated: ordinal % 5 == 1,
-            tags: [tag(2, "even"), tag(3, "third"), tag(100, "rare")].into_iter().flatten().collect(),
+            tags: [tag(2, "even"), tag(3, "third"), tag(100, "rare")]
+                .into_iter()
+                .flatten()
+                .collect(),
         }
     }
 
@@ -50,7 +53,9 @@ impl Sample {
 
     fn meets(&self, filter: &Filter) -> bool {
         filter.tags.iter().all(|term| self.tags.contains(&term.tag.as_str()) == term.wanted)
-            && filter.orientation.is_none_or(|wanted| Orientation::of(self.width, self.height) == wanted)
+            && filter
+                .orientation
+                .is_none_or(|wanted| Orientation::of(self.width, self.height) == wanted)
             && filter.min_width.is_none_or(|least| self.width >= least)
             && filter.max_width.is_none_or(|most| self.width <= most)
             && filter.min_height.is_none_or(|least| self.height >= least)
@@ -107,7 +112,10 @@ fn assert_uniform(counts: impl ExactSizeIterator<Item = u32> + Clone, what: &str
     let freedom = classes - 1.0;
     let spread = 2.0 / (9.0 * freedom);
     let deviations = ((statistic / freedom).cbrt() - (1.0 - spread)) / spread.sqrt();
-    assert!(deviations.abs() < 3.09, "{what}: chi-square {statistic} with {freedom} degrees of freedom");
+    assert!(
+        deviations.abs() < 3.09,
+        "{what}: chi-square {statistic} with {freedom} degrees of freedom"
+    );
 }
 
 /// How often each member was drawn; nothing else may be.
@@ -122,7 +130,8 @@ fn count(members: &[ImageId], draws: impl Iterator<Item = ImageId>) -> Vec<u32> 
 #[test]
 fn picks_are_uniform_with_and_without_filters() {
     // A third of all ordinals are gaps.
-    let samples: Vec<Sample> = (0..1_500).filter(|ordinal| ordinal % 3 != 2).map(Sample::new).collect();
+    let samples: Vec<Sample> =
+        (0..1_500).filter(|ordinal| ordinal % 3 != 2).map(Sample::new).collect();
     let catalog = catalog_of(&samples);
     let mut random = StdRng::seed_from_u64(1);
     let all: Vec<ImageId> = samples.iter().map(|sample| sample.id).collect();
@@ -148,14 +157,16 @@ fn picks_are_uniform_with_and_without_filters() {
 
 #[test]
 fn seeds_are_spread_evenly_over_all_matches() {
-    let samples: Vec<Sample> = (0..1_500).filter(|ordinal| ordinal % 3 != 2).map(Sample::new).collect();
+    let samples: Vec<Sample> =
+        (0..1_500).filter(|ordinal| ordinal % 3 != 2).map(Sample::new).collect();
     let catalog = catalog_of(&samples);
     let random = &mut rand::rng();
     for filter in [vec![Filter::default()], filters()].concat() {
         let members: Vec<ImageId> =
             samples.iter().filter(|sample| sample.meets(&filter)).map(|sample| sample.id).collect();
         let matches = catalog.matches(&filter.clone().normalise());
-        let draws = (0..30_000).map(|seed| matches.draw(Draw::Seed(&seed.to_string()), random).unwrap());
+        let draws =
+            (0..30_000).map(|seed| matches.draw(Draw::Seed(&seed.to_string()), random).unwrap());
         assert_uniform(count(&members, draws).into_iter(), &format!("{filter:?}"));
         // So are those that come second and third.
         let later = (0..15_000).flat_map(|seed| {
@@ -163,7 +174,10 @@ fn seeds_are_spread_evenly_over_all_matches() {
             assert_eq!(Some(three[0]), matches.draw(Draw::Seed(&seed.to_string()), random));
             three[1..].to_vec()
         });
-        assert_uniform(count(&members, later).into_iter(), &format!("second and third of {filter:?}"));
+        assert_uniform(
+            count(&members, later).into_iter(),
+            &format!("second and third of {filter:?}"),
+        );
     }
 }
 
@@ -182,8 +196,12 @@ fn an_image_that_comes_takes_only_its_own_seeds() {
         let before = seeded(&catalog(0..count), &all);
         let after = seeded(&catalog(0..=count), &all);
         let new = Sample::new(count).id;
-        let moved: Vec<ImageId> =
-            before.iter().zip(&after).filter(|(before, after)| before != after).map(|(_, id)| *id).collect();
+        let moved: Vec<ImageId> = before
+            .iter()
+            .zip(&after)
+            .filter(|(before, after)| before != after)
+            .map(|(_, id)| *id)
+            .collect();
         assert!(moved.iter().all(|id| *id == new), "a seed went to an image that was there before");
         let share = moved.len() as f64 / before.len() as f64;
         let expected = 1.0 / f64::from(count + 1);
@@ -275,7 +293,8 @@ fn pages_show_each_image_once_while_others_come_and_go() {
         }));
     }
     assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
-    let stayed: Vec<u32> = (0..200).rev().filter(|ordinal| ordinal % 2 == 0 && ordinal % 7 != 3).collect();
+    let stayed: Vec<u32> =
+        (0..200).rev().filter(|ordinal| ordinal % 2 == 0 && ordinal % 7 != 3).collect();
     assert!(stayed.iter().all(|ordinal| seen.contains(ordinal)), "{seen:?}");
 }
 
@@ -375,10 +394,13 @@ fn any_filter() -> impl Strategy<Value = Filter> {
     let bound = || proptest::option::weighted(0.3, 95_u32..155);
     let bounds = (bound(), bound(), bound(), bound());
     let tags = proptest::collection::vec(term, 0..4);
-    (tags, orientation, bounds, any::<Option<bool>>()).prop_map(|(tags, orientation, bounds, animated)| {
-        let (min_width, max_width, min_height, max_height) = bounds;
-        Filter { tags, orientation, min_width, max_width, min_height, max_height, animated }.normalise()
-    })
+    (tags, orientation, bounds, any::<Option<bool>>()).prop_map(
+        |(tags, orientation, bounds, animated)| {
+            let (min_width, max_width, min_height, max_height) = bounds;
+            Filter { tags, orientation, min_width, max_width, min_height, max_height, animated }
+                .normalise()
+        },
+    )
 }
 
 proptest! {

@@ -33,7 +33,8 @@ impl Args {
                 "stdout is a terminal; redirect it to a file or a pipe"
             );
             let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-            let scratch = std::env::temp_dir().join(format!("imagepool-backup-{}", std::process::id()));
+            let scratch =
+                std::env::temp_dir().join(format!("imagepool-backup-{}", std::process::id()));
             store.backup(&mut stdout, &scratch)?;
             return Ok(End::Done);
         }
@@ -72,7 +73,8 @@ fn write(store: &Store, partial: &Path, target: &Path) -> anyhow::Result<u64> {
     file.sync_all().with_context(failed)?;
     let bytes = file.metadata().with_context(failed)?.len();
     fs::rename(partial, target).with_context(failed)?;
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)?;
     Ok(bytes)
 }

@@ -37,7 +37,9 @@ pub(super) struct FilterArgs {
 
 impl FilterArgs {
     pub(super) fn into_filter(self) -> Filter {
-        let Self { tag: tags, orientation, min_width, max_width, min_height, max_height, animated } = self;
-        Filter { tags, orientation, min_width, max_width, min_height, max_height, animated }.normalise()
+        let Self { tag: tags, orientation, min_width, max_width, min_height, max_height, animated } =
+            self;
+        Filter { tags, orientation, min_width, max_width, min_height, max_height, animated }
+            .normalise()
     }
 }

@@ -53,7 +53,9 @@ impl Args {
         let store = if self.dry_run {
             match context.open(Access::Read) {
                 Ok(store) => Some(store),
-                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => None,
+                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => {
+                    None
+                }
                 Err(error) => return Err(error),
             }
         } else {
@@ -67,9 +69,16 @@ impl Args {
         };
         let report = self.report.map(|path| ReportFile::create(path, context)).transpose()?;
         let stop = signals::stop_flag()?;
-        let mut console = Console { context, bar: progress_bar(context), files: 0, files_done: 0, report };
-        let summary =
-            import(store.as_ref(), &self.paths, &options, &stop, &mut console, &mut Sightings::default())?;
+        let mut console =
+            Console { context, bar: progress_bar(context), files: 0, files_done: 0, report };
+        let summary = import(
+            store.as_ref(),
+            &self.paths,
+            &options,
+            &stop,
+            &mut console,
+            &mut Sightings::default(),
+        )?;
         console.bar.finish_and_clear();
 
         context.say(describe(&summary, self.dry_run));
@@ -89,7 +98,11 @@ impl Args {
                 folder.display()
             ));
         }
-        Ok(if summary.failed > 0 || !summary.not_pruned.is_empty() { End::SomeFailed } else { End::Done })
+        Ok(if summary.failed > 0 || !summary.not_pruned.is_empty() {
+            End::SomeFailed
+        } else {
+            End::Done
+        })
     }
 }
 
@@ -98,7 +111,8 @@ pub(super) fn describe(summary: &Summary, dry_run: bool) -> String {
     let mut parts = vec![if dry_run {
         format!("dry run: {} would be imported", HumanCount(summary.imported))
     } else {
-        let (bytes_in, bytes_out) = (DecimalBytes(summary.bytes_in), DecimalBytes(summary.bytes_out));
+        let (bytes_in, bytes_out) =
+            (DecimalBytes(summary.bytes_in), DecimalBytes(summary.bytes_out));
         format!("{} imported ({bytes_in} became {bytes_out})", HumanCount(summary.imported))
     }];
     for (count, what) in [
@@ -149,7 +163,9 @@ impl Observer for Console<'_> {
         self.files_done += 1;
         self.bar.set_message(format!("{}/{}", HumanCount(self.files_done), HumanCount(self.files)));
         let line = match (report.status, &report.reason) {
-            (Status::Failed, Some(reason)) => Some(format!("failed: {}: {reason}", report.path.display())),
+            (Status::Failed, Some(reason)) => {
+                Some(format!("failed: {}: {reason}", report.path.display()))
+            }
             (Status::NotImage, Some(reason)) if self.context.verbose => {
                 Some(format!("skipped: {}: {reason}", report.path.display()))
             }
@@ -173,7 +189,8 @@ impl ReportFile {
     /// mistyped name must not cost a picture, let alone the gallery.
     fn create(path: PathBuf, context: &Context) -> anyhow::Result<Self> {
         let failed = || format!("the report {} can't be written", path.display());
-        let refused = || Usage(format!("{} exists and is no report; give another --report", path.display()));
+        let refused =
+            || Usage(format!("{} exists and is no report; give another --report", path.display()));
         // Not even opened: closing it would drop the gallery's locks.
         if context.gallery.holds(&path) {
             anyhow::bail!(refused());
@@ -199,6 +216,8 @@ impl ReportFile {
     fn write(&mut self, report: &Report) -> io::Result<()> {
         let line = serde_json::to_string(report)?;
         let written = writeln!(self.file, "{line}").and_then(|()| self.file.flush());
-        written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
+        written.map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        })
     }
 }

@@ -123,7 +123,11 @@ fn parse_widths(text: &str) -> Result<Widths, String> {
         return Ok(Widths(Vec::new()));
     }
     let width = |text: &str| {
-        let width = text.trim().parse().ok().filter(|width| (1..=MAX_WEBP_SIDE).contains(&u32::from(*width)));
+        let width = text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|width| (1..=MAX_WEBP_SIDE).contains(&u32::from(*width)));
         width.ok_or_else(|| {
             format!("`{text}` is no width from 1 to {MAX_WEBP_SIDE}; give widths such as 320,640 or none")
         })
@@ -159,9 +163,13 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        for (text, bytes) in
-            [("900MB", 900_000_000), ("1GiB", 1 << 30), ("12", 12), ("5 kB", 5000), ("2m", 2_000_000)]
-        {
+        for (text, bytes) in [
+            ("900MB", 900_000_000),
+            ("1GiB", 1 << 30),
+            ("12", 12),
+            ("5 kB", 5000),
+            ("2m", 2_000_000),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for bad in ["", "MB", "-1", "1.5GB", "1TB", "99999999999GB", "12 34"] {

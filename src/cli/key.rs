@@ -86,13 +86,17 @@ impl Args {
             Command::Rotate { name, grace } => {
                 let (store, key, record) = new_key(context, &name, None)?;
                 let replaced = store.change_keys(|keys| {
-                    let replaced = keys.iter().any(|key| key.name == name && key.live(record.created));
-                    keys::rotate(keys, record, grace.map(|grace| grace.as_secs())).map(|()| replaced)
+                    let replaced =
+                        keys.iter().any(|key| key.name == name && key.live(record.created));
+                    keys::rotate(keys, record, grace.map(|grace| grace.as_secs()))
+                        .map(|()| replaced)
                 })?;
                 let old = match grace {
                     _ if !replaced => String::new(),
                     None => " The old one is refused from now on.".to_owned(),
-                    Some(grace) => format!(" The old one ends in {}.", humantime::format_duration(grace)),
+                    Some(grace) => {
+                        format!(" The old one ends in {}.", humantime::format_duration(grace))
+                    }
                 };
                 reveal(context, &key, &format!("The new key {name:?}.{old}"))?;
             }
@@ -113,11 +117,14 @@ impl Args {
                 let key = store.keys()?.1.into_iter().filter(live).max_by_key(|key| key.created);
                 let key = key.ok_or_else(|| KeyError::NoSuchName(name.clone()))?;
                 let end = now.saturating_add(expires.as_secs());
-                let link =
-                    key.sign(&url, end, referer.as_deref()).map_err(|error| Usage(error.to_string()))?;
+                let link = key
+                    .sign(&url, end, referer.as_deref())
+                    .map_err(|error| Usage(error.to_string()))?;
                 writeln!(io::stdout().lock(), "{link}")?;
                 let end = rfc3339(key.expires.map_or(end, |expires| expires.min(end)));
-                context.say(format_args!("It is good until {end}, or until the key {name:?} is replaced."));
+                context.say(format_args!(
+                    "It is good until {end}, or until the key {name:?} is replaced."
+                ));
             }
             Command::Import { file, name } => take_over(context, &file, &name)?,
         }
@@ -203,7 +210,8 @@ fn take_over(context: &Context, file: &PathBuf, name: &str) -> anyhow::Result<()
     let read = if file.as_os_str() == "-" {
         io::stdin().take(MAX_KEY_FILE_BYTES).read_to_end(&mut text)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut text))
+        std::fs::File::open(file)
+            .and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut text))
     };
     read.with_context(|| format!("{}: can't be read", file.display()))?;
     // Some editors put a byte order mark in front.
@@ -216,7 +224,9 @@ fn take_over(context: &Context, file: &PathBuf, name: &str) -> anyhow::Result<()
     let store = context.open(Access::Create)?;
     let record = KeyRecord::new(&key, name, now(), None)?;
     let taken = store.change_keys(|keys| {
-        if keys.iter().any(|known| known.id == record.id && known.live(record.created) && known.verify(&key))
+        if keys
+            .iter()
+            .any(|known| known.id == record.id && known.live(record.created) && known.verify(&key))
         {
             return Ok(false);
         }

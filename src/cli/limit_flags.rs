@@ -71,7 +71,8 @@ fn affordable(wanted: usize) -> usize {
     if limit.current.is_some_and(|current| current < needed) {
         // Up to the hard limit a process may help itself; what it got is read below.
         let raised = limit.maximum.map_or(needed, |most| most.min(needed));
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+        let _ =
+            setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
     }
     let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let granted = usize::try_from(granted).unwrap_or(usize::MAX);

@@ -34,7 +34,8 @@ impl Args {
         images.sort_by_key(|(_, record)| std::cmp::Reverse(record.ordinal));
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         if self.json {
-            let infos: Vec<_> = images.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
+            let infos: Vec<_> =
+                images.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
             serde_json::to_writer(&mut stdout, &infos)?;
             writeln!(stdout)?;
         } else {
@@ -65,5 +66,7 @@ impl Args {
 
 /// A file name without the control characters that could drive a terminal.
 pub(super) fn printable(name: &str) -> String {
-    name.chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
+    name.chars()
+        .map(|character| if character.is_control() { '\u{FFFD}' } else { character })
+        .collect()
 }

@@ -22,7 +22,12 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut line: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         Rfc3339.format_time(&mut line)?;
         write!(line, " {:>5}", event.metadata().level().as_str())?;
         let mut fields = Fields { line: &mut line, result: Ok(()) };
@@ -59,9 +64,9 @@ impl Visit for Fields<'_, '_> {
             digits[start] = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
-        let written = self
-            .name(field)
-            .and_then(|()| self.line.write_str(str::from_utf8(&digits[start..]).map_err(|_| fmt::Error)?));
+        let written = self.name(field).and_then(|()| {
+            self.line.write_str(str::from_utf8(&digits[start..]).map_err(|_| fmt::Error)?)
+        });
         self.result = self.result.and(written);
     }
 
@@ -133,7 +138,9 @@ mod tests {
             tracing::error!(text = "with \"quotes\"\nand lines", path = ?std::path::Path::new("/a b"), "it {}", "failed");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let split = |line: &str| line.split_once(' ').map(|(time, rest)| (time.to_owned(), rest.to_owned()));
+        let split = |line: &str| {
+            line.split_once(' ').map(|(time, rest)| (time.to_owned(), rest.to_owned()))
+        };
         text.lines().map(|line| split(line).unwrap()).collect()
     }
 
@@ -143,14 +150,19 @@ mod tests {
             let format = fmt().with_ansi(false).with_target(false);
             format.with_writer(Mutex::new(lines)).finish().into()
         });
-        let ours =
-            logged(|lines| fmt().event_format(PlainFormat).with_writer(Mutex::new(lines)).finish().into());
+        let ours = logged(|lines| {
+            fmt().event_format(PlainFormat).with_writer(Mutex::new(lines)).finish().into()
+        });
         assert_eq!(ours.len(), theirs.len());
         for ((our_time, ours), (their_time, theirs)) in ours.iter().zip(&theirs) {
             assert_eq!(ours, theirs);
             assert_eq!(our_time.len(), their_time.len(), "{our_time} and {their_time}");
-            let [ours, theirs] = [our_time, their_time].map(|time| humantime::parse_rfc3339(time).unwrap());
-            assert!(theirs <= ours && ours < theirs + Duration::from_secs(60), "{our_time} and {their_time}");
+            let [ours, theirs] =
+                [our_time, their_time].map(|time| humantime::parse_rfc3339(time).unwrap());
+            assert!(
+                theirs <= ours && ours < theirs + Duration::from_secs(60),
+                "{our_time} and {their_time}"
+            );
         }
     }
 }

@@ -67,8 +67,9 @@ fn write_all(shared: &Shared, mut target: impl Write) {
                 return;
             }
             if !gathered.closed {
-                let waited =
-                    shared.changed.wait_timeout_while(gathered, GATHER_TIME, |gathered| !gathered.closed);
+                let waited = shared
+                    .changed
+                    .wait_timeout_while(gathered, GATHER_TIME, |gathered| !gathered.closed);
                 gathered = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
             mem::swap(&mut bytes, &mut gathered.bytes);
@@ -79,8 +80,10 @@ fn write_all(shared: &Shared, mut target: impl Write) {
             let _ = target.write_all(lines);
         }
         if lost > 0 {
-            let _ =
-                writeln!(target, "{lost} log lines were lost: they came faster than they could be written");
+            let _ = writeln!(
+                target,
+                "{lost} log lines were lost: they came faster than they could be written"
+            );
         }
         let _ = target.flush();
         bytes.clear();
@@ -182,6 +185,9 @@ mod tests {
         drop(stuck);
         drop(thread);
         let written = target.0.lock().unwrap();
-        assert!(written.ends_with(b"log lines were lost: they came faster than they could be written\n"));
+        assert!(
+            written
+                .ends_with(b"log lines were lost: they came faster than they could be written\n")
+        );
     }
 }

@@ -20,9 +20,9 @@ impl Args {
         program.build();
         let page = match &self.command {
             None => &program,
-            Some(name) => {
-                program.find_subcommand(name).ok_or_else(|| Usage(format!("there is no command {name:?}")))?
-            }
+            Some(name) => program
+                .find_subcommand(name)
+                .ok_or_else(|| Usage(format!("there is no command {name:?}")))?,
         };
         let title = page.get_bin_name().unwrap_or("imagepool").replace(' ', "-");
         Man::new(page.clone()).title(title).render(&mut io::stdout())?;

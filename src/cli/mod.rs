@@ -227,7 +227,9 @@ pub fn print_no_caught_panics() {
 #[must_use]
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
@@ -245,14 +247,20 @@ mod tests {
     #[test]
     fn every_flag_has_an_environment_variable_of_its_name() {
         fn check(command: &clap::Command) {
-            for argument in command.get_arguments().filter(|argument| argument.get_long().is_some()) {
+            for argument in command.get_arguments().filter(|argument| argument.get_long().is_some())
+            {
                 let flag = argument.get_long().unwrap_or_default();
                 if matches!(flag, "help" | "version") || argument.is_hide_set() {
                     continue;
                 }
                 let expected = format!("IMAGEPOOL_{}", flag.to_uppercase().replace('-', "_"));
                 let found = argument.get_env().map(|name| name.to_string_lossy().into_owned());
-                assert_eq!(found.as_deref(), Some(expected.as_str()), "{} --{flag}", command.get_name());
+                assert_eq!(
+                    found.as_deref(),
+                    Some(expected.as_str()),
+                    "{} --{flag}",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(check);
         }
@@ -263,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        let error = anyhow::anyhow!("disk gone").context("gallery.pool: disk gone").context("can't serve");
+        let error =
+            anyhow::anyhow!("disk gone").context("gallery.pool: disk gone").context("can't serve");
         assert_eq!(explain(&error), "can't serve: gallery.pool: disk gone");
     }
 }

@@ -18,7 +18,9 @@ use super::signals::{Hangups, StopSignals};
 use super::{Context, End};
 use crate::http::{self, Endpoint, Gallery, Listener, Metrics, Tls};
 use crate::image;
-use crate::import::{ImportError, Observer, Options, Report, Sightings, Status, Summary, import, watch};
+use crate::import::{
+    ImportError, Observer, Options, Report, Sightings, Status, Summary, import, watch,
+};
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
 use crate::store::{Access, Store, StoreError};
 
@@ -79,7 +81,8 @@ impl Args {
             (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
             _ => None,
         };
-        let listener = Listener::bind(&self.listen).await.with_context(|| cannot_listen(&self.listen))?;
+        let listener =
+            Listener::bind(&self.listen).await.with_context(|| cannot_listen(&self.listen))?;
         let origin = origin(&self.listen, &listener, tls.is_some())?;
         if let Some(tls) = &tls {
             tokio::spawn(reload_on_hangup(Arc::clone(tls), Hangups::listen()?));
@@ -93,9 +96,13 @@ impl Args {
         tokio::spawn(Arc::clone(&gallery).keep_current());
 
         let stop_import = Arc::new(AtomicBool::new(false));
+        let importing = Import {
+            store: store.clone(),
+            folders: self.import,
+            options: self.flags.into_options(),
+        };
         let importing =
-            Import { store: store.clone(), folders: self.import, options: self.flags.into_options() };
-        let importing = importing.start(self.watch, &stop_import, ToLog { metrics: gallery.metrics() });
+            importing.start(self.watch, &stop_import, ToLog { metrics: gallery.metrics() });
         match new_key {
             Some(key) => announce(&key, &origin)?,
             None => tracing::info!(
@@ -111,7 +118,10 @@ impl Args {
         };
         let cut = http::serve(listener, tls, gallery, self.limits.into_limits(), stopped).await?;
         if cut > 0 {
-            tracing::warn!(connections = cut, "stopped before these were through; see --shutdown-timeout");
+            tracing::warn!(
+                connections = cut,
+                "stopped before these were through; see --shutdown-timeout"
+            );
         }
         if let Some(importing) = importing {
             tokio::task::spawn_blocking(|| importing.join())
@@ -200,7 +210,9 @@ fn origin(endpoint: &Endpoint, listener: &Listener, encrypted: bool) -> io::Resu
             }
             format!("{scheme}://{address}")
         }
-        (None, Endpoint::Unix(path)) => format!("--unix-socket {} {scheme}://localhost", path.display()),
+        (None, Endpoint::Unix(path)) => {
+            format!("--unix-socket {} {scheme}://localhost", path.display())
+        }
         (None, Endpoint::Tcp(name)) => format!("{scheme}://{name}"),
     })
 }
@@ -224,7 +236,12 @@ struct Import {
 
 impl Import {
     /// Imports on a thread of its own while the server runs, again and again with `watching`; how it went is logged.
-    fn start(self, watching: bool, stop: &Arc<AtomicBool>, mut log: ToLog) -> Option<JoinHandle<()>> {
+    fn start(
+        self,
+        watching: bool,
+        stop: &Arc<AtomicBool>,
+        mut log: ToLog,
+    ) -> Option<JoinHandle<()>> {
         let Self { store, folders, options } = self;
         if folders.is_empty() {
             return None;
@@ -258,7 +275,9 @@ fn log_round(round: Result<Summary, ImportError>) {
                 tracing::info!("import: {}", describe(&summary, false));
             }
         }
-        Err(error) => tracing::error!(%error, "the import ended early; images imported before are served"),
+        Err(error) => {
+            tracing::error!(%error, "the import ended early; images imported before are served")
+        }
     }
 }
 

@@ -31,14 +31,18 @@ impl Args {
             writeln!(stdout, "{}", serde_json::to_string(&ImageInfo::new(self.id, &record))?)?;
             return Ok(End::Done);
         }
-        let animation = if record.animated() { format!(", {} frames", record.frames) } else { String::new() };
+        let animation =
+            if record.animated() { format!(", {} frames", record.frames) } else { String::new() };
         let alpha = if record.alpha { ", transparent" } else { "" };
         let source_bytes = DecimalBytes(record.source_bytes);
         for (name, value) in [
             ("id", self.id.to_string()),
             ("size", format!("{} x {} pixels{animation}{alpha}", record.width, record.height)),
             ("bytes", format!("{} ({})", record.size_bytes, DecimalBytes(record.size_bytes))),
-            ("source", format!("{} ({}, {source_bytes})", printable(&record.source), record.source_format)),
+            (
+                "source",
+                format!("{} ({}, {source_bytes})", printable(&record.source), record.source_format),
+            ),
             ("tags", record.tags.join(", ")),
             ("imported", rfc3339(record.imported_at)),
             ("path", image_path(self.id)),

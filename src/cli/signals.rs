@@ -19,7 +19,10 @@ impl StopSignals {
     /// Takes the signals over; must be called within a tokio runtime.
     pub(super) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("signals can't be listened to");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     pub(super) async fn next(&mut self) {

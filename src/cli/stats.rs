@@ -54,7 +54,8 @@ impl Stats {
         self.source_bytes += record.source_bytes;
         self.animated += u64::from(record.animated());
         self.renditions += record.renditions.len() as u64;
-        self.rendition_bytes += record.renditions.iter().map(|rendition| rendition.size_bytes).sum::<u64>();
+        self.rendition_bytes +=
+            record.renditions.iter().map(|rendition| rendition.size_bytes).sum::<u64>();
         *match record.orientation() {
             Orientation::Landscape => &mut self.landscape,
             Orientation::Portrait => &mut self.portrait,
@@ -102,9 +103,16 @@ fn describe(stats: &Stats, bars: bool, out: &mut impl Write) -> io::Result<()> {
         ("orientation", format!("{landscape} landscape, {portrait} portrait, {square} square")),
         (
             "stored",
-            format!("{} from {} of sources", DecimalBytes(stats.bytes), DecimalBytes(stats.source_bytes)),
+            format!(
+                "{} from {} of sources",
+                DecimalBytes(stats.bytes),
+                DecimalBytes(stats.source_bytes)
+            ),
         ),
-        ("renditions", format!("{}, {}", HumanCount(renditions), DecimalBytes(stats.rendition_bytes))),
+        (
+            "renditions",
+            format!("{}, {}", HumanCount(renditions), DecimalBytes(stats.rendition_bytes)),
+        ),
         ("on disk", DecimalBytes(stats.disk_bytes).to_string()),
         ("keys", keys.to_string()),
         ("formats", list(&stats.formats)),

@@ -9,7 +9,12 @@ use crate::store::Access;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The images' ids, and the tags: +T adds T, -T takes it off
-    #[arg(required = true, value_name = "ID|+T|-T", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        required = true,
+        value_name = "ID|+T|-T",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     terms: Vec<String>,
 }
 
@@ -26,7 +31,9 @@ impl Args {
             }
         }
         if ids.is_empty() {
-            anyhow::bail!(Usage("give the id of at least one image; `imagepool list` shows them".into()));
+            anyhow::bail!(Usage(
+                "give the id of at least one image; `imagepool list` shows them".into()
+            ));
         }
         if add.is_empty() && drop.is_empty() {
             anyhow::bail!(Usage("give at least one tag, as +T or -T".into()));

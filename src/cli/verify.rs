@@ -43,15 +43,23 @@ impl Args {
     fn walk_in_child(&self, context: &Context) -> anyhow::Result<End> {
         let program = std::env::current_exe().context("this program's own file can't be found")?;
         let mut child = Command::new(program);
-        child.arg("--gallery").arg(context.gallery.to_string()).args(["verify", "--in-this-process"]);
-        for (given, flag) in [(self.deep, "--deep"), (self.json, "--json"), (context.quiet, "--quiet")] {
+        child
+            .arg("--gallery")
+            .arg(context.gallery.to_string())
+            .args(["verify", "--in-this-process"]);
+        for (given, flag) in
+            [(self.deep, "--deep"), (self.json, "--json"), (context.quiet, "--quiet")]
+        {
             if given {
                 child.arg(flag);
             }
         }
         let status = child.status().context("the walk can't be started")?;
         if let Some(signal) = status.signal() {
-            anyhow::ensure!(CRASHES.contains(&signal), "the walk was ended from outside (signal {signal})");
+            anyhow::ensure!(
+                CRASHES.contains(&signal),
+                "the walk was ended from outside (signal {signal})"
+            );
             anyhow::bail!(
                 "{}: the gallery is damaged so badly that walking it crashed (signal {signal}); restore it from a backup",
                 context.gallery
@@ -62,8 +70,8 @@ impl Args {
 
     fn walk(&self, context: &Context) -> anyhow::Result<End> {
         let store = context.open(Access::Read)?;
-        let verified =
-            store.verify(|_, record, webp| if self.deep { look_into(record, webp) } else { None })?;
+        let verified = store
+            .verify(|_, record, webp| if self.deep { look_into(record, webp) } else { None })?;
         let mut stdout = io::stdout().lock();
         if self.json {
             writeln!(stdout, "{}", serde_json::to_string(&verified)?)?;

@@ -131,15 +131,18 @@ impl Encoder {
         let (width, height) = fitting(size, MAX_WEBP_SIDE);
         let whole = wanted.whole.then_some((None, width, height));
         let smaller =
-            wanted.widths.iter().rev().filter(|smaller| u32::from(**smaller) < width).map(|smaller| {
-                let smaller_width = u32::from(*smaller);
-                (Some(*smaller), smaller_width, scaled_height(width, height, smaller_width))
-            });
+            wanted.widths.iter().rev().filter(|smaller| u32::from(**smaller) < width).map(
+                |smaller| {
+                    let smaller_width = u32::from(*smaller);
+                    (Some(*smaller), smaller_width, scaled_height(width, height, smaller_width))
+                },
+            );
         let encoder = |(rendition, width, height)| {
             // In mixed mode each frame is stored as whichever of lossy and lossless is smaller.
             let mixed = settings.lossless == Lossless::Auto;
-            let mut encoder = AnimationEncoder::with_options(width, height, mixed, u32::from(plays))
-                .map_err(encode_error)?;
+            let mut encoder =
+                AnimationEncoder::with_options(width, height, mixed, u32::from(plays))
+                    .map_err(encode_error)?;
             encoder.set_quality(f32::from(settings.quality));
             encoder.set_lossless(settings.lossless == Lossless::Always);
             Ok(Self { encoder, width, rendition })
@@ -177,7 +180,8 @@ pub(super) fn fitting((width, height): (u32, u32), longest_side: u32) -> (u32, u
         return (width, height);
     }
     let scaled = |side: u32| {
-        let side = (u64::from(side) * u64::from(longest_side) + u64::from(longest / 2)) / u64::from(longest);
+        let side = (u64::from(side) * u64::from(longest_side) + u64::from(longest / 2))
+            / u64::from(longest);
         u32::try_from(side).unwrap_or(longest_side).max(1)
     };
     (scaled(width), scaled(height))

@@ -13,7 +13,8 @@ pub(super) fn without_os2_fields(source: &[u8]) -> Cow<'_, [u8]> {
     const WINDOWS_HEADER: usize = 40;
     const OS2_HEADER: usize = 64;
     let is_os2 = source.get(FILE_HEADER..FILE_HEADER + 4) == Some(&[64, 0, 0, 0]);
-    let (true, Some((headers, rest))) = (is_os2, source.split_at_checked(FILE_HEADER + OS2_HEADER)) else {
+    let (true, Some((headers, rest))) = (is_os2, source.split_at_checked(FILE_HEADER + OS2_HEADER))
+    else {
         return Cow::Borrowed(source);
     };
     let mut windows = headers[..FILE_HEADER + WINDOWS_HEADER].to_vec();
@@ -55,12 +56,20 @@ impl Runs {
         // A header of 12 bytes has no compression.
         (long(FILE_HEADER)? >= 40).then_some(())?;
         // Some say that their pixels begin where their palette does.
-        let colours =
-            long(Self::COLOURS_AT).filter(|colours| (1..=256).contains(colours)).unwrap_or(1 << bits);
-        let palette_end = (FILE_HEADER as u64) + u64::from(long(FILE_HEADER)?) + 4 * u64::from(colours);
+        let colours = long(Self::COLOURS_AT)
+            .filter(|colours| (1..=256).contains(colours))
+            .unwrap_or(1 << bits);
+        let palette_end =
+            (FILE_HEADER as u64) + u64::from(long(FILE_HEADER)?) + 4 * u64::from(colours);
         let pixels_at = usize::try_from(palette_end.max(u64::from(long(10)?))).ok()?;
         (Self::HEADERS..=source.len()).contains(&pixels_at).then_some(())?;
-        Some(Self { bits, colours, width: side(FILE_HEADER + 4)?, rows: side(FILE_HEADER + 8)?, pixels_at })
+        Some(Self {
+            bits,
+            colours,
+            width: side(FILE_HEADER + 4)?,
+            rows: side(FILE_HEADER + 8)?,
+            pixels_at,
+        })
     }
 
     fn row_bytes(&self) -> usize {
@@ -75,8 +84,10 @@ impl Runs {
     /// The headers of a BMP with 8 bits a pixel and no runs, without its pixels.
     pub(super) fn headers(&self, source: &[u8]) -> Vec<u8> {
         let mut headers = source[..self.pixels_at].to_vec();
-        headers[10..14].copy_from_slice(&u32::try_from(self.pixels_at).unwrap_or(u32::MAX).to_le_bytes());
-        headers[Self::COLOURS_AT..Self::COLOURS_AT + 4].copy_from_slice(&self.colours.to_le_bytes());
+        headers[10..14]
+            .copy_from_slice(&u32::try_from(self.pixels_at).unwrap_or(u32::MAX).to_le_bytes());
+        headers[Self::COLOURS_AT..Self::COLOURS_AT + 4]
+            .copy_from_slice(&self.colours.to_le_bytes());
         headers[Self::BITS_AT] = 8;
         headers[Self::COMPRESSION_AT] = 0;
         headers
@@ -92,7 +103,8 @@ impl Runs {
         let pixels = &mut bmp[start..];
         let mut rest = &source[self.pixels_at..];
         let (mut x, mut y) = (0, 0);
-        let nibble = |byte: u8, index: usize| if index.is_multiple_of(2) { byte >> 4 } else { byte & 0x0F };
+        let nibble =
+            |byte: u8, index: usize| if index.is_multiple_of(2) { byte >> 4 } else { byte & 0x0F };
         while y < self.rows {
             let Some((&[count, value], after)) = rest.split_first_chunk() else {
                 let written = if x >= self.width { y + 1 } else { y };

@@ -75,7 +75,8 @@ impl Canvas {
             match blend {
                 Blend::Source => target.copy_from_slice(&row[..target.len()]),
                 Blend::Over => {
-                    for (below, above) in target.as_chunks_mut().0.iter_mut().zip(row.as_chunks().0) {
+                    for (below, above) in target.as_chunks_mut().0.iter_mut().zip(row.as_chunks().0)
+                    {
                         *below = over(*above, *below);
                     }
                 }
@@ -141,7 +142,13 @@ mod tests {
     const BLUE: [u8; 4] = [0, 0, 255, 255];
     const NOTHING: [u8; 4] = [0; 4];
 
-    fn draw(canvas: &mut Canvas, colour: [u8; 4], left: u32, width: u32, disposal: Disposal) -> Vec<[u8; 4]> {
+    fn draw(
+        canvas: &mut Canvas,
+        colour: [u8; 4],
+        left: u32,
+        width: u32,
+        disposal: Disposal,
+    ) -> Vec<[u8; 4]> {
         let area = Area { left, top: 0, width, height: 1 };
         let frame = colour.repeat(width as usize);
         canvas.draw(&frame, area, Blend::Over, disposal).unwrap().as_chunks().0.to_vec()

@@ -77,13 +77,15 @@ impl Conversion {
                 }
             }
             Channels::GreyAlpha => {
-                for (target, [grey, alpha]) in target.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks().0)
+                for (target, [grey, alpha]) in
+                    target.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks().0)
                 {
                     *target = [*grey, *grey, *grey, *alpha];
                 }
             }
             Channels::Cmyk => {
-                for (target, [c, m, y, k]) in target.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks().0)
+                for (target, [c, m, y, k]) in
+                    target.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks().0)
                 {
                     *target = [c, m, y].map(|ink| multiply(255 - ink, 255 - k));
                 }
@@ -115,7 +117,12 @@ fn transform(
         _ => return Err("is for other kinds of pixels"),
     };
     let transform = source
-        .create_transform_8bit(layout, &ColorProfile::new_srgb(), target, TransformOptions::default())
+        .create_transform_8bit(
+            layout,
+            &ColorProfile::new_srgb(),
+            target,
+            TransformOptions::default(),
+        )
         .map_err(|_| "can't be applied")?;
     if matches!(from, Channels::Rgb | Channels::Rgba) && is_identity(&*transform, from.count()) {
         return Ok(None);

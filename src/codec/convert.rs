@@ -52,7 +52,12 @@ pub fn memory_bytes(
         let needed = estimate(&header, settings).saturating_add(source.len() as u64);
         if needed > limits.memory_bytes {
             let Header { width, height, .. } = header;
-            return Err(CodecError::TooMuchMemory { width, height, needed, limit: limits.memory_bytes });
+            return Err(CodecError::TooMuchMemory {
+                width,
+                height,
+                needed,
+                limit: limits.memory_bytes,
+            });
         }
         Ok(needed)
     })
@@ -80,7 +85,9 @@ pub fn convert(
             match encode_animation(&source, format, &header, settings, &wanted, timer) {
                 Ok(animation) => return from_animation(animation, format),
                 // A PNG has a picture for programs that know of no animations.
-                Err(CodecError::Decode { .. } | CodecError::Container(_)) if format == Format::Png => {
+                Err(CodecError::Decode { .. } | CodecError::Container(_))
+                    if format == Format::Png =>
+                {
                     broken_animation = true;
                 }
                 Err(error) => return Err(error),
@@ -155,7 +162,8 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
     let pixels = u64::from(width) * u64::from(height);
     let smaller = |rendition: &&u16| u32::from(**rendition) < width.max(height);
     let largest = settings.renditions.iter().rev().find(smaller).map(|largest| u32::from(*largest));
-    let shrinking = largest.map_or(0, |largest| Shrinker::memory_bytes(width, height, largest, header.alpha));
+    let shrinking =
+        largest.map_or(0, |largest| Shrinker::memory_bytes(width, height, largest, header.alpha));
     if header.frames > 1 {
         let sizes = settings.renditions.iter().filter(smaller).map(|rendition| {
             let rendition = u32::from(*rendition);
@@ -254,10 +262,15 @@ fn fit(picture: DynamicImage, longest_side: u32) -> Result<DynamicImage, CodecEr
 }
 
 /// Ascending in width; each is made from the next larger one.
-fn renditions(picture: &DynamicImage, settings: &Settings) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
+fn renditions(
+    picture: &DynamicImage,
+    settings: &Settings,
+) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
     let mut shrinker = None;
     let mut renditions = Vec::new();
-    for width in settings.renditions.iter().rev().filter(|width| u32::from(**width) < picture.width()) {
+    for width in
+        settings.renditions.iter().rev().filter(|width| u32::from(**width) < picture.width())
+    {
         let wide = u32::from(*width);
         let shrinker = match &mut shrinker {
             Some(shrinker) => shrinker,
@@ -266,7 +279,9 @@ fn renditions(picture: &DynamicImage, settings: &Settings) -> Result<Vec<(u16, V
         let copy = shrinker.copy(wide)?;
         let webp = match settings.lossless {
             Lossless::Always => webp::encode_lossless(&copy, Effort::Usual)?,
-            Lossless::Auto | Lossless::Never => webp::encode(copy, settings.quality, Effort::Quick)?,
+            Lossless::Auto | Lossless::Never => {
+                webp::encode(copy, settings.quality, Effort::Quick)?
+            }
         };
         renditions.push((*width, webp));
     }
@@ -277,13 +292,21 @@ fn renditions(picture: &DynamicImage, settings: &Settings) -> Result<Vec<(u16, V
     Ok(renditions)
 }
 
-fn encode(picture: DynamicImage, lossless_source: bool, settings: &Settings) -> Result<Vec<u8>, CodecError> {
+fn encode(
+    picture: DynamicImage,
+    lossless_source: bool,
+    settings: &Settings,
+) -> Result<Vec<u8>, CodecError> {
     let pixels = u64::from(picture.width()) * u64::from(picture.height());
     match settings.lossless {
         Lossless::Always => webp::encode_lossless(&picture, Effort::Usual),
-        Lossless::Auto if lossless_source && pixels <= AUTO_LOSSLESS_PIXELS && has_few_colours(&picture) => {
+        Lossless::Auto
+            if lossless_source && pixels <= AUTO_LOSSLESS_PIXELS && has_few_colours(&picture) =>
+        {
             let lossy = webp::encode(picture.clone(), settings.quality, Effort::Usual)?;
-            if webp::encode_lossless(&picture, Effort::Quick)?.len() > HOPELESS_LOSSLESS * lossy.len() {
+            if webp::encode_lossless(&picture, Effort::Quick)?.len()
+                > HOPELESS_LOSSLESS * lossy.len()
+            {
                 return Ok(lossy);
             }
             let lossless = webp::encode_lossless(&picture, Effort::Usual)?;
@@ -336,7 +359,8 @@ fn take_over(
     }
     let mut raster = timer.time(|| webp::decode(&source))?;
     let stored = Container::parse(&source)?.without_metadata().into_owned();
-    let shown_as_stored = is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref());
+    let shown_as_stored =
+        is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref());
     if !shown_as_stored || !webp::is_demuxable(&stored) {
         let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
         raster.notes.push(format!("encoded anew: {note}"));
@@ -376,7 +400,8 @@ fn is_shown_as_stored(
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() };
+    const SETTINGS: Settings =
+        Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() };
 
     /// Found by fuzzing: the sum once began anew behind 2^64, and the picture was let in.
     #[cfg(feature = "avif")]
@@ -384,8 +409,12 @@ mod tests {
     fn what_needs_all_memory_there_is_gets_none() {
         let source = include_bytes!("../../tests/data/boundless-tile.avif");
         let settings = Settings { renditions: vec![16], ..SETTINGS };
-        let weighed =
-            memory_bytes(source, &settings, &Limits::NONE, &Timer::new(Limits::default().decode_time));
+        let weighed = memory_bytes(
+            source,
+            &settings,
+            &Limits::NONE,
+            &Timer::new(Limits::default().decode_time),
+        );
         assert!(weighed.is_ok_and(|needed| needed == u64::MAX));
     }
 
@@ -394,7 +423,8 @@ mod tests {
     fn a_picture_must_end_in_its_chunk() {
         let source = include_bytes!("../../tests/data/beyond-its-chunk.webp");
         let limits = Limits::default();
-        let converted = convert(source.to_vec(), &SETTINGS, &limits, &Timer::new(limits.decode_time));
+        let converted =
+            convert(source.to_vec(), &SETTINGS, &limits, &Timer::new(limits.decode_time));
         assert!(matches!(converted, Err(CodecError::Bitstream(_))), "{converted:?}");
     }
 }

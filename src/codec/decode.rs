@@ -26,15 +26,15 @@ pub(super) fn checked_header(
     let header = timer.time(|| match format {
         Format::Gif => gif::header(source, timer),
         #[cfg(feature = "avif")]
-        Format::Avif => {
-            super::heif::avif::header(source).map_err(|source| CodecError::Decode { format, source })
-        }
+        Format::Avif => super::heif::avif::header(source)
+            .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "heic")]
-        Format::Heic => {
-            super::heif::heic::header(source).map_err(|source| CodecError::Decode { format, source })
-        }
+        Format::Heic => super::heif::heic::header(source)
+            .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "jxl")]
-        Format::Jxl => super::jxl::header(source).map_err(|source| CodecError::Decode { format, source }),
+        Format::Jxl => {
+            super::jxl::header(source).map_err(|source| CodecError::Decode { format, source })
+        }
         Format::Ico => ico::header(source, timer),
         Format::Jpeg => jpeg::header(source),
         Format::Png => png::header(source, timer),
@@ -89,9 +89,8 @@ pub(super) fn decode(
         Format::Png => png::decode(source, timer),
         Format::Tiff => tiff::decode(source, limits.memory_bytes, timer),
         Format::WebP => webp::decode(source),
-        Format::Tga => {
-            plain::decode(source, format, limits.memory_bytes, timer).map_err(|_| CodecError::NotAPicture)
-        }
+        Format::Tga => plain::decode(source, format, limits.memory_bytes, timer)
+            .map_err(|_| CodecError::NotAPicture),
         _ => plain::decode(source, format, limits.memory_bytes, timer),
     }
 }

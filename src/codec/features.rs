@@ -48,8 +48,8 @@ fn thumbnail(picture: &DynamicImage) -> RgbaImage {
                 add_line(&mut sums, &bytes[line * row_bytes..][..row_bytes], channels);
             }
             for column in 0..columns {
-                let block =
-                    start(column, width, columns) * channels..start(column + 1, width, columns) * channels;
+                let block = start(column, width, columns) * channels
+                    ..start(column + 1, width, columns) * channels;
                 pixels.extend(mean(&sums[block], channels, lines.len()));
             }
         }
@@ -66,7 +66,9 @@ fn add_line(sums: &mut [u32], line: &[u8], channels: usize) {
         }
         return;
     }
-    for (sum, [red, green, blue, alpha]) in sums.as_chunks_mut::<4>().0.iter_mut().zip(line.as_chunks().0) {
+    for (sum, [red, green, blue, alpha]) in
+        sums.as_chunks_mut::<4>().0.iter_mut().zip(line.as_chunks().0)
+    {
         let weight = u32::from(*alpha);
         for (sum, value) in sum.iter_mut().zip([*red, *green, *blue]) {
             *sum += u32::from(value) * weight / 255;
@@ -101,12 +103,14 @@ fn dominant_color(small: &RgbaImage) -> [u8; 3] {
     let mut boxes = vec![[0_u64; 4]; 512];
     for pixel in small.pixels() {
         let [red, green, blue, alpha] = pixel.0;
-        let index = pixel.0[..3].iter().fold(0, |index, value| index << 3 | usize::from(value >> 5));
+        let index =
+            pixel.0[..3].iter().fold(0, |index, value| index << 3 | usize::from(value >> 5));
         for (sum, value) in boxes[index].iter_mut().zip([red, green, blue, 1]) {
             *sum += u64::from(value) * u64::from(alpha);
         }
     }
-    let [red, green, blue, weight] = boxes.into_iter().max_by_key(|sums| sums[3]).unwrap_or_default();
+    let [red, green, blue, weight] =
+        boxes.into_iter().max_by_key(|sums| sums[3]).unwrap_or_default();
     [red, green, blue].map(|sum| byte(sum.checked_div(weight).unwrap_or(0)))
 }
 
@@ -128,7 +132,9 @@ fn perceptual_hash(small: &RgbaImage) -> u64 {
             frequencies[v * 8 + u] = brightness
                 .iter()
                 .zip(vertical)
-                .map(|(row, weight)| weight * row.iter().zip(horizontal).map(|(a, b)| a * b).sum::<f32>())
+                .map(|(row, weight)| {
+                    weight * row.iter().zip(horizontal).map(|(a, b)| a * b).sum::<f32>()
+                })
                 .sum();
         }
     }
@@ -161,9 +167,11 @@ fn luma_square<const SIDE: usize>(small: &RgbaImage) -> [[f32; SIDE]; SIDE] {
                 for right in 0..POINTS {
                     let (x, dx) = at(column, right, small.width());
                     let (y, dy) = at(row, down, small.height());
-                    let (next_x, next_y) = ((x + 1).min(small.width() - 1), (y + 1).min(small.height() - 1));
+                    let (next_x, next_y) =
+                        ((x + 1).min(small.width() - 1), (y + 1).min(small.height() - 1));
                     let top = brightness(x, y) * (1.0 - dx) + brightness(next_x, y) * dx;
-                    let bottom = brightness(x, next_y) * (1.0 - dx) + brightness(next_x, next_y) * dx;
+                    let bottom =
+                        brightness(x, next_y) * (1.0 - dx) + brightness(next_x, next_y) * dx;
                     sum += top * (1.0 - dy) + bottom * dy;
                 }
             }
@@ -173,7 +181,11 @@ fn luma_square<const SIDE: usize>(small: &RgbaImage) -> [[f32; SIDE]; SIDE] {
 }
 
 /// A position in a picture, which is never negative.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts from floats saturate"
+)]
 const fn whole(position: f32) -> u32 {
     position as u32
 }
@@ -189,7 +201,11 @@ mod tests {
         let picture = RgbImage::from_fn(width, height, |x, y| {
             let (x, y) = (x as f32 / width as f32, y as f32 / height as f32);
             let value = ((x * 9.0 * seed).sin() + (y * 7.0 + x * seed * seed).cos()) * 60.0 + 128.0;
-            Rgb([u8::try_from(whole(value)).unwrap(), u8::try_from(whole(value * 0.7)).unwrap(), 40])
+            Rgb([
+                u8::try_from(whole(value)).unwrap(),
+                u8::try_from(whole(value * 0.7)).unwrap(),
+                40,
+            ])
         });
         picture.into()
     }
@@ -203,7 +219,11 @@ mod tests {
         let original = waves(900, 600, 1.0);
         for (width, height) in [(450, 300), (300, 200), (120, 80), (1800, 1200)] {
             let copy = original.resize_exact(width, height, FilterType::Triangle);
-            assert!(distance(&original, &copy) <= 4, "{width} x {height}: {}", distance(&original, &copy));
+            assert!(
+                distance(&original, &copy) <= 4,
+                "{width} x {height}: {}",
+                distance(&original, &copy)
+            );
         }
         for seed in [1.7, 2.3, 3.1] {
             let other = distance(&original, &waves(900, 600, seed));

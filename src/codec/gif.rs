@@ -74,7 +74,11 @@ pub(super) struct GifFrames<'s> {
 
 impl<'s> GifFrames<'s> {
     /// `header` is that of the same source.
-    pub(super) fn open(source: &'s [u8], header: &Header, timer: &'s Timer) -> Result<Self, CodecError> {
+    pub(super) fn open(
+        source: &'s [u8],
+        header: &Header,
+        timer: &'s Timer,
+    ) -> Result<Self, CodecError> {
         let decoder = open(source, timer, false)?;
         let canvas = Canvas::new(header.width, header.height);
         Ok(Self { decoder, canvas, remaining: header.frames })

@@ -18,7 +18,11 @@ pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     }
 }
 
-pub(super) fn decode(source: &[u8], memory_bytes: u64, timer: &Timer) -> Result<Raster, CodecError> {
+pub(super) fn decode(
+    source: &[u8],
+    memory_bytes: u64,
+    timer: &Timer,
+) -> Result<Raster, CodecError> {
     let source = &with_true_sizes(source);
     match largest(source) {
         Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::decode(picture, timer),
@@ -32,14 +36,17 @@ fn with_true_sizes(source: &[u8]) -> Cow<'_, [u8]> {
     let mut mended = Cow::Borrowed(source);
     for (index, entry) in entries(source).enumerate() {
         let (start, _) = place(entry);
-        let Some(header) = source.get(start..).and_then(<[u8]>::first_chunk::<12>) else { continue };
+        let Some(header) = source.get(start..).and_then(<[u8]>::first_chunk::<12>) else {
+            continue;
+        };
         // The mask below the pixels counts as rows of the picture.
         let (width, height) = (long(header, 4), long(header, 8) / 2);
         if long(header, 0) == 40 && (1..=256).contains(&width) && (1..=256).contains(&height) {
             // 256 is written as 0.
             let sides = [width.to_le_bytes()[0], height.to_le_bytes()[0]];
             if entry[..2] != sides {
-                mended.to_mut()[DIRECTORY + size_of_val(entry) * index..][..2].copy_from_slice(&sides);
+                mended.to_mut()[DIRECTORY + size_of_val(entry) * index..][..2]
+                    .copy_from_slice(&sides);
             }
         }
     }
@@ -54,19 +61,26 @@ fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
     // Entries may claim the same bytes over and over.
     let mut unread = source.len();
     for (start, length) in entries(source).map(place) {
-        let Some(bitmap) = source.get(start..).and_then(|rest| rest.get(..length)) else { continue };
+        let Some(bitmap) = source.get(start..).and_then(|rest| rest.get(..length)) else {
+            continue;
+        };
         let Some((header, pixels)) = bitmap.split_at_checked(HEADER) else { continue };
         let is_deep = long(header, 0) == 40 && header[14..16] == [32, 0] && long(header, 16) == 0;
         // The mask below the pixels counts as rows of the picture.
-        let size =
-            u64::from(long(header, 4)).saturating_mul(u64::from(long(header, 8) / 2)).saturating_mul(4);
-        let Some(pixels) = usize::try_from(size).ok().and_then(|size| pixels.get(..size)) else { continue };
+        let size = u64::from(long(header, 4))
+            .saturating_mul(u64::from(long(header, 8) / 2))
+            .saturating_mul(4);
+        let Some(pixels) = usize::try_from(size).ok().and_then(|size| pixels.get(..size)) else {
+            continue;
+        };
         unread = match unread.checked_sub(pixels.len()) {
             Some(unread) => unread,
             None => break,
         };
         if is_deep && pixels.as_chunks::<4>().0.iter().all(|[.., alpha]| *alpha == 0) {
-            for [.., alpha] in mended.to_mut()[start + HEADER..][..pixels.len()].as_chunks_mut::<4>().0 {
+            for [.., alpha] in
+                mended.to_mut()[start + HEADER..][..pixels.len()].as_chunks_mut::<4>().0
+            {
                 *alpha = 255;
             }
         }
@@ -78,8 +92,9 @@ fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
 fn largest(source: &[u8]) -> Option<&[u8]> {
     // A side of 0 means 256.
     let side = |value: u8| if value == 0 { 256 } else { u32::from(value) };
-    let largest = entries(source)
-        .max_by_key(|entry| (side(entry[0]) * side(entry[1]), u16::from_le_bytes([entry[6], entry[7]])))?;
+    let largest = entries(source).max_by_key(|entry| {
+        (side(entry[0]) * side(entry[1]), u16::from_le_bytes([entry[6], entry[7]]))
+    })?;
     let (start, length) = place(largest);
     source.get(start..start.checked_add(length)?)
 }

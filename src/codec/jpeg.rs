@@ -51,7 +51,8 @@ pub(super) fn header(source: &[u8]) -> Result<Header, CodecError> {
         width: u32::try_from(width).unwrap_or(u32::MAX),
         height: u32::try_from(height).unwrap_or(u32::MAX),
         frames: 1,
-        decode_bytes: pixels * (channels.count() as u64 + coefficients.max(channels.growth() as u64)),
+        decode_bytes: pixels
+            * (channels.count() as u64 + coefficients.max(channels.growth() as u64)),
         alpha: false,
         lossless: false,
     })
@@ -111,7 +112,11 @@ fn to_ink(samples: &mut [u8], space: ColorSpace) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts from floats saturate"
+)]
 fn saturate(value: f32) -> u8 {
     value.round() as u8
 }

@@ -45,7 +45,8 @@ impl Markers {
             let segment = jpeg.get(at + 3..at + 1 + length).unwrap_or_default();
             match marker {
                 START_OF_SCAN => {
-                    markers.buffered |= segment.first().is_some_and(|in_scan| *in_scan < components);
+                    markers.buffered |=
+                        segment.first().is_some_and(|in_scan| *in_scan < components);
                 }
                 // Start of frame; the fourth of every four defines tables.
                 0xC0..=0xCF if !marker.is_multiple_of(4) || marker == 0xC0 => {

@@ -12,7 +12,8 @@ use jxl_bitstream::Bitstream;
 use jxl_oxide::color::{ColourEncoding, ColourSpace, EnumColourEncoding};
 use jxl_oxide::image::ImageHeader;
 use jxl_oxide::{
-    AllocTracker, ExtraChannelType, InitializeResult, JxlImage, JxlThreadPool, Render, RenderingIntent,
+    AllocTracker, ExtraChannelType, InitializeResult, JxlImage, JxlThreadPool, Render,
+    RenderingIntent,
 };
 use jxl_oxide_common::Bundle;
 
@@ -135,7 +136,9 @@ impl JxlFrames {
     }
 
     fn milliseconds(&mut self, ticks: u32) -> u32 {
-        let Some(animation) = &self.opened.image.image_header().metadata.animation else { return 0 };
+        let Some(animation) = &self.opened.image.image_header().metadata.animation else {
+            return 0;
+        };
         // Numbers of 32 and 10 bits; a second has numerator / denominator ticks.
         self.ticks = self.ticks.saturating_add(ticks.into());
         let total = u128::from(self.ticks) * 1000 * u128::from(animation.tps_denominator)
@@ -169,7 +172,8 @@ impl Frames for JxlFrames {
 /// grows with their number.
 fn animation_bytes(header: &Header) -> u64 {
     let canvas = u64::from(header.width) * u64::from(header.height);
-    let kept = canvas.saturating_mul(4 * RETAINED_BYTES_PER_SAMPLE).saturating_mul(header.frames.into());
+    let kept =
+        canvas.saturating_mul(4 * RETAINED_BYTES_PER_SAMPLE).saturating_mul(header.frames.into());
     header.decode_bytes.saturating_add(kept)
 }
 
@@ -206,7 +210,8 @@ impl Opened {
 
     fn samples(&self, render: &Render) -> Result<(Channels, Vec<u8>), Failure> {
         let format = self.image.pixel_format();
-        let mut stream = if format.has_black() { render.stream_no_alpha() } else { render.stream() };
+        let mut stream =
+            if format.has_black() { render.stream_no_alpha() } else { render.stream() };
         let channels = match (stream.channels(), format.has_black()) {
             (1, false) => Channels::Grey,
             (2, false) => Channels::GreyAlpha,
@@ -233,13 +238,15 @@ fn to_rgba(channels: Channels, samples: Vec<u8>) -> Result<Vec<u8>, JxlError> {
     let opaque = u8::MAX;
     Ok(match channels {
         Channels::Rgba => samples,
-        Channels::Rgb => {
-            samples.chunks_exact(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], opaque]).collect()
-        }
+        Channels::Rgb => samples
+            .chunks_exact(3)
+            .flat_map(|pixel| [pixel[0], pixel[1], pixel[2], opaque])
+            .collect(),
         Channels::Grey => samples.iter().flat_map(|grey| [*grey, *grey, *grey, opaque]).collect(),
-        Channels::GreyAlpha => {
-            samples.chunks_exact(2).flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]]).collect()
-        }
+        Channels::GreyAlpha => samples
+            .chunks_exact(2)
+            .flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]])
+            .collect(),
         Channels::Cmyk => return Err(JxlError::Channels),
     })
 }

@@ -57,7 +57,12 @@ impl Limits {
             return Err(CodecError::TooManyFrames { frames, limit: self.frames });
         }
         if pixels * u64::from(frames) > self.total_pixels {
-            return Err(CodecError::TooManyTotalPixels { frames, width, height, limit: self.total_pixels });
+            return Err(CodecError::TooManyTotalPixels {
+                frames,
+                width,
+                height,
+                limit: self.total_pixels,
+            });
         }
         Ok(())
     }
@@ -80,7 +85,12 @@ impl Timer {
 
     #[must_use]
     pub fn new(limit: Duration) -> Self {
-        Self { limit, base: Instant::now(), spent: AtomicU64::new(0), began: AtomicU64::new(Self::IDLE) }
+        Self {
+            limit,
+            base: Instant::now(),
+            spent: AtomicU64::new(0),
+            began: AtomicU64::new(Self::IDLE),
+        }
     }
 
     /// Time spent in decoders so far.
@@ -92,7 +102,10 @@ impl Timer {
     }
 
     /// Counts the time of `decode`, unless there is none left.
-    pub(super) fn time<T>(&self, decode: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
+    pub(super) fn time<T>(
+        &self,
+        decode: impl FnOnce() -> Result<T, CodecError>,
+    ) -> Result<T, CodecError> {
         self.check()?;
         self.began.store(self.now(), Ordering::Release);
         let decoded = decode();

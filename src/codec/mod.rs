@@ -138,7 +138,9 @@ pub enum CodecError {
     TooManyPixels { width: u32, height: u32, limit: u64 },
     #[error("{frames} frames are more than --max-frames {limit}")]
     TooManyFrames { frames: u32, limit: u32 },
-    #[error("{frames} frames of {width} x {height} pixels are more than --max-total-pixels {limit}")]
+    #[error(
+        "{frames} frames of {width} x {height} pixels are more than --max-total-pixels {limit}"
+    )]
     TooManyTotalPixels { frames: u32, width: u32, height: u32, limit: u64 },
     #[error(
         "{width} x {height} pixels of this kind take up to {needed_mb} MB to convert, more than --memory {limit_mb}MB",

@@ -11,7 +11,11 @@ use super::limits::{TimedReader, Timer};
 use super::raster::{Channels, Raster};
 use super::{CodecError, Format, Header, bmp};
 
-fn open<'s>(source: &'s [u8], format: Format, timer: &'s Timer) -> ImageResult<Box<dyn ImageDecoder + 's>> {
+fn open<'s>(
+    source: &'s [u8],
+    format: Format,
+    timer: &'s Timer,
+) -> ImageResult<Box<dyn ImageDecoder + 's>> {
     let reader = TimedReader::new(source, timer);
     Ok(match format {
         Format::Bmp => Box::new(BmpDecoder::new(reader)?),
@@ -67,8 +71,11 @@ pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Hea
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     // As decoded, and as 8-bit samples.
-    let narrowed =
-        if color.bytes_per_pixel() > color.channel_count() { u64::from(color.channel_count()) } else { 0 };
+    let narrowed = if color.bytes_per_pixel() > color.channel_count() {
+        u64::from(color.channel_count())
+    } else {
+        0
+    };
     let growth = match (color.has_color(), color.has_alpha()) {
         (false, false) => Channels::Grey.growth(),
         (false, true) => Channels::GreyAlpha.growth(),
@@ -79,7 +86,9 @@ pub(super) fn header(source: &[u8], format: Format, timer: &Timer) -> Result<Hea
         width,
         height,
         frames: 1,
-        decode_bytes: unpacked + decoder.total_bytes() + u64::from(width) * u64::from(height) * beside,
+        decode_bytes: unpacked
+            + decoder.total_bytes()
+            + u64::from(width) * u64::from(height) * beside,
         alpha: color.has_alpha(),
         lossless: true,
     })
@@ -112,7 +121,16 @@ pub(super) fn decode(
         (true, false) => (Channels::Rgb, picture.into_rgb8().into_raw()),
         (true, true) => (Channels::Rgba, picture.into_rgba8().into_raw()),
     };
-    Ok(Raster { width, height, channels, samples, profile, orientation, partial: false, notes: Vec::new() })
+    Ok(Raster {
+        width,
+        height,
+        channels,
+        samples,
+        profile,
+        orientation,
+        partial: false,
+        notes: Vec::new(),
+    })
 }
 
 fn failed(format: Format, error: image::ImageError) -> CodecError {
@@ -129,7 +147,8 @@ mod tests {
         // One red pixel, in 5 bits a colour, and in 8.
         for (depth, pixel) in [(16, &[0x00, 0x7C][..]), (32, &[0, 0, 255, 255])] {
             for alpha_bits in 0..=8 {
-                let mut targa = vec![0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, depth, alpha_bits];
+                let mut targa =
+                    vec![0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, depth, alpha_bits];
                 targa.extend_from_slice(pixel);
                 let raster = decode(&targa, Format::Tga, 1 << 20, &timer).unwrap();
                 assert_eq!(raster.samples[..3], [255, 0, 0], "{depth} bits, {alpha_bits} of alpha");

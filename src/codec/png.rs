@@ -31,8 +31,11 @@ pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     let frames = info.animation_control().map_or(1, |animation| animation.num_frames).max(1);
     let channels = channels(&reader);
     let pixels = u64::from(width) * u64::from(height);
-    let decode_bytes =
-        if frames > 1 { pixels * 16 } else { pixels * (channels.count() + channels.growth()) as u64 };
+    let decode_bytes = if frames > 1 {
+        pixels * 16
+    } else {
+        pixels * (channels.count() + channels.growth()) as u64
+    };
     Ok(Header {
         width,
         height,
@@ -108,7 +111,8 @@ impl<'s> PngFrames<'s> {
             reader,
             buffer,
             remaining: animation.map_or(1, |animation| animation.num_frames),
-            plays: animation.map_or(0, |animation| u16::try_from(animation.num_plays).unwrap_or(u16::MAX)),
+            plays: animation
+                .map_or(0, |animation| u16::try_from(animation.num_plays).unwrap_or(u16::MAX)),
         })
     }
 }
@@ -120,11 +124,10 @@ impl Frames for PngFrames<'_> {
         }
         self.remaining -= 1;
         let output = self.reader.next_frame(&mut self.buffer).map_err(failed)?;
-        let control = *self
-            .reader
-            .info()
-            .frame_control()
-            .ok_or(CodecError::Container("a frame of its animation says nothing of its place"))?;
+        let control =
+            *self.reader.info().frame_control().ok_or(CodecError::Container(
+                "a frame of its animation says nothing of its place",
+            ))?;
         let frame = to_rgba(&self.buffer[..output.buffer_size()], self.channels);
         let area = Area {
             left: control.x_offset,
@@ -164,8 +167,12 @@ fn to_rgba(samples: &[u8], channels: Channels) -> Vec<u8> {
     let grey = |[grey, alpha]: [u8; 2]| [grey, grey, grey, alpha];
     match channels {
         Channels::Grey => samples.iter().flat_map(|value| grey([*value, 255])).collect(),
-        Channels::GreyAlpha => samples.as_chunks().0.iter().flat_map(|pixel| grey(*pixel)).collect(),
-        Channels::Rgb => samples.as_chunks().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect(),
+        Channels::GreyAlpha => {
+            samples.as_chunks().0.iter().flat_map(|pixel| grey(*pixel)).collect()
+        }
+        Channels::Rgb => {
+            samples.as_chunks().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect()
+        }
         Channels::Rgba | Channels::Cmyk => samples.to_vec(),
     }
 }

@@ -80,7 +80,8 @@ pub(super) fn divide_by_alpha(pixel: &mut [u8]) {
 impl Raster {
     /// The picture upright in sRGB, 8-bit RGB or RGBA, and the notes on it.
     pub(super) fn upright(self) -> (DynamicImage, Vec<String>) {
-        let Self { width, height, channels, samples, profile, orientation, mut notes, partial: _ } = self;
+        let Self { width, height, channels, samples, profile, orientation, mut notes, partial: _ } =
+            self;
         let (conversion, note) = colour::Conversion::new(channels, profile.as_deref());
         notes.extend(note);
         let pixels = conversion.apply(samples, width as usize);
@@ -111,7 +112,8 @@ pub(super) fn turned(picture: DynamicImage, orientation: Orientation) -> Dynamic
 fn transposed(picture: DynamicImage) -> DynamicImage {
     let (width, height) = (picture.width(), picture.height());
     let pixel_bytes = pixels_of(&picture).1;
-    let pixels = transpose::in_place(picture.into_bytes(), width as usize, height as usize, pixel_bytes);
+    let pixels =
+        transpose::in_place(picture.into_bytes(), width as usize, height as usize, pixel_bytes);
     from_pixels(height, width, pixels)
 }
 

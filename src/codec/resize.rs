@@ -82,10 +82,16 @@ impl Shrinker {
         let height = scaled_height(self.width, self.height, width);
         if (width, height) != (self.linear.width(), self.linear.height()) {
             let mut copy = Image::new(width, height, self.linear.pixel_type());
-            Resizer::new().resize(&self.linear, &mut copy, &filter()).map_err(CodecError::Resize)?;
+            Resizer::new()
+                .resize(&self.linear, &mut copy, &filter())
+                .map_err(CodecError::Resize)?;
             self.linear = copy;
         }
-        Ok(from_pixels(width, height, encode(self.linear.buffer(), self.linear.pixel_type()).collect()))
+        Ok(from_pixels(
+            width,
+            height,
+            encode(self.linear.buffer(), self.linear.pixel_type()).collect(),
+        ))
     }
 }
 
@@ -93,7 +99,11 @@ impl Shrinker {
 ///
 /// # Errors
 /// When it could not be resized.
-pub(super) fn shrink(picture: DynamicImage, width: u32, height: u32) -> Result<DynamicImage, CodecError> {
+pub(super) fn shrink(
+    picture: DynamicImage,
+    width: u32,
+    height: u32,
+) -> Result<DynamicImage, CodecError> {
     let mut rows = Rows::of(&picture, width, height);
     let row_bytes = picture.width() as usize * pixels_of(&picture).1;
     let mut bytes = picture.into_bytes();
@@ -218,7 +228,11 @@ fn block_side(width: u32, height: u32, largest: u32) -> Option<u32> {
 static TO_LINEAR: LazyLock<[u16; 256]> = LazyLock::new(|| {
     std::array::from_fn(|value| {
         let encoded = value as f64 / 255.0;
-        let linear = if encoded <= 0.04045 { encoded / 12.92 } else { ((encoded + 0.055) / 1.055).powf(2.4) };
+        let linear = if encoded <= 0.04045 {
+            encoded / 12.92
+        } else {
+            ((encoded + 0.055) / 1.055).powf(2.4)
+        };
         round(linear * 65535.0)
     })
 });
@@ -228,14 +242,21 @@ static FROM_LINEAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..=u16::MAX)
         .map(|value| {
             let linear = f64::from(value) / 65535.0;
-            let encoded =
-                if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
+            let encoded = if linear <= 0.003_130_8 {
+                linear * 12.92
+            } else {
+                1.055 * linear.powf(1.0 / 2.4) - 0.055
+            };
             u8::try_from(round(encoded * 255.0)).unwrap_or(u8::MAX)
         })
         .collect()
 });
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts from floats saturate"
+)]
 fn round(value: f64) -> u16 {
     value.round() as u16
 }
@@ -254,7 +275,9 @@ fn average_blocks(picture: &DynamicImage, side: u32) -> Image<'static> {
         let Some(target) = target.next() else { break };
         sums.fill(0);
         for row in rows.chunks_exact(row_bytes) {
-            for (block, sum) in row.chunks(side as usize * channels).zip(sums.chunks_exact_mut(channels)) {
+            for (block, sum) in
+                row.chunks(side as usize * channels).zip(sums.chunks_exact_mut(channels))
+            {
                 add_block(block, sum);
             }
         }
@@ -273,7 +296,8 @@ fn linear_row(row: &[u8], channels: usize, target: &mut [u8]) {
     let to_linear = &*TO_LINEAR;
     for (index, (value, target)) in row.iter().zip(target.as_chunks_mut::<2>().0).enumerate() {
         let is_alpha = channels == 4 && index % 4 == 3;
-        let linear = if is_alpha { u16::from(*value) * 257 } else { to_linear[usize::from(*value)] };
+        let linear =
+            if is_alpha { u16::from(*value) * 257 } else { to_linear[usize::from(*value)] };
         *target = linear.to_ne_bytes();
     }
 }
@@ -337,11 +361,15 @@ mod tests {
     #[test]
     fn fine_detail_keeps_its_brightness() {
         // Black and white columns emit half the light of white, which is 188 in sRGB, not 128.
-        let stripes = RgbImage::from_fn(640, 64, |x, _| Rgb(if x % 2 == 0 { [255; 3] } else { [0; 3] }));
+        let stripes =
+            RgbImage::from_fn(640, 64, |x, _| Rgb(if x % 2 == 0 { [255; 3] } else { [0; 3] }));
         for width in [320, 100, 33] {
             let copy = Shrinker::new(&stripes.clone().into(), width).unwrap().copy(width).unwrap();
             let middle = copy.to_rgb8().get_pixel(width / 2, 2).0;
-            assert!(middle.iter().all(|value| value.abs_diff(188) <= 3), "{middle:?} at width {width}");
+            assert!(
+                middle.iter().all(|value| value.abs_diff(188) <= 3),
+                "{middle:?} at width {width}"
+            );
         }
     }
 
@@ -365,16 +393,22 @@ mod tests {
         for (width, height, smaller) in
             [(300, 500, 299), (301, 499, 255), (64, 1000, 9), (500, 3, 100), (7, 200, 1)]
         {
-            let opaque = RgbImage::from_fn(width, height, |x, y| Rgb([x * 7, y * 3, x * y].map(channel)));
-            let clear =
-                RgbaImage::from_fn(width, height, |x, y| Rgba([x * 7, y * 3, x * y, x + y].map(channel)));
+            let opaque =
+                RgbImage::from_fn(width, height, |x, y| Rgb([x * 7, y * 3, x * y].map(channel)));
+            let clear = RgbaImage::from_fn(width, height, |x, y| {
+                Rgba([x * 7, y * 3, x * y, x + y].map(channel))
+            });
             for picture in [DynamicImage::from(opaque), DynamicImage::from(clear)] {
                 let mut linear = Shrinker { linear: average_blocks(&picture, 1), width, height };
                 let at_once = linear.copy(smaller).unwrap();
                 let shrunk = shrink(picture, smaller, at_once.height()).unwrap();
                 assert_eq!(shrunk.width(), smaller);
-                let furthest =
-                    shrunk.as_bytes().iter().zip(at_once.as_bytes()).map(|(a, b)| a.abs_diff(*b)).max();
+                let furthest = shrunk
+                    .as_bytes()
+                    .iter()
+                    .zip(at_once.as_bytes())
+                    .map(|(a, b)| a.abs_diff(*b))
+                    .max();
                 assert!(furthest <= Some(1), "{furthest:?} at {width} x {height} to {smaller}");
             }
         }
@@ -383,8 +417,9 @@ mod tests {
     /// Copies were once made of blocks that were larger than the copy's pixels, and so blurred.
     #[test]
     fn copies_of_large_pictures_are_sharp() {
-        let stripes =
-            RgbImage::from_fn(16_400, 2_500, |x, _| Rgb(if x / 4 % 2 == 0 { [255; 3] } else { [0; 3] }));
+        let stripes = RgbImage::from_fn(16_400, 2_500, |x, _| {
+            Rgb(if x / 4 % 2 == 0 { [255; 3] } else { [0; 3] })
+        });
         let copy = Shrinker::new(&stripes.clone().into(), 16_000).unwrap().copy(16_000).unwrap();
         for picture in [copy, shrink(stripes.into(), 16_000, 2439).unwrap()] {
             let row = &picture.as_bytes()[..3 * 16_000];

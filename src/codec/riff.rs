@@ -27,7 +27,8 @@ impl<'w> Container<'w> {
         let header = webp.get(..HEADER_BYTES).ok_or(CodecError::Container("its header is cut"))?;
         let riff_bytes = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
         let file = webp.get(..riff_bytes + 8).ok_or(CodecError::Truncated(super::Format::WebP))?;
-        let mut rest = file.get(HEADER_BYTES..).ok_or(CodecError::Container("its header is cut"))?;
+        let mut rest =
+            file.get(HEADER_BYTES..).ok_or(CodecError::Container("its header is cut"))?;
         let mut chunks = Vec::new();
         while !rest.is_empty() {
             let (header, body) = rest
@@ -53,8 +54,9 @@ impl<'w> Container<'w> {
     /// The file byte for byte, unless it carries EXIF, XMP, a colour profile or chunks that WebP does not define; then
     /// without them.
     pub(super) fn without_metadata(&self) -> Cow<'w, [u8]> {
-        let needed =
-            |chunk: &&Chunk<'_>| matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF");
+        let needed = |chunk: &&Chunk<'_>| {
+            matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF")
+        };
         if self.chunks.iter().all(|chunk| needed(&chunk)) {
             return Cow::Borrowed(self.file);
         }
@@ -108,7 +110,10 @@ mod tests {
             (b"junk", b"?"),
         ]);
         assert_eq!(Container::parse(&tagged).unwrap().without_metadata(), plain);
-        assert_eq!(Container::parse(&tagged).unwrap().chunk(b"EXIF"), Some(b"where I live".as_slice()));
+        assert_eq!(
+            Container::parse(&tagged).unwrap().chunk(b"EXIF"),
+            Some(b"where I live".as_slice())
+        );
     }
 
     #[test]

@@ -104,13 +104,33 @@ fn has_netpbm_header(rest: &[u8]) -> bool {
 /// Even so a file of another kind may pass, and is found out when it does not decode.
 fn has_targa_header(head: &[u8]) -> bool {
     let Some(
-        [_, map, kind, _, _, map_low, map_high, map_depth, _, _, _, _, w, w_high, h, h_high, depth, flags],
+        [
+            _,
+            map,
+            kind,
+            _,
+            _,
+            map_low,
+            map_high,
+            map_depth,
+            _,
+            _,
+            _,
+            _,
+            w,
+            w_high,
+            h,
+            h_high,
+            depth,
+            flags,
+        ],
     ) = head.first_chunk::<18>()
     else {
         return false;
     };
     let has_size = (*w > 0 || *w_high > 0) && (*h > 0 || *h_high > 0);
-    let has_map = *map == 1 && (*map_low > 0 || *map_high > 0) && matches!(map_depth, 15 | 16 | 24 | 32);
+    let has_map =
+        *map == 1 && (*map_low > 0 || *map_high > 0) && matches!(map_depth, 15 | 16 | 24 | 32);
     let no_map = *map == 0 && *map_low == 0 && *map_high == 0 && *map_depth == 0;
     let pixels = match kind {
         1 | 9 => has_map && *depth == 8,

@@ -51,7 +51,11 @@ pub(super) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
 ///
 /// # Errors
 /// When it is corrupt, cut off, needs more than `memory_bytes`, or time is over.
-pub(super) fn decode(source: &[u8], memory_bytes: u64, timer: &Timer) -> Result<Raster, CodecError> {
+pub(super) fn decode(
+    source: &[u8],
+    memory_bytes: u64,
+    timer: &Timer,
+) -> Result<Raster, CodecError> {
     let file = File::open(source)?;
     let layout = Layout::new(file.first_page()?)?;
     let (width, height) = (layout.width, layout.height);
@@ -66,7 +70,8 @@ pub(super) fn decode(source: &[u8], memory_bytes: u64, timer: &Timer) -> Result<
         Colour::Lab { .. } => None,
         _ => layout.directory.bytes(tag::ICC_PROFILE),
     };
-    let profile = profile.filter(|profile| !profile.is_empty() && profile.len() <= MAX_PROFILE_BYTES);
+    let profile =
+        profile.filter(|profile| !profile.is_empty() && profile.len() <= MAX_PROFILE_BYTES);
     let pages = file.pages();
     let mut notes = Vec::new();
     if pages > 1 {
@@ -156,8 +161,13 @@ fn paint(layout: &Layout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8
 fn is_stored_as_shown(layout: &Layout<'_>, pixel_bytes: usize) -> bool {
     let is_plain =
         matches!(layout.colour, Colour::Grey { white_is_zero: false } | Colour::Rgb | Colour::Cmyk);
-    let alpha_is_plain = layout.alpha.is_none_or(|alpha| !alpha.associated && layout.colour != Colour::Cmyk);
-    layout.bits == 8 && is_plain && alpha_is_plain && !layout.planar && layout.samples == pixel_bytes
+    let alpha_is_plain =
+        layout.alpha.is_none_or(|alpha| !alpha.associated && layout.colour != Colour::Cmyk);
+    layout.bits == 8
+        && is_plain
+        && alpha_is_plain
+        && !layout.planar
+        && layout.samples == pixel_bytes
 }
 
 /// Which numbers are black and white: where that is open, from all of the picture, which is decoded once more for it.
@@ -189,16 +199,21 @@ struct Part<'p> {
 }
 
 /// Decompresses the picture, chunk by chunk, each from its top.
-fn each_row(layout: &Layout<'_>, timer: &Timer, mut visit: impl FnMut(Part<'_>)) -> Result<(), CodecError> {
+fn each_row(
+    layout: &Layout<'_>,
+    timer: &Timer,
+    mut visit: impl FnMut(Part<'_>),
+) -> Result<(), CodecError> {
     let (across, down) = layout.chunks();
     let with_chunks: Vec<usize> = if layout.planar { layout.shown().collect() } else { vec![0] };
-    let row_bytes =
-        usize::try_from(layout.row_bytes()).map_err(|_| problem::Problem::Corrupt("rows are too long"))?;
+    let row_bytes = usize::try_from(layout.row_bytes())
+        .map_err(|_| problem::Problem::Corrupt("rows are too long"))?;
     let mut planes = vec![vec![0; row_bytes]; with_chunks.len()];
     for row in 0..down {
         for column in 0..across {
             timer.check()?;
-            let chunks = with_chunks.iter().map(|sample| coding::open(layout, *sample, column, row));
+            let chunks =
+                with_chunks.iter().map(|sample| coding::open(layout, *sample, column, row));
             let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
             let x = column * layout.chunk_width;
             let pixels = layout.chunk_width.min(layout.width - x) as usize;
@@ -225,7 +240,8 @@ mod tests {
         let all = [&[(tag::IMAGE_WIDTH, &[3][..]), (tag::IMAGE_LENGTH, &[2])], tags].concat();
         let directory = 8 + pixels.len();
         let mut beyond = directory + 2 + all.len() * 12 + 4;
-        let mut file = [b"MM\0*", &u32::try_from(directory).unwrap().to_be_bytes()[..], pixels].concat();
+        let mut file =
+            [b"MM\0*", &u32::try_from(directory).unwrap().to_be_bytes()[..], pixels].concat();
         file.extend(u16::try_from(all.len()).unwrap().to_be_bytes());
         let mut values = Vec::new();
         for (tag, numbers) in &all {
@@ -294,7 +310,10 @@ mod tests {
                 "planar tiles",
                 file(
                     &planar_tiles,
-                    &[1, 2, 4, 5, 3, 0, 6, 0, 11, 12, 14, 15, 13, 0, 16, 0, 21, 22, 24, 25, 23, 0, 26, 0],
+                    &[
+                        1, 2, 4, 5, 3, 0, 6, 0, 11, 12, 14, 15, 13, 0, 16, 0, 21, 22, 24, 25, 23,
+                        0, 26, 0,
+                    ],
                 ),
                 (Channels::Rgb, (1..7).flat_map(|first| [first, first + 10, first + 20]).collect()),
             ),

@@ -8,10 +8,16 @@
 const SIDE: usize = 64;
 
 /// Transposes `width * height` pixels of `pixel_bytes` each.
-pub(super) fn in_place(mut pixels: Vec<u8>, width: usize, height: usize, pixel_bytes: usize) -> Vec<u8> {
+pub(super) fn in_place(
+    mut pixels: Vec<u8>,
+    width: usize,
+    height: usize,
+    pixel_bytes: usize,
+) -> Vec<u8> {
     let (columns, rows) = (width / SIDE, height / SIDE);
     let right = transposed_part(&pixels, width, pixel_bytes, (columns * SIDE, 0), (width, height));
-    let below = transposed_part(&pixels, width, pixel_bytes, (0, rows * SIDE), (columns * SIDE, height));
+    let below =
+        transposed_part(&pixels, width, pixel_bytes, (0, rows * SIDE), (columns * SIDE, height));
 
     let (tiled_width, tiled_height) = (columns * SIDE, rows * SIDE);
     let (row, tiled_row) = (width * pixel_bytes, tiled_width * pixel_bytes);
@@ -112,22 +118,31 @@ mod tests {
 
     #[test]
     fn every_pixel_of_every_shape_finds_its_place() {
-        for (width, height) in
-            [(1, 1), (63, 64), (64, 64), (65, 200), (200, 65), (128, 320), (331, 129), (3, 500), (500, 3)]
-        {
+        for (width, height) in [
+            (1, 1),
+            (63, 64),
+            (64, 64),
+            (65, 200),
+            (200, 65),
+            (128, 320),
+            (331, 129),
+            (3, 500),
+            (500, 3),
+        ] {
             for pixel_bytes in [3, 4] {
                 let pixel = |x: usize, y: usize| {
                     [x, y, x >> 8 | y >> 8 << 4, 7].map(|value| u8::try_from(value % 256).unwrap())
                 };
-                let rows = |width: usize, height: usize, pixel: &dyn Fn(usize, usize) -> [u8; 4]| {
-                    let mut pixels = Vec::new();
-                    for y in 0..height {
-                        for x in 0..width {
-                            pixels.extend_from_slice(&pixel(x, y)[..pixel_bytes]);
+                let rows =
+                    |width: usize, height: usize, pixel: &dyn Fn(usize, usize) -> [u8; 4]| {
+                        let mut pixels = Vec::new();
+                        for y in 0..height {
+                            for x in 0..width {
+                                pixels.extend_from_slice(&pixel(x, y)[..pixel_bytes]);
+                            }
                         }
-                    }
-                    pixels
-                };
+                        pixels
+                    };
                 let transposed = in_place(rows(width, height, &pixel), width, height, pixel_bytes);
                 let expected = rows(height, width, &|x, y| pixel(y, x));
                 assert!(transposed == expected, "{width} x {height}, {pixel_bytes} bytes");

@@ -50,10 +50,15 @@ pub(super) enum Effort {
 
 /// Encodes RGB or RGBA pixels, lossy. Large pictures may have too much detail for the 512 KiB in which VP8 holds the
 /// prediction modes of all blocks, see [`is_too_detailed`].
-pub(super) fn encode(picture: DynamicImage, quality: u8, effort: Effort) -> Result<Vec<u8>, CodecError> {
+pub(super) fn encode(
+    picture: DynamicImage,
+    quality: u8,
+    effort: Effort,
+) -> Result<Vec<u8>, CodecError> {
     let (width, height) = (picture.width(), picture.height());
     let pixels = u64::from(width) * u64::from(height);
-    let method = if pixels > LARGE_PIXELS || effort == Effort::Quick { FAST_METHOD } else { METHOD };
+    let method =
+        if pixels > LARGE_PIXELS || effort == Effort::Quick { FAST_METHOD } else { METHOD };
     // When the modes do not fit, libwebp would try again with a lower limit, and again, which with this method changes nothing.
     let limit = if method == FAST_METHOD { 100 } else { 0 };
     let segments = if pixels > HUGE_PIXELS { 1 } else { 4 };
@@ -68,9 +73,9 @@ pub(super) fn encode(picture: DynamicImage, quality: u8, effort: Effort) -> Resu
             let yuv = Yuv::from_rgb(rgb.into_raw(), width, height);
             webpx::Encoder::new_yuv(yuv.planes()).config(config).encode(Unstoppable)
         }
-        rgba => {
-            webpx::Encoder::new_rgba(pixels_of(&rgba).0, width, height).config(config).encode(Unstoppable)
-        }
+        rgba => webpx::Encoder::new_rgba(pixels_of(&rgba).0, width, height)
+            .config(config)
+            .encode(Unstoppable),
     };
     encoded.map_err(encoding)
 }
@@ -79,11 +84,17 @@ pub(super) fn encode(picture: DynamicImage, quality: u8, effort: Effort) -> Resu
 /// length).
 pub(super) fn is_too_detailed(error: &CodecError) -> bool {
     use webpx::EncodingError::{Partition0Overflow, PartitionOverflow};
-    matches!(error, CodecError::Encode(webpx::Error::EncodeFailed(Partition0Overflow | PartitionOverflow)))
+    matches!(
+        error,
+        CodecError::Encode(webpx::Error::EncodeFailed(Partition0Overflow | PartitionOverflow))
+    )
 }
 
 /// Encodes RGB or RGBA pixels without loss.
-pub(super) fn encode_lossless(picture: &DynamicImage, effort: Effort) -> Result<Vec<u8>, CodecError> {
+pub(super) fn encode_lossless(
+    picture: &DynamicImage,
+    effort: Effort,
+) -> Result<Vec<u8>, CodecError> {
     let config = EncoderConfig::new_lossless_level(match effort {
         Effort::Quick => QUICK_LOSSLESS_LEVEL,
         Effort::Usual => LOSSLESS_LEVEL,
@@ -100,7 +111,8 @@ pub(super) fn encode_lossless(picture: &DynamicImage, effort: Effort) -> Result<
 pub(super) fn header(source: &[u8]) -> Result<Header, CodecError> {
     let container = Container::parse(source)?;
     let info = webpx::ImageInfo::from_webp(source).map_err(corrupt)?;
-    let frames = if info.has_animation { u32::try_from(container.frames()).unwrap_or(u32::MAX) } else { 1 };
+    let frames =
+        if info.has_animation { u32::try_from(container.frames()).unwrap_or(u32::MAX) } else { 1 };
     let pixels = u64::from(info.width) * u64::from(info.height);
     let lossless = container.chunk(b"VP8L").is_some();
     // A lossless picture is ARGB while it is decoded; the animation decoder keeps two canvases beside ours.
@@ -166,7 +178,8 @@ pub(super) struct WebPFrames<'s> {
 impl<'s> WebPFrames<'s> {
     pub(super) fn open(source: &'s [u8]) -> Result<Self, CodecError> {
         let no_limits = webpx::Limits::none();
-        let decoder = AnimationDecoder::with_options_limits(source, ColorMode::Rgba, false, &no_limits);
+        let decoder =
+            AnimationDecoder::with_options_limits(source, ColorMode::Rgba, false, &no_limits);
         Ok(Self { decoder: decoder.map_err(corrupt)?, container: Container::parse(source)? })
     }
 }

@@ -36,7 +36,12 @@ impl Yuv {
             } else {
                 second.copy_from_slice(first);
             }
-            convert_pair(first, second, &mut sums, &mut bytes[index * layout.pair..][..layout.pair]);
+            convert_pair(
+                first,
+                second,
+                &mut sums,
+                &mut bytes[index * layout.pair..][..layout.pair],
+            );
         }
         bytes.truncate(length);
         release_spare(&mut bytes);
@@ -67,13 +72,16 @@ fn release_spare(bytes: &mut Vec<u8>) {
     let page = rustix::param::page_size();
     let spare = bytes.spare_capacity_mut();
     let start = spare.as_ptr().align_offset(page);
-    let Some(whole) = spare.get_mut(start..).filter(|spare| spare.len() >= WORTH_IT) else { return };
+    let Some(whole) = spare.get_mut(start..).filter(|spare| spare.len() >= WORTH_IT) else {
+        return;
+    };
     let length = whole.len() / page * page;
     // SAFETY: The range is whole pages of memory that this vector owns and holds nothing in; reading zeros from them later is as
     // good as what was there. It is private memory of the allocator, whose own data lies before and behind an allocation, never
     // within. Failing costs memory only.
-    let _ =
-        unsafe { rustix::mm::madvise(whole.as_mut_ptr().cast(), length, rustix::mm::Advice::LinuxDontNeed) };
+    let _ = unsafe {
+        rustix::mm::madvise(whole.as_mut_ptr().cast(), length, rustix::mm::Advice::LinuxDontNeed)
+    };
 }
 
 struct Layout {
@@ -98,7 +106,9 @@ fn convert_pair(first: &[u8], second: &[u8], sums: &mut [[i32; 3]], target: &mut
     let (lower_luma, v) = lower.split_at_mut(width);
     luma(first, upper_luma);
     luma(second, lower_luma);
-    for ((sum, a), b) in sums.iter_mut().zip(first.as_chunks::<6>().0).zip(second.as_chunks::<6>().0) {
+    for ((sum, a), b) in
+        sums.iter_mut().zip(first.as_chunks::<6>().0).zip(second.as_chunks::<6>().0)
+    {
         for channel in 0..3 {
             sum[channel] = i32::from(a[channel])
                 + i32::from(a[channel + 3])
@@ -131,7 +141,10 @@ fn chroma(weighted: i32) -> u8 {
 }
 
 /// The coefficients keep every result within 16 to 240.
-#[expect(clippy::cast_possible_truncation, reason = "in range, and checked conversion would double the time")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "in range, and checked conversion would double the time"
+)]
 const fn byte(value: u32) -> u8 {
     value as u8
 }
@@ -173,12 +186,17 @@ mod tests {
         for (width, height) in [(1, 1), (7, 5), (8, 6), (2, 9), (9, 1)] {
             let pixels: Vec<_> =
                 (0..width * height).map(|pixel| u8::try_from(pixel * 37 % 256).unwrap()).collect();
-            let yuv = Yuv::from_rgb(pixels.iter().flat_map(|grey| [*grey; 3]).collect(), width, height);
+            let yuv =
+                Yuv::from_rgb(pixels.iter().flat_map(|grey| [*grey; 3]).collect(), width, height);
             for (index, grey) in pixels.iter().enumerate() {
                 let (x, y) = (index % width as usize, index / width as usize);
                 let mut expected = [0];
                 luma(&[*grey; 3], &mut expected);
-                assert_eq!(sample(&yuv, x, y), [expected[0], 128, 128], "{x}, {y} of {width} x {height}");
+                assert_eq!(
+                    sample(&yuv, x, y),
+                    [expected[0], 128, 128],
+                    "{x}, {y} of {width} x {height}"
+                );
             }
         }
     }

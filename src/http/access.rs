@@ -22,8 +22,16 @@ const PUBLIC_DIGITS: usize = 16;
 const SUSPECT_DIGITS: usize = 33;
 
 /// Logs an answer; returns the length of its body where that is known.
-pub(super) fn log(client: &Client, request: &Request, response: &Response, elapsed: Duration) -> Option<u64> {
-    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+pub(super) fn log(
+    client: &Client,
+    request: &Request,
+    response: &Response,
+    elapsed: Duration,
+) -> Option<u64> {
+    let length = response
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
     let bytes: Option<u64> = length.or_else(|| response.body().size_hint().exact());
     tracing::info!(
         target: "imagepool::access",
@@ -40,7 +48,8 @@ pub(super) fn log(client: &Client, request: &Request, response: &Response, elaps
 /// The path and query as they may be logged.
 fn redact(uri: &Uri) -> String {
     let path = uri.path();
-    let mut line = String::with_capacity(uri.path_and_query().map_or(0, |whole| whole.as_str().len()));
+    let mut line =
+        String::with_capacity(uri.path_and_query().map_or(0, |whole| whole.as_str().len()));
     match KEY_ROUTES.iter().find_map(|route| path.strip_prefix(route).map(|key| (route, key))) {
         Some((route, key)) => {
             line.push_str(route);
@@ -85,7 +94,8 @@ fn redact_digits(raw: &str) -> Cow<'_, str> {
 
 fn redact_runs(text: &str) -> Cow<'_, str> {
     let is_digit = |character: &char| character.is_ascii_hexdigit();
-    let suspect = text.split(|character: char| !is_digit(&character)).any(|run| run.len() >= SUSPECT_DIGITS);
+    let suspect =
+        text.split(|character: char| !is_digit(&character)).any(|run| run.len() >= SUSPECT_DIGITS);
     if !suspect {
         return Cow::Borrowed(text);
     }
@@ -121,9 +131,18 @@ mod tests {
             ("/update-key/secret".into(), "/update-key/***".into()),
             (format!("/random?w=640&key={key}"), format!("/random?w=640&key={id}")),
             (format!("/random?KEY={}", &key[..40]), "/random?key=***".into()),
-            (format!("/random?k%65y={key}&sig=AbC&Sig=AbC"), format!("/random?key={id}&sig=***&sig=***")),
-            (format!("/random?key=%{:x}{}", key.as_bytes()[0], &key[1..]), format!("/random?key={id}")),
-            (format!("/random?k=%{:x}{}", key.as_bytes()[0], &key[1..]), format!("/random?k={id}…")),
+            (
+                format!("/random?k%65y={key}&sig=AbC&Sig=AbC"),
+                format!("/random?key={id}&sig=***&sig=***"),
+            ),
+            (
+                format!("/random?key=%{:x}{}", key.as_bytes()[0], &key[1..]),
+                format!("/random?key={id}"),
+            ),
+            (
+                format!("/random?k=%{:x}{}", key.as_bytes()[0], &key[1..]),
+                format!("/random?k={id}…"),
+            ),
             ("/images?tag=%C3%A9&x".into(), "/images?tag=%C3%A9&x".into()),
             (format!("/oops/{key}"), format!("/oops/{id}…")),
             (format!("/random?k={key}&a"), format!("/random?k={id}…&a")),

@@ -117,7 +117,11 @@ impl Gate {
     }
 
     /// Admits a signed link; `path_and_query` as it came, `referer` the host of the page that shows it.
-    pub(super) fn admit_link(&self, link: &Link<'_>, referer: Option<&str>) -> Result<KeyId, ApiError> {
+    pub(super) fn admit_link(
+        &self,
+        link: &Link<'_>,
+        referer: Option<&str>,
+    ) -> Result<KeyId, ApiError> {
         let signed = |entry: &Arc<Entry>| link.is_good(&entry.key.record, image::now(), referer);
         let good = self.current()?.live(link.key).is_some_and(signed);
         self.metrics.checked(if good { KeyCheck::Link } else { KeyCheck::BadLink });
@@ -125,7 +129,12 @@ impl Gate {
     }
 
     /// An address of ours with a signature under this key's secret.
-    pub(super) fn sign(&self, key: KeyId, path_and_query: &str, expires: u64) -> Result<String, ApiError> {
+    pub(super) fn sign(
+        &self,
+        key: KeyId,
+        path_and_query: &str,
+        expires: u64,
+    ) -> Result<String, ApiError> {
         // It was there when the request was let in.
         let ring = self.current()?;
         let entry = ring.live(key).ok_or(ApiError::Unauthorized)?;
@@ -193,10 +202,14 @@ impl Ring {
             let id = record.id;
             let key = KnownKey::new(record);
             let entry = match earlier.and_then(|ring| ring.keys.get(&id)) {
-                Some(known) => {
-                    Entry { key: key.carry_over(&known.key), throttle: Mutex::new(known.throttle()) }
-                }
-                None => Entry { key, throttle: Mutex::new(Throttle { failures: 0, since: Instant::now() }) },
+                Some(known) => Entry {
+                    key: key.carry_over(&known.key),
+                    throttle: Mutex::new(known.throttle()),
+                },
+                None => Entry {
+                    key,
+                    throttle: Mutex::new(Throttle { failures: 0, since: Instant::now() }),
+                },
             };
             (id, Arc::new(entry))
         });
@@ -246,15 +259,18 @@ pub(super) enum Presented<'r> {
 pub(super) fn presented<'r>(headers: &'r HeaderMap, query: &'r str) -> Presented<'r> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let key =
-            bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key.trim());
+        let key = bearer
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, key)| key.trim());
         return Presented::InHeader(key);
     }
     if let Some(value) = headers.get("x-api-key") {
         return Presented::InHeader(value.to_str().ok());
     }
     let key = query::pairs(query).find(|(name, _)| name == "key");
-    key.map_or(Presented::Nowhere, |(_, value)| Presented::InQuery(query::decode(value).unwrap_or_default()))
+    key.map_or(Presented::Nowhere, |(_, value)| {
+        Presented::InQuery(query::decode(value).unwrap_or_default())
+    })
 }
 
 #[cfg(test)]

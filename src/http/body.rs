@@ -64,7 +64,12 @@ impl ImageBody {
     fn hold(&mut self) -> Result<Blob, CutShort> {
         match self.blob.take() {
             Some(blob) => Ok(blob),
-            None => self.connection.gallery.store.hold_blob(self.id, self.width)?.ok_or(CutShort::Removed),
+            None => self
+                .connection
+                .gallery
+                .store
+                .hold_blob(self.id, self.width)?
+                .ok_or(CutShort::Removed),
         }
     }
 
@@ -89,8 +94,8 @@ impl ImageBody {
             self.blob = None;
             return Poll::Pending;
         }
-        let mut chunk =
-            self.rest.start..self.rest.end.min(self.rest.start + self.connection.pulse.chunk_bytes());
+        let mut chunk = self.rest.start
+            ..self.rest.end.min(self.rest.start + self.connection.pulse.chunk_bytes());
         let mut loaded = false;
         loop {
             if let Some((of, loading)) = &mut self.loading {

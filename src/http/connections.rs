@@ -93,7 +93,8 @@ impl Connections {
             let many = self.most_per_address.div_ceil(GIVEN_UP_OF);
             // One that was given up is counted until its task is gone, so there may be some more for a moment.
             if count >= self.most_per_address.saturating_add(many)
-                || count >= self.most_per_address && open.give_up(many, |other| other == Some(address)) == 0
+                || count >= self.most_per_address
+                    && open.give_up(many, |other| other == Some(address)) == 0
             {
                 return Err(AddressFull);
             }

@@ -3,7 +3,8 @@
 
 use warp::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, ORIGIN, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
@@ -19,7 +20,8 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
 const ALLOWED_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, X-API-Key, Range, If-None-Match, If-Range");
 /// For pages that are isolated from other sites' content.
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
 /// For how long a browser need not ask again, in seconds.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("86400");
 
@@ -53,7 +55,9 @@ pub(super) fn mark(policy: &Policy, allowed: Option<HeaderValue>, response: &mut
         response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     } else {
         // Without the first the others mean nothing.
-        for name in [ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_MAX_AGE] {
+        for name in
+            [ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_MAX_AGE]
+        {
             response.remove(name);
         }
     }

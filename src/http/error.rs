@@ -51,7 +51,9 @@ impl ApiError {
             Self::BadParameter { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NoSuchRoute | Self::NoSuchImage | Self::NoImages | Self::NoMatch => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute | Self::NoSuchImage | Self::NoImages | Self::NoMatch => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -84,11 +86,13 @@ impl ApiError {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::MethodNotAllowed => Some((ALLOW, ALLOWED_METHODS)),
             Self::RangeNotSatisfiable { total_bytes } => {
-                let value =
-                    HeaderValue::try_from(format!("bytes */{total_bytes}")).expect("digits are header text");
+                let value = HeaderValue::try_from(format!("bytes */{total_bytes}"))
+                    .expect("digits are header text");
                 Some((CONTENT_RANGE, value))
             }
-            Self::TooManyRequests { retry_after_seconds } => Some((RETRY_AFTER, retry_after_seconds.into())),
+            Self::TooManyRequests { retry_after_seconds } => {
+                Some((RETRY_AFTER, retry_after_seconds.into()))
+            }
             Self::Unavailable => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             Self::BadParameter { .. }
             | Self::Forbidden

@@ -68,7 +68,9 @@ impl Gallery {
     pub(super) async fn refresh(self: &Arc<Self>) -> Result<Arc<Catalog>, StoreError> {
         let _one_load = self.loading.lock().await;
         let present = self.catalog();
-        if let Some(catalog) = present.as_ref().filter(|catalog| catalog.version() == self.store.version()) {
+        if let Some(catalog) =
+            present.as_ref().filter(|catalog| catalog.version() == self.store.version())
+        {
             return Ok(Arc::clone(catalog));
         }
         let started = Instant::now();
@@ -101,7 +103,8 @@ impl Gallery {
             if let Some(catalog) = &present {
                 self.residency.tick(catalog);
             }
-            let stale = present.as_ref().is_none_or(|catalog| catalog.version() != self.store.version());
+            let stale =
+                present.as_ref().is_none_or(|catalog| catalog.version() != self.store.version());
             if stale {
                 match self.refresh().await {
                     Ok(catalog) => {

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use warp::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE,
-    RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    IF_RANGE, RANGE,
 };
 use warp::http::{HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
@@ -55,7 +55,12 @@ impl Choice {
             None => format!("\"{}\"", self.id),
             // Another import may store another rendition of this width, after the first was removed.
             Some((_, rendition)) => {
-                format!("\"{}-{}-{:016x}\"", self.id, rendition.width, u64::from_be_bytes(rendition.checksum))
+                format!(
+                    "\"{}-{}-{:016x}\"",
+                    self.id,
+                    rendition.width,
+                    u64::from_be_bytes(rendition.checksum)
+                )
             }
         };
         HeaderValue::try_from(etag).map_err(|_| ApiError::Internal)
@@ -120,7 +125,8 @@ pub(super) async fn named_image(request: &Request, id: ImageId, width: Option<u3
     let total_bytes = blob.as_ref().len();
     let etag = choice.etag()?;
     let whose = if gallery.policy.public { "public" } else { "private" };
-    let immutable = HeaderValue::try_from(format!("{whose}, {IMMUTABLE}")).map_err(|_| ApiError::Internal)?;
+    let immutable =
+        HeaderValue::try_from(format!("{whose}, {IMMUTABLE}")).map_err(|_| ApiError::Internal)?;
     if headers.get_all(IF_NONE_MATCH).iter().any(|tags| names(tags, &etag)) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         response.headers_mut().insert(ETAG, etag);
@@ -128,17 +134,20 @@ pub(super) async fn named_image(request: &Request, id: ImageId, width: Option<u3
         return Ok(response);
     }
     let current = headers.get(IF_RANGE).is_none_or(|tag| *tag == etag);
-    let range = match headers.get(RANGE).filter(|_| current).map(|range| parse_range(range, total_bytes)) {
-        None | Some(Asked::Everything) => None,
-        Some(Asked::Part(range)) => Some(range),
-        Some(Asked::Nothing) => return Err(ApiError::RangeNotSatisfiable { total_bytes }),
-    };
+    let range =
+        match headers.get(RANGE).filter(|_| current).map(|range| parse_range(range, total_bytes)) {
+            None | Some(Asked::Everything) => None,
+            Some(Asked::Part(range)) => Some(range),
+            Some(Asked::Nothing) => return Err(ApiError::RangeNotSatisfiable { total_bytes }),
+        };
     let part = range.clone().unwrap_or(0..total_bytes);
     let mut response = body(request, &catalog, &choice, blob, part);
     if let Some(Range { start, end }) = range {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let value = format!("bytes {start}-{}/{total_bytes}", end - 1);
-        response.headers_mut().insert(CONTENT_RANGE, value.try_into().map_err(|_| ApiError::Internal)?);
+        response
+            .headers_mut()
+            .insert(CONTENT_RANGE, value.try_into().map_err(|_| ApiError::Internal)?);
     }
     response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     response.headers_mut().insert(ETAG, etag);
@@ -153,14 +162,21 @@ pub(super) async fn is_readable(gallery: &Gallery, catalog: &Catalog, position: 
 }
 
 /// What is to be sent, after its bytes were compared with the id, or the rendition's checksum, once.
-async fn checked(gallery: &Gallery, catalog: &Catalog, choice: &Choice) -> Result<Option<Blob>, ApiError> {
+async fn checked(
+    gallery: &Gallery,
+    catalog: &Catalog,
+    choice: &Choice,
+) -> Result<Option<Blob>, ApiError> {
     let (id, width) = (choice.id, choice.width());
-    let hold = |gallery: &Gallery| gallery.store.hold_blob(id, width).map_err(|error| unreadable(id, &error));
+    let hold = |gallery: &Gallery| {
+        gallery.store.hold_blob(id, width).map_err(|error| unreadable(id, &error))
+    };
     if choice.is_checked(catalog) {
         return hold(gallery);
     }
     let (store, unchecked) = (gallery.store.clone(), choice.clone());
-    let right = tokio::task::spawn_blocking(move || store.blob(id, width, |webp| unchecked.names(webp)));
+    let right =
+        tokio::task::spawn_blocking(move || store.blob(id, width, |webp| unchecked.names(webp)));
     match right.await.map_err(|_| ApiError::Internal)?.map_err(|error| unreadable(id, &error))? {
         None => Ok(None),
         Some(true) => {
@@ -180,7 +196,13 @@ fn unreadable(id: ImageId, error: &StoreError) -> ApiError {
 }
 
 /// A reply with this part of the image.
-fn body(request: &Request, catalog: &Catalog, choice: &Choice, blob: Blob, part: Range<usize>) -> Response {
+fn body(
+    request: &Request,
+    catalog: &Catalog,
+    choice: &Choice,
+    blob: Blob,
+    part: Range<usize>,
+) -> Response {
     let gallery = request.gallery();
     let length = part.len();
     let image = (choice.id, choice.width());
@@ -237,7 +259,8 @@ fn parse_range(range: &HeaderValue, total_bytes: usize) -> Asked {
             _ => None,
         }
     };
-    let Some((Some(first), Some(last))) = parts.map(|(first, last)| (number(first), number(last))) else {
+    let Some((Some(first), Some(last))) = parts.map(|(first, last)| (number(first), number(last)))
+    else {
         return Asked::Everything;
     };
     let part = match (first, last) {

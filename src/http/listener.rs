@@ -36,8 +36,10 @@ impl FromStr for Endpoint {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err(BadEndpoint) } else { Ok(Self::Unix(path.into())) };
         }
-        let port =
-            text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        let port = text
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty())
+            .map(|(_, port)| port.parse::<u16>());
         if matches!(port, Some(Ok(_))) { Ok(Self::Tcp(text.to_owned())) } else { Err(BadEndpoint) }
     }
 }

@@ -18,8 +18,9 @@ use crate::image;
 
 /// Upper bounds of the latency histograms' buckets, in seconds: a cached image takes some 50 microseconds, a first key 30
 /// milliseconds, a full server a second.
-const SECONDS: [f64; 14] =
-    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+const SECONDS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+];
 
 /// How many values labels have.
 const ROUTES: usize = Route::Other as usize + 1;
@@ -215,7 +216,11 @@ impl Metrics {
         start.set(image::now());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program", build);
-        registry.register("start_time_seconds", "When the server was started, in seconds since 1970", start);
+        registry.register(
+            "start_time_seconds",
+            "When the server was started, in seconds since 1970",
+            start,
+        );
         registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -227,7 +232,11 @@ impl Metrics {
             "Bytes of the bodies that answers announced",
             metrics.bytes.clone(),
         );
-        registry.register("http_connections", "Connections that are open", metrics.connections.clone());
+        registry.register(
+            "http_connections",
+            "Connections that are open",
+            metrics.connections.clone(),
+        );
         registry.register(
             "http_accepted_connections",
             "Connections that were opened",
@@ -282,12 +291,16 @@ impl Metrics {
         let status = response.status().as_u16();
         let by_route = || ByRoute { route };
         if status == OK {
-            let good = self.known_requests.get(route as usize, &self.requests, || Answered { route, status });
+            let good = self
+                .known_requests
+                .get(route as usize, &self.requests, || Answered { route, status });
             good.inc();
         } else {
             self.requests.get_or_create(&Answered { route, status }).inc();
         }
-        self.known_seconds.get(route as usize, &self.seconds, by_route).observe(elapsed.as_secs_f64());
+        self.known_seconds
+            .get(route as usize, &self.seconds, by_route)
+            .observe(elapsed.as_secs_f64());
         self.known_bytes.get(route as usize, &self.bytes, by_route).inc_by(bytes.unwrap_or(0));
     }
 
@@ -296,7 +309,9 @@ impl Metrics {
     }
 
     pub(super) fn checked(&self, outcome: KeyCheck) {
-        self.known_key_checks.get(outcome as usize, &self.key_checks, || ByOutcome { outcome }).inc();
+        self.known_key_checks
+            .get(outcome as usize, &self.key_checks, || ByOutcome { outcome })
+            .inc();
     }
 
     pub(super) fn reloaded(&self, images: usize, version: u64, elapsed: Duration) {

@@ -46,8 +46,9 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, BadOrigin> {
         let origin = text.to_ascii_lowercase();
         let (scheme, host) = origin.split_once("://").ok_or(BadOrigin)?;
-        let fits =
-            !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', ',', '*']);
+        let fits = !scheme.is_empty()
+            && !host.is_empty()
+            && !host.contains(['/', '?', '#', '@', ' ', ',', '*']);
         if fits && origin.is_ascii() { Ok(Self(origin)) } else { Err(BadOrigin) }
     }
 }
@@ -98,7 +99,9 @@ pub struct Rate {
 
 /// The text is no rate.
 #[derive(Debug, thiserror::Error)]
-#[error("a rate is a number of requests in a second, a minute or an hour, such as 10/s, 300/m or 5000/h")]
+#[error(
+    "a rate is a number of requests in a second, a minute or an hour, such as 10/s, 300/m or 5000/h"
+)]
 pub struct BadRate;
 
 impl FromStr for Rate {
@@ -147,7 +150,8 @@ pub(super) fn referring_host(headers: &HeaderMap) -> Option<String> {
 fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     let list = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
     let last = list.rsplit(',').next()?.trim();
-    let address = last.parse().ok().or_else(|| last.parse().map(|with_port: SocketAddr| with_port.ip()).ok());
+    let address =
+        last.parse().ok().or_else(|| last.parse().map(|with_port: SocketAddr| with_port.ip()).ok());
     address.map(|address| address.to_canonical())
 }
 
@@ -185,14 +189,24 @@ mod tests {
 
     #[test]
     fn flags_are_read_strictly() {
-        for good in
-            ["https://blog.example", "http://localhost:3000", "HTTPS://Blog.Example", "moz-extension://ab-c"]
-        {
+        for good in [
+            "https://blog.example",
+            "http://localhost:3000",
+            "HTTPS://Blog.Example",
+            "moz-extension://ab-c",
+        ] {
             assert!(good.parse::<Origin>().is_ok(), "{good}");
         }
-        for bad in
-            ["", "*", "blog.example", "https://", "https://a/", "https://a?x", "https://*.a", "https://ü"]
-        {
+        for bad in [
+            "",
+            "*",
+            "blog.example",
+            "https://",
+            "https://a/",
+            "https://a?x",
+            "https://*.a",
+            "https://ü",
+        ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }
         for good in ["blog.example", "*.blog.example", "localhost", "127.0.0.1"] {
@@ -201,8 +215,10 @@ mod tests {
         for bad in ["", "*", "*.", "https://a", "a/b", "a:80", "a.*.b", "a b"] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
         }
-        let rate =
-            |count, per| Rate { count: NonZeroU32::new(count).unwrap(), per: Duration::from_secs(per) };
+        let rate = |count, per| Rate {
+            count: NonZeroU32::new(count).unwrap(),
+            per: Duration::from_secs(per),
+        };
         assert_eq!("10/s".parse::<Rate>().unwrap(), rate(10, 1));
         assert_eq!("5000/h".parse::<Rate>().unwrap(), rate(5000, 3600));
         for bad in ["", "10", "0/s", "-1/s", "1/d", "1/", "/s", "1/s/s"] {
@@ -212,7 +228,8 @@ mod tests {
 
     #[test]
     fn other_pages_are_refused_and_no_page_is_not() {
-        let allowed_referers = ["blog.example", "*.shop.example"].map(|host| host.parse().unwrap()).to_vec();
+        let allowed_referers =
+            ["blog.example", "*.shop.example"].map(|host| host.parse().unwrap()).to_vec();
         let policy = Policy { allowed_referers, ..Policy::default() };
         assert!(policy.admits_referer(&headers(&[])));
         for (page, admitted) in [

@@ -59,10 +59,15 @@ async fn ask(url: &str) -> Result<(), ProbeError> {
     }
     let bad = || ProbeError::BadUrl(url.to_owned());
     let uri = url.parse::<Uri>().map_err(|_| bad())?;
-    let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+    let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority())
+    else {
         return Err(bad());
     };
-    let path = uri.path_and_query().map(PathAndQuery::as_str).filter(|path| *path != "/").unwrap_or(HEALTH);
+    let path = uri
+        .path_and_query()
+        .map(PathAndQuery::as_str)
+        .filter(|path| *path != "/")
+        .unwrap_or(HEALTH);
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
     let stream = TcpStream::connect((host.as_str(), port)).await.map_err(unreachable)?;
@@ -89,5 +94,9 @@ where
         request.headers_mut().insert(HOST, host);
     }
     let status = sender.send_request(request).await.map_err(failed)?.status();
-    if status == StatusCode::OK { Ok(()) } else { Err(ProbeError::Unhealthy { url: url.to_owned(), status }) }
+    if status == StatusCode::OK {
+        Ok(())
+    } else {
+        Err(ProbeError::Unhealthy { url: url.to_owned(), status })
+    }
 }

@@ -90,7 +90,10 @@ impl Parameters {
             number.ok_or(bad("not a whole number from 0 to 4294967295"))
         };
         let within = |most: u32, reason| {
-            number::<u32>(value).ok().filter(|number| (1..=most).contains(number)).ok_or(bad(reason))
+            number::<u32>(value)
+                .ok()
+                .filter(|number| (1..=most).contains(number))
+                .ok_or(bad(reason))
         };
         let filter = &mut self.filter;
         match name {
@@ -227,7 +230,10 @@ mod tests {
         )
         .unwrap();
         let term = |tag: &str, wanted| TagTerm { tag: tag.into(), wanted };
-        assert_eq!(parsed.filter.tags, [term("blaue Bäume", false), term("sea", true), term("x", true)]);
+        assert_eq!(
+            parsed.filter.tags,
+            [term("blaue Bäume", false), term("sea", true), term("x", true)]
+        );
         assert_eq!((parsed.filter.min_width, parsed.filter.animated), (Some(1920), Some(false)));
         assert_eq!((parsed.seed.as_deref(), parsed.width), (Some("a%20b"), Some(640)));
         assert_eq!(parse("").unwrap(), Parameters::default());
@@ -276,7 +282,10 @@ mod tests {
     #[test]
     fn the_viewport_decides_when_it_is_known() {
         let headers = |pairs: &[(&'static str, &'static str)]| {
-            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+            pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect()
         };
         let (width, height) = ("sec-ch-viewport-width", "sec-ch-viewport-height");
         for (pairs, expected) in [

@@ -47,7 +47,9 @@ impl Asked {
         }
         let shuffle = match (shuffle, n) {
             (Some(text), Some(n)) => Some((text, n)),
-            (Some(_), None) => return bad("n", "shuffle needs it: 0 for the first image, then 1, and so on"),
+            (Some(_), None) => {
+                return bad("n", "shuffle needs it: 0 for the first image, then 1, and so on");
+            }
             (None, _) => None,
         };
         let format = format.unwrap_or_default();
@@ -136,7 +138,8 @@ async fn pick(
     let ids = match asked.count {
         None if skipped == 0 => matches.draw(asked.draw(), &mut rand::rng()).into_iter().collect(),
         count => {
-            let mut ids = matches.draw_distinct(asked.draw(), count.unwrap_or(1) + skipped, &mut rand::rng());
+            let mut ids =
+                matches.draw_distinct(asked.draw(), count.unwrap_or(1) + skipped, &mut rand::rng());
             // With fewer matches than were skipped the last one is as good as any.
             ids.drain(..skipped.min(ids.len().saturating_sub(1)));
             ids
@@ -153,7 +156,9 @@ pub(super) async fn matches(catalog: &Arc<Catalog>, filter: &Filter) -> Result<M
         return Ok(known);
     }
     let (catalog, filter) = (Arc::clone(catalog), filter.clone());
-    tokio::task::spawn_blocking(move || catalog.matches(&filter)).await.map_err(|_| ApiError::Internal)
+    tokio::task::spawn_blocking(move || catalog.matches(&filter))
+        .await
+        .map_err(|_| ApiError::Internal)
 }
 
 /// The answer with these images; `None` when the image is not in the gallery any more.
@@ -168,7 +173,8 @@ async fn answer(
     let &[id, ..] = ids else { return Err(ApiError::Internal) };
     if asked.format == Format::Json {
         let records = records(request, ids).await?;
-        let infos: Vec<_> = records.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
+        let infos: Vec<_> =
+            records.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
         let Some(first) = infos.first() else { return Ok(None) };
         if asked.count.is_some() {
             return Ok(Some(uncached(json(&infos))));
@@ -183,7 +189,9 @@ async fn answer(
     let mut response = if asked.format == Format::Redirect {
         redirection(request, &choice, admitted)?
     } else {
-        let Some(mut response) = images::whole(request, catalog, &choice).await? else { return Ok(None) };
+        let Some(mut response) = images::whole(request, catalog, &choice).await? else {
+            return Ok(None);
+        };
         response.headers_mut().insert(CONTENT_LOCATION, header_value(choice.path())?);
         response
     };

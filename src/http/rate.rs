@@ -32,15 +32,22 @@ impl Limiter {
     pub(super) fn check_address(&self, address: IpAddr) -> Result<(), ApiError> {
         let Some(limiter) = &self.by_address else { return Ok(()) };
         // Those that are remembered have their own buckets only as long as there is room for all.
-        let bucket =
-            if limiter.len() < MAX_CLIENTS { network(address) } else { Ipv6Addr::UNSPECIFIED.into() };
-        limiter.check_key(&bucket).map_err(|refused| too_many(refused.wait_time_from(self.clock.now())))
+        let bucket = if limiter.len() < MAX_CLIENTS {
+            network(address)
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        limiter
+            .check_key(&bucket)
+            .map_err(|refused| too_many(refused.wait_time_from(self.clock.now())))
     }
 
     /// Counts a request that a key opened.
     pub(super) fn check_key(&self, key: KeyId) -> Result<(), ApiError> {
         let Some(limiter) = &self.by_key else { return Ok(()) };
-        limiter.check_key(&key).map_err(|refused| too_many(refused.wait_time_from(self.clock.now())))
+        limiter
+            .check_key(&key)
+            .map_err(|refused| too_many(refused.wait_time_from(self.clock.now())))
     }
 
     /// Forgets clients whose bucket is full again.
@@ -69,7 +76,9 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
 }
 
 fn too_many(wait: Duration) -> ApiError {
-    ApiError::TooManyRequests { retry_after_seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0) }
+    ApiError::TooManyRequests {
+        retry_after_seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
+    }
 }
 
 #[cfg(test)]
@@ -97,8 +106,8 @@ mod tests {
         let policy = Policy { rate: Some("1/h".parse().unwrap()), ..Policy::default() };
         let limiter = Limiter::new(&policy);
         let clients = u32::try_from(MAX_CLIENTS).unwrap();
-        let refused =
-            (0..clients + 1_000).filter(|bits| limiter.check_address(IpAddr::V4((*bits).into())).is_err());
+        let refused = (0..clients + 1_000)
+            .filter(|bits| limiter.check_address(IpAddr::V4((*bits).into())).is_err());
         assert_eq!(refused.count(), 999, "those above share one bucket");
     }
 }

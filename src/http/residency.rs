@@ -73,7 +73,15 @@ mod tests {
     fn an_image_is_taken_to_be_in_memory_for_an_age_and_the_next() {
         let mut builder = CatalogBuilder::over(None);
         let (id, stamp) = (ImageId::of(b"webp"), Stamp::default());
-        builder.push(Entry { id, stamp, ordinal: 0, width: 1, height: 1, animated: false, tags: &[] });
+        builder.push(Entry {
+            id,
+            stamp,
+            ordinal: 0,
+            width: 1,
+            height: 1,
+            animated: false,
+            tags: &[],
+        });
         let (catalog, residency) = (builder.build(1), Residency::new());
         let image = catalog.position(id).unwrap();
         let next_age = || {

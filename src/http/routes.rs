@@ -58,8 +58,11 @@ impl Request {
 
     /// Lets a reader in: anybody at a public server, else by key or signed link; and from pages that may show images.
     async fn admit(&self) -> Result<Admitted, ApiError> {
-        let admitted =
-            if self.gallery().policy.public { Admitted::Freely } else { self.admit_by_key().await? };
+        let admitted = if self.gallery().policy.public {
+            Admitted::Freely
+        } else {
+            self.admit_by_key().await?
+        };
         self.check_referer()?;
         Ok(admitted)
     }
@@ -86,8 +89,11 @@ impl Request {
 
     /// [`Request::admit`] for the old route, which has the key in its path; keys elsewhere do not count there.
     async fn admit_reader(&self, key: &str) -> Result<Admitted, ApiError> {
-        let admitted =
-            if self.gallery().policy.public { Admitted::Freely } else { self.admit_key(key).await? };
+        let admitted = if self.gallery().policy.public {
+            Admitted::Freely
+        } else {
+            self.admit_key(key).await?
+        };
         self.check_referer()?;
         Ok(admitted)
     }
@@ -105,7 +111,11 @@ impl Request {
     }
 
     fn check_referer(&self) -> Result<(), ApiError> {
-        if self.gallery().policy.admits_referer(&self.headers) { Ok(()) } else { Err(ApiError::Forbidden) }
+        if self.gallery().policy.admits_referer(&self.headers) {
+            Ok(())
+        } else {
+            Err(ApiError::Forbidden)
+        }
     }
 }
 
@@ -114,11 +124,12 @@ pub(super) type Answer = Result<Response, ApiError>;
 /// All routes, for requests that have an `Arc<Request>` among their extensions; never rejects.
 pub(super) fn routes()
 -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let random_image = warp::path!("random-image" / String).and(request()).then(|key: String, request| {
-        answer(Route::RandomImage, request, async move |request: &Request| {
-            random(request, request.admit_reader(&key).await?).await
-        })
-    });
+    let random_image =
+        warp::path!("random-image" / String).and(request()).then(|key: String, request| {
+            answer(Route::RandomImage, request, async move |request: &Request| {
+                random(request, request.admit_reader(&key).await?).await
+            })
+        });
     let random = warp::path!("random").and(request()).then(|request| {
         answer(Route::Random, request, async |request: &Request| {
             random(request, request.admit().await?).await
@@ -137,32 +148,36 @@ pub(super) fn routes()
             images::named_image(request, parse_id(&name)?, width).await
         })
     });
-    let info = warp::path!("images" / String / "info").and(request()).then(|name: String, request| {
-        answer(Route::ImageInfo, request, async move |request: &Request| {
-            request.admit().await?;
-            info(request, parse_id(&name)?)
-        })
-    });
-    let update_images = warp::path!("update-images" / String).and(request()).then(|key: String, request| {
-        answer(Route::UpdateImages, request, async move |request: &Request| {
-            request.admit_key(&key).await?;
-            update_images(request).await
-        })
-    });
-    let update_key = warp::path!("update-key" / String).and(request()).then(|key: String, request| {
-        answer(Route::UpdateKey, request, async move |request: &Request| {
-            request.admit_key(&key).await?;
-            request.gallery().gate.reload()?;
-            Ok(json(&serde_json::json!({ "message": "API key updated successfully" })))
-        })
-    });
+    let info =
+        warp::path!("images" / String / "info").and(request()).then(|name: String, request| {
+            answer(Route::ImageInfo, request, async move |request: &Request| {
+                request.admit().await?;
+                info(request, parse_id(&name)?)
+            })
+        });
+    let update_images =
+        warp::path!("update-images" / String).and(request()).then(|key: String, request| {
+            answer(Route::UpdateImages, request, async move |request: &Request| {
+                request.admit_key(&key).await?;
+                update_images(request).await
+            })
+        });
+    let update_key =
+        warp::path!("update-key" / String).and(request()).then(|key: String, request| {
+            answer(Route::UpdateKey, request, async move |request: &Request| {
+                request.admit_key(&key).await?;
+                request.gallery().gate.reload()?;
+                Ok(json(&serde_json::json!({ "message": "API key updated successfully" })))
+            })
+        });
     let metrics = warp::path!("metrics").and(request()).then(|request| {
         answer(Route::Metrics, request, async |request: &Request| {
             request.admit_by_key().await?;
             Ok(metrics(request))
         })
     });
-    let readers = random_image.or(random).unify().or(list).unify().or(image).unify().or(info).unify();
+    let readers =
+        random_image.or(random).unify().or(list).unify().or(image).unify().or(info).unify();
     let keepers = update_images.or(update_key).unify().or(metrics).unify();
     readers
         .or(keepers)
@@ -173,9 +188,11 @@ pub(super) fn routes()
 }
 
 /// The request behind a path. Methods are looked at there, so that an unknown path is 404 for each of them.
-fn request()
--> impl Filter<Extract = (Result<Arc<Request>, ApiError>,), Error = Infallible> + Copy + Send + Sync + 'static
-{
+fn request() -> impl Filter<Extract = (Result<Arc<Request>, ApiError>,), Error = Infallible>
++ Copy
++ Send
++ Sync
++ 'static {
     warp::ext::optional::<Arc<Request>>().map(|request: Option<Arc<Request>>| {
         let request = request.ok_or(ApiError::Internal)?;
         if request.method == Method::GET || request.method == Method::HEAD {
@@ -187,14 +204,17 @@ fn request()
 }
 
 /// Routes that need no key.
-fn open_routes() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
-    let health = warp::path!("healthz")
-        .and(request())
-        .then(|request| answer(Route::Healthz, request, async |request: &Request| health(request).await));
+fn open_routes()
+-> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+    let health = warp::path!("healthz").and(request()).then(|request| {
+        answer(Route::Healthz, request, async |request: &Request| health(request).await)
+    });
     let ready = warp::path!("readyz").and(request()).then(|request| {
-        answer(Route::Readyz, request, async |request: &Request| match request.gallery().catalog() {
-            Some(_) => Ok(json(&serde_json::json!({ "status": "ready" }))),
-            None => Err(ApiError::Unavailable),
+        answer(Route::Readyz, request, async |request: &Request| {
+            match request.gallery().catalog() {
+                Some(_) => Ok(json(&serde_json::json!({ "status": "ready" }))),
+                None => Err(ApiError::Unavailable),
+            }
         })
     });
     let openapi = warp::path!("openapi.json")
@@ -209,7 +229,17 @@ fn open_routes() -> impl Filter<Extract = (Response,), Error = Rejection> + Clon
     let script = warp::path!("page.js")
         .and(request())
         .then(|request| answer(Route::Page, request, async |_: &Request| Ok(page::script())));
-    health.or(ready).unify().or(openapi).unify().or(page).unify().or(style).unify().or(script).unify()
+    health
+        .or(ready)
+        .unify()
+        .or(openapi)
+        .unify()
+        .or(page)
+        .unify()
+        .or(style)
+        .unify()
+        .or(script)
+        .unify()
 }
 
 async fn answer(
@@ -259,12 +289,17 @@ async fn health(request: &Request) -> Answer {
     for image in catalog.oldest(HEALTH_ATTEMPTS) {
         healthy = healthy || images::is_readable(gallery, &catalog, image).await;
     }
-    if healthy { Ok(json(&serde_json::json!({ "status": "ok" }))) } else { Err(ApiError::Unavailable) }
+    if healthy {
+        Ok(json(&serde_json::json!({ "status": "ok" })))
+    } else {
+        Err(ApiError::Unavailable)
+    }
 }
 
 fn metrics(request: &Request) -> Response {
     let mut response = Response::new(request.gallery().metrics.text().into());
-    let text = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -280,7 +315,8 @@ pub(super) fn header_value(text: String) -> Result<HeaderValue, ApiError> {
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> Response {
-    let mut response = warp::reply::with_status(warp::reply::json(value), StatusCode::OK).into_response();
+    let mut response =
+        warp::reply::with_status(warp::reply::json(value), StatusCode::OK).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

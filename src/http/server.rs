@@ -57,7 +57,9 @@ pub async fn serve(
         };
         let pulse = Pulse::new(&hub);
         match connections.admit(peer.address().map(network), &pulse) {
-            Ok(admission) => workers.take(Guest { socket, peer, pulse, tls: tls.clone(), admission }),
+            Ok(admission) => {
+                workers.take(Guest { socket, peer, pulse, tls: tls.clone(), admission })
+            }
             Err(_) if tls.is_none() => refuse(socket),
             Err(_) => {}
         }
@@ -93,7 +95,8 @@ async fn accept(listener: &Listener, connections: &Connections) -> (Socket, Peer
 
 fn prepare(socket: &std::net::TcpStream) {
     let socket = SockRef::from(socket);
-    let prepared = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
+    let prepared =
+        socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
     if let Err(error) = prepared {
         tracing::debug!(%error, "a socket can't be set up");
     }
@@ -104,7 +107,9 @@ fn refuse(socket: Socket) {
     let Socket::Tcp(mut socket) = socket else { return };
     // Bytes that nobody read would make the system answer with a reset.
     let _ = socket.read(&mut [0; 4096]);
-    if let Err(error) = socket.write_all(FULL.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write)) {
+    if let Err(error) =
+        socket.write_all(FULL.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write))
+    {
         tracing::debug!(%error, "a client could not be told that its address has too many connections");
     }
 }

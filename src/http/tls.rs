@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
 use tokio_rustls::rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem};
-use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use tokio_rustls::rustls::{
+    self, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme,
+};
 
 /// The name of HTTP/2 in TLS (RFC 9113, 3.2).
 pub(super) const HTTP_2: &[u8] = b"h2";
@@ -17,7 +21,9 @@ pub(super) const HTTP_2: &[u8] = b"h2";
 /// Why there can be no TLS with these files.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("the certificate {path}: {source}; it must be a PEM file, the server's certificate first")]
+    #[error(
+        "the certificate {path}: {source}; it must be a PEM file, the server's certificate first"
+    )]
     Certificate { path: PathBuf, source: pem::Error },
     #[error("the certificate {path}: there is none in it; it must be a PEM file")]
     NoCertificate { path: PathBuf },
@@ -65,12 +71,17 @@ fn configuration(certificate: &PathBuf, key: &PathBuf) -> Result<ServerConfig, T
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: certificate.clone() });
     }
-    let secret =
-        PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Key { path: key.clone(), source })?;
-    let unfit = |source| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), source };
-    let versions = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let mut configuration =
-        versions.map_err(unfit)?.with_no_client_auth().with_single_cert(chain, secret).map_err(unfit)?;
+    let secret = PrivateKeyDer::from_pem_file(key)
+        .map_err(|source| TlsError::Key { path: key.clone(), source })?;
+    let unfit =
+        |source| TlsError::Pair { certificate: certificate.clone(), key: key.clone(), source };
+    let versions =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let mut configuration = versions
+        .map_err(unfit)?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .map_err(unfit)?;
     configuration.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
     Ok(configuration)
 }

@@ -58,12 +58,16 @@ struct Visit<R> {
 
 /// The routes as a service.
 pub(super) trait Routes:
-    Service<Request<Empty<Bytes>>, Response = Response, Error = Infallible, Future: Send> + Send + 'static
+    Service<Request<Empty<Bytes>>, Response = Response, Error = Infallible, Future: Send>
+    + Send
+    + 'static
 {
 }
 
 impl<R> Routes for R where
-    R: Service<Request<Empty<Bytes>>, Response = Response, Error = Infallible, Future: Send> + Send + 'static
+    R: Service<Request<Empty<Bytes>>, Response = Response, Error = Infallible, Future: Send>
+        + Send
+        + 'static
 {
 }
 
@@ -121,7 +125,8 @@ where
     let mut http = http1::Builder::new();
     http.half_close(true).max_buf_size(HEAD_BYTES.into());
     let connection = http.serve_connection(wire, service);
-    let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
+    let ended =
+        obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
     ended.unwrap_or(Ok(())).map_err(Cause::from)
 }
 
@@ -143,12 +148,17 @@ where
         .max_send_buf_size(STREAM_BYTES)
         .max_header_list_size(HEAD_BYTES.into());
     let connection = http.serve_connection(wire, service);
-    let ended = obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
+    let ended =
+        obey(connection, GracefulConnection::graceful_shutdown, &visit.connection.pulse).await;
     ended.unwrap_or(Ok(())).map_err(Cause::from)
 }
 
 /// Drives what happens on a connection until it ends, is overdue (`None`), or is ordered to leave (`None`).
-async fn obey<F: Future>(work: F, finish: impl FnOnce(Pin<&mut F>), pulse: &Pulse) -> Option<F::Output> {
+async fn obey<F: Future>(
+    work: F,
+    finish: impl FnOnce(Pin<&mut F>),
+    pulse: &Pulse,
+) -> Option<F::Output> {
     let mut work = pin!(work);
     let mut finish = Some(finish);
     let mut look = pin!(tokio::time::sleep(pulse.next_look(LOOK_INTERVAL)));
@@ -223,11 +233,16 @@ fn reject_early(request: &routes::Request, client: &Client) -> Option<Response> 
 }
 
 /// The answer of the routes. A panic costs this request alone.
-async fn route<R: Routes>(visit: &Visit<R>, request: Arc<routes::Request>, parts: Parts) -> Response {
+async fn route<R: Routes>(
+    visit: &Visit<R>,
+    request: Arc<routes::Request>,
+    parts: Parts,
+) -> Response {
     let mut routed = Request::from_parts(parts, Empty::new());
     routed.extensions_mut().insert(request);
-    let answered =
-        unless_panicking(|| visit.routes.lock().unwrap_or_else(PoisonError::into_inner).call(routed));
+    let answered = unless_panicking(|| {
+        visit.routes.lock().unwrap_or_else(PoisonError::into_inner).call(routed)
+    });
     match answered.await {
         Some(Ok(response)) => response,
         None => {

@@ -36,7 +36,8 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             return Poll::Ready(Ok(()));
         }
         while self.sent < self.backlog.len() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &self.backlog[self.sent..]))?;
+            let sent =
+                ready!(Pin::new(&mut self.stream).poll_write(context, &self.backlog[self.sent..]))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -83,7 +84,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 

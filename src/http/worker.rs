@@ -51,7 +51,10 @@ impl Workers {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let cores = cores().filter(|cores| cores.len() == count);
         let core = |worker: usize| cores.as_ref().map(|cores| cores[worker]);
-        (0..count).map(|worker| Worker::start(gallery, core(worker))).collect::<io::Result<_>>().map(Self)
+        (0..count)
+            .map(|worker| Worker::start(gallery, core(worker)))
+            .collect::<io::Result<_>>()
+            .map(Self)
     }
 
     /// Gives a connection to the thread on its client's core; one from elsewhere, or if that thread has too many, to the thread
@@ -61,7 +64,9 @@ impl Workers {
         let is_local = guest.peer.address().is_some_and(|address| address.is_loopback());
         let core = if is_local { guest.socket.core() } else { None };
         let near = self.0.iter().find(|worker| core.is_some() && worker.core == core);
-        near.filter(|worker| worker.load() <= 2 * idlest.load() + AHEAD).unwrap_or(idlest).take(guest);
+        near.filter(|worker| worker.load() <= 2 * idlest.load() + AHEAD)
+            .unwrap_or(idlest)
+            .take(guest);
     }
 }
 

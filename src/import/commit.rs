@@ -113,7 +113,11 @@ impl<'i> Committer<'i> {
     }
 
     /// Notes that an image looks like another, or leaves it out for that one.
-    fn compare(&mut self, outcome: &mut Outcome, addition: &mut Addition) -> Result<(), ImportError> {
+    fn compare(
+        &mut self,
+        outcome: &mut Outcome,
+        addition: &mut Addition,
+    ) -> Result<(), ImportError> {
         let (Some(store), Some((record, _))) = (self.store, &addition.image) else { return Ok(()) };
         let Some(other) = self.looks.find(store, addition.id, record)? else {
             self.looks.add(addition.id, record);
@@ -154,11 +158,14 @@ impl<'i> Committer<'i> {
         for (mut outcome, added) in std::mem::take(&mut self.outcomes).into_iter().zip(added) {
             let report = &mut outcome.report;
             match added {
-                Added::Existing if report.status == Status::Imported => report.status = Status::Duplicate,
+                Added::Existing if report.status == Status::Imported => {
+                    report.status = Status::Duplicate
+                }
                 Added::New | Added::Existing => {}
                 Added::Gone => {
                     report.status = Status::Failed;
-                    report.reason = Some("removed by another process meanwhile; import it again".into());
+                    report.reason =
+                        Some("removed by another process meanwhile; import it again".into());
                 }
             }
             self.settle(outcome)?;
@@ -180,12 +187,13 @@ impl<'i> Committer<'i> {
                     report.describe(&record);
                     report.id = Some(id);
                     let origin = Some(file.origin(self.options.delete_originals));
-                    let addition = Addition { id, image: None, tags, renditions: Vec::new(), source, origin };
+                    let addition =
+                        Addition { id, image: None, tags, renditions: Vec::new(), source, origin };
                     self.enqueue(outcome, addition)?;
                 }
                 None if self.options.skip_similar
-                    && let Some((id, record)) =
-                        store.source(&left_out_key(&file.hash, self.options.settings.hash()))? =>
+                    && let Some((id, record)) = store
+                        .source(&left_out_key(&file.hash, self.options.settings.hash()))? =>
                 {
                     let mut outcome = outcome.left_out(id, &record);
                     outcome.report.status = Status::Duplicate;
@@ -193,8 +201,10 @@ impl<'i> Committer<'i> {
                 }
                 None => {
                     report.status = Status::Failed;
-                    report.reason =
-                        Some("the same bytes as another file of this import, which was not imported".into());
+                    report.reason = Some(
+                        "the same bytes as another file of this import, which was not imported"
+                            .into(),
+                    );
                     self.settle(outcome)?;
                 }
             }
@@ -207,7 +217,11 @@ impl<'i> Committer<'i> {
         if let Some(store) = self.store.filter(|_| prune) {
             let (removed, left_alone) = originals::prune(store, roots, self.met)?;
             for (path, id) in removed {
-                self.tell(&Report { status: Status::Removed, id: Some(id), ..Report::blank(path) })?;
+                self.tell(&Report {
+                    status: Status::Removed,
+                    id: Some(id),
+                    ..Report::blank(path)
+                })?;
             }
             self.summary.not_pruned = left_alone;
         }
@@ -218,7 +232,8 @@ impl<'i> Committer<'i> {
     fn settle(&mut self, mut outcome: Outcome) -> Result<(), ImportError> {
         if let Some(file) = outcome.file.take() {
             let Report { status, notes, .. } = &mut outcome.report;
-            let stored = matches!(status, Status::Imported | Status::AlreadyPresent | Status::Duplicate);
+            let stored =
+                matches!(status, Status::Imported | Status::AlreadyPresent | Status::Duplicate);
             if stored && self.options.delete_originals && self.store.is_some() {
                 match originals::delete(&file) {
                     Ok(()) => notes.push("original deleted".into()),

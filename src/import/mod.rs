@@ -164,7 +164,8 @@ fn size_bytes(met: &Met) -> u64 {
 
 /// Whether the file was written less than `settle` ago. A time in the future says nothing.
 fn is_fresh(source: &Source, settle: Duration) -> bool {
-    let age = source.stamp.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    let age =
+        source.stamp.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
     age.is_some_and(|age| age < settle)
 }
 
@@ -176,7 +177,12 @@ fn feed_all(met: Vec<Met>, feed: &Sender<Met>, stop: &AtomicBool) {
     }
 }
 
-fn work(worker: &Worker<'_>, sources: &Receiver<Met>, results: &Sender<Finished>, stop: &AtomicBool) {
+fn work(
+    worker: &Worker<'_>,
+    sources: &Receiver<Met>,
+    results: &Sender<Finished>,
+    stop: &AtomicBool,
+) {
     let mut runner = Runner::start();
     for met in sources {
         if stop.load(Ordering::Relaxed) || results.send(worker.process(met, &mut runner)).is_err() {

@@ -47,7 +47,8 @@ impl Sightings {
             };
         }
         // Below a folder that could not be read.
-        let unknown = |folder: &Path| self.0.get(folder).is_some_and(|seen| seen.content == Content::Unknown);
+        let unknown =
+            |folder: &Path| self.0.get(folder).is_some_and(|seen| seen.content == Content::Unknown);
         origin.path.ancestors().any(unknown)
     }
 }
@@ -79,7 +80,8 @@ pub(super) fn prune(
             continue;
         }
         for id in store.forget_origins(&stale)? {
-            let path = stale.iter().find(|(owner, _)| *owner == id).map(|(_, origin)| origin.path.clone());
+            let path =
+                stale.iter().find(|(owner, _)| *owner == id).map(|(_, origin)| origin.path.clone());
             removed.push((path.unwrap_or_default(), id));
         }
     }
@@ -95,7 +97,8 @@ pub(super) fn delete(file: &MetFile) -> Result<(), String> {
         return Err("it is not below the given path, a link to it is".into());
     }
     // Not through a link, and not what came in its place since.
-    let metadata = std::fs::symlink_metadata(&file.source.path).map_err(|error| error.to_string())?;
+    let metadata =
+        std::fs::symlink_metadata(&file.source.path).map_err(|error| error.to_string())?;
     if !metadata.is_file() || Stamp::of(&metadata) != file.source.stamp {
         return Err("it changed since it was read".into());
     }

@@ -91,7 +91,8 @@ fn run(job: Job, timer: &Timer) -> Outcome {
     let made = if only_renditions {
         codec::render(&source, &settings, &limits, timer).map(Made::Renditions)
     } else {
-        codec::convert(source, &settings, &limits, timer).map(|converted| Made::Image(Box::new(converted)))
+        codec::convert(source, &settings, &limits, timer)
+            .map(|converted| Made::Image(Box::new(converted)))
     };
     codec::give_back_freed(memory_bytes);
     made

@@ -38,8 +38,14 @@ impl Look {
     fn is_like(&self, other: &Self) -> bool {
         (self.hash ^ other.hash).count_ones() <= MAX_DISTANCE
             && self.animated == other.animated
-            && self.shape.abs_diff(other.shape) * 1000 <= self.shape.max(other.shape) * MAX_SHAPE_DIFFERENCE
-            && self.color.iter().zip(other.color).map(|(a, b)| u32::from(a.abs_diff(b))).sum::<u32>()
+            && self.shape.abs_diff(other.shape) * 1000
+                <= self.shape.max(other.shape) * MAX_SHAPE_DIFFERENCE
+            && self
+                .color
+                .iter()
+                .zip(other.color)
+                .map(|(a, b)| u32::from(a.abs_diff(b)))
+                .sum::<u32>()
                 <= MAX_COLOUR_DISTANCE
     }
 }

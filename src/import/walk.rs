@@ -121,8 +121,18 @@ fn absolute(root: &Path, canonical: &Path, path: &Path) -> PathBuf {
 /// Whether a program writes under this name before it renames what it wrote; by the habits of editors and browsers.
 pub(super) fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let endings =
-        ["~", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".filepart", ".swp", ".swx"];
+    let endings = [
+        "~",
+        ".tmp",
+        ".temp",
+        ".part",
+        ".partial",
+        ".crdownload",
+        ".download",
+        ".filepart",
+        ".swp",
+        ".swx",
+    ];
     let beginnings = [".#", ".~", ".goutputstream-", ".fuse_hidden", ".nfs"];
     endings.iter().any(|ending| name.ends_with(ending))
         || beginnings.iter().any(|start| name.starts_with(start))

@@ -96,7 +96,9 @@ impl Watcher {
             let _ = send.try_send(());
         });
         let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "changes are looked for once a minute only"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "changes are looked for once a minute only"),
+            )
             .ok();
         Self { watcher, watched: Vec::new(), _changed: changed.clone() }
     }
@@ -126,6 +128,7 @@ fn is_change(event: &notify::Event, gallery: &Locator) -> bool {
         EventKind::Access(_) => false,
         _ => true,
     };
-    let only_the_gallery = !event.paths.is_empty() && event.paths.iter().all(|path| gallery.holds(path));
+    let only_the_gallery =
+        !event.paths.is_empty() && event.paths.iter().all(|path| gallery.holds(path));
     written && !only_the_gallery
 }

@@ -70,7 +70,11 @@ pub(super) struct MetFile {
 impl MetFile {
     /// Of a file that is deleted, and not kept for some reason, one that lasts.
     pub(super) fn origin(&self, deleted: bool) -> Origin {
-        let path = if deleted && self.keep.is_none() { PathBuf::new() } else { self.source.absolute.clone() };
+        let path = if deleted && self.keep.is_none() {
+            PathBuf::new()
+        } else {
+            self.source.absolute.clone()
+        };
         Origin { path, source_hash: self.hash }
     }
 }
@@ -104,13 +108,16 @@ impl<'i> Worker<'i> {
         match met {
             Met::Skipped { path, reason } => refused(path, Status::NotImage, reason.to_owned()),
             Met::Failed { path, reason, .. } => refused(path, Status::Failed, reason),
-            Met::Source(source) => self.process_source(source, runner).unwrap_or_else(Finished::Broken),
+            Met::Source(source) => {
+                self.process_source(source, runner).unwrap_or_else(Finished::Broken)
+            }
         }
     }
 
     fn process_source(&self, source: Source, runner: &mut Runner) -> Result<Finished, StoreError> {
-        let refused =
-            |source, status, reason| Ok(Finished::Settled(Outcome::refused(source, status, reason)));
+        let refused = |source, status, reason| {
+            Ok(Finished::Settled(Outcome::refused(source, status, reason)))
+        };
         // Not even opened: closing it would drop the locks by which other processes know that this one is there.
         if self.store.is_some_and(|store| store.locator().holds(&source.path)) {
             return refused(source, Status::NotImage, "the gallery itself".to_owned());
@@ -135,7 +142,8 @@ impl<'i> Worker<'i> {
         if self.claim(key, known.is_some()) == Some(false) {
             return Ok(Finished::Twin { outcome, source: key, tags });
         }
-        let work = Work { outcome, bytes, permit, key, tags, delete: self.options.delete_originals };
+        let work =
+            Work { outcome, bytes, permit, key, tags, delete: self.options.delete_originals };
         Ok(match known {
             Some((id, record)) => self.add_to_known(work, id, &record, runner),
             None if self.options.dry_run => self.look_only(work),
@@ -182,7 +190,8 @@ impl<'i> Worker<'i> {
             }
             return work.pending(id, None, Vec::new());
         }
-        let settings = Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
+        let settings =
+            Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
         match self.run(&mut work, settings, true, runner) {
             Ok(Made::Renditions(renditions)) => {
                 work.outcome.report.notes.push(format!("{} renditions added", renditions.len()));
@@ -243,8 +252,10 @@ impl<'i> Worker<'i> {
             work.permit.try_resize(0);
             work.permit = self.budget.reserve(needed);
             let Some(file) = &work.outcome.file else { unreachable!("the file was read") };
-            let again =
-                self.read(&file.source).ok().filter(|bytes| *blake3::hash(bytes).as_bytes() == file.hash);
+            let again = self
+                .read(&file.source)
+                .ok()
+                .filter(|bytes| *blake3::hash(bytes).as_bytes() == file.hash);
             work.bytes = again.ok_or(CodecError::Container("it changed while it was read"))?;
         }
         let source = std::mem::take(&mut work.bytes);
@@ -279,13 +290,17 @@ impl<'i> Worker<'i> {
             Sniffed::Unsupported(name) => {
                 return Err((Status::Failed, CodecError::Unsupported(name).to_string()));
             }
-            Sniffed::Nothing => return Err((Status::NotImage, CodecError::NotAPicture.to_string())),
+            Sniffed::Nothing => {
+                return Err((Status::NotImage, CodecError::NotAPicture.to_string()));
+            }
         }
         let limit = self.options.limits.source_bytes;
         if source.stamp.size_bytes > limit {
             return Err((Status::Failed, format!("it has more than --max-source-bytes {limit}")));
         }
-        let rest = usize::try_from(source.stamp.size_bytes).unwrap_or(usize::MAX).saturating_sub(bytes.len());
+        let rest = usize::try_from(source.stamp.size_bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(bytes.len());
         bytes.reserve_exact(rest);
         // Not one byte more: there is memory for these.
         file.take(rest as u64).read_to_end(&mut bytes).map_err(failed)?;
@@ -331,7 +346,8 @@ impl Work {
     ) -> Finished {
         let Some(file) = &self.outcome.file else { unreachable!("the file was read") };
         let origin = Some(file.origin(self.delete));
-        let addition = Addition { id, image, tags: self.tags, renditions, source: self.key, origin };
+        let addition =
+            Addition { id, image, tags: self.tags, renditions, source: self.key, origin };
         self.permit.try_resize(addition.size_bytes() as u64);
         Finished::Pending { outcome: self.outcome, addition, permit: self.permit }
     }

@@ -51,7 +51,8 @@ impl SigningSecret {
     }
 
     fn mac(&self, unsigned_url: &str, referer: Option<&str>) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(CONTEXT);
         mac.update(&[u8::from(referer.is_some())]);
         mac.update(referer.unwrap_or_default().to_ascii_lowercase().as_bytes());
@@ -74,7 +75,9 @@ pub enum BadLink {
     NoPath,
     #[error("what follows # never reaches the server, so it can't be signed; leave it out")]
     Fragment,
-    #[error("the query has a {0:?} already; give the address as it is without a signature and without a key")]
+    #[error(
+        "the query has a {0:?} already; give the address as it is without a signature and without a key"
+    )]
     Taken(String),
 }
 
@@ -111,7 +114,10 @@ impl<'r> Link<'r> {
         let bound_to = if self.by_referer { Some(referer.unwrap_or_default()) } else { None };
         let mac = record.signing_secret.mac(self.unsigned_url, bound_to);
         let signed = mac.verify_truncated_left(&self.mac).is_ok();
-        signed && self.key == record.id && now < self.expires && (!self.by_referer || referer.is_some())
+        signed
+            && self.key == record.id
+            && now < self.expires
+            && (!self.by_referer || referer.is_some())
     }
 }
 
@@ -201,7 +207,9 @@ mod tests {
         let record = record();
         let url = record.sign("/random?w=640&tag=sea", 100, None).unwrap();
         assert!(url.starts_with("/random?w=640&tag=sea&exp=100&sig="), "{url}");
-        assert!(is_good(&record, &url, 99, None) && is_good(&record, &url, 99, Some("any.example")));
+        assert!(
+            is_good(&record, &url, 99, None) && is_good(&record, &url, 99, Some("any.example"))
+        );
         assert!(!is_good(&record, &url, 100, None), "it has ended");
         assert!(!is_good(&self::record(), &url, 99, None), "another key's secret");
         for changed in [
@@ -257,7 +265,10 @@ mod tests {
             ("/random?", "/random?exp=9&sig="),
             ("/random?tag=Blaue Bäume", "/random?tag=Blaue%20B%C3%A4ume&exp=9&sig="),
             ("/random?tag=a%20b", "/random?tag=a%20b&exp=9&sig="),
-            ("https://pics.example:8443/random?w=1", "https://pics.example:8443/random?w=1&exp=9&sig="),
+            (
+                "https://pics.example:8443/random?w=1",
+                "https://pics.example:8443/random?w=1&exp=9&sig=",
+            ),
         ] {
             let signed = record.sign(url, 9, None).unwrap();
             assert!(signed.starts_with(expected), "{signed}");

@@ -80,7 +80,8 @@ fn pages_are_resident(bytes: &[u8]) -> bool {
     while start < end {
         let length = (end - start).min(PAGES_AT_ONCE * page_bytes);
         // SAFETY: it writes a byte for each page of a part that is at most as long as `pages` has room for.
-        let asked = unsafe { libc::mincore(start as *mut libc::c_void, length, pages.as_mut_ptr()) };
+        let asked =
+            unsafe { libc::mincore(start as *mut libc::c_void, length, pages.as_mut_ptr()) };
         // A kernel that does not answer is not asked again: reading is right whatever it says.
         if asked != 0 {
             return true;

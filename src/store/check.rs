@@ -47,7 +47,9 @@ impl Store {
             let decoded = ImageId::from_slice(key).map(|id| (id, decode_image(id, value)));
             match decoded {
                 Some((id, Ok(record))) => drop(records.insert(id, record)),
-                Some((_, Err(error))) => verified.problems.push(Problem::new(hex(key), error.to_string())),
+                Some((_, Err(error))) => {
+                    verified.problems.push(Problem::new(hex(key), error.to_string()))
+                }
                 None => verified.problems.push(Problem::new(hex(key), "the key is no image id")),
             }
             Ok(())
@@ -79,7 +81,11 @@ impl Store {
                 return Some("its bytes are not those that its id names".to_owned());
             }
             if webp.len() as u64 != record.size_bytes {
-                return Some(format!("it has {} bytes, its record says {}", webp.len(), record.size_bytes));
+                return Some(format!(
+                    "it has {} bytes, its record says {}",
+                    webp.len(),
+                    record.size_bytes
+                ));
             }
             look(id, record, webp)
         })?;
@@ -117,22 +123,29 @@ impl Store {
             match split_blob_key(key) {
                 Some((id, _)) if records.contains_key(&id) => {}
                 Some((id, _)) => suspects.push((id, "there are bytes of it, but no record")),
-                None => verified.problems.push(Problem::new(hex(key), "the key of these bytes is malformed")),
+                None => verified
+                    .problems
+                    .push(Problem::new(hex(key), "the key of these bytes is malformed")),
             }
             Ok(())
         })?;
         self.scan(Tree::Sources, &mut |key, value| {
             match ImageId::from_slice(value) {
                 Some(id) if records.contains_key(&id) => {}
-                Some(id) => suspects.push((id, "a source is marked as imported, but there is no such image")),
-                None => verified.problems.push(Problem::new(hex(key), "the source mark names no image")),
+                Some(id) => suspects
+                    .push((id, "a source is marked as imported, but there is no such image")),
+                None => {
+                    verified.problems.push(Problem::new(hex(key), "the source mark names no image"))
+                }
             }
             Ok(())
         })?;
         self.scan(Tree::Origins, &mut |key, value| {
             match origin_owner(key).and_then(|id| decode_origin(key, value).map(|_| id)) {
                 Ok(id) if records.contains_key(&id) => {}
-                Ok(id) => suspects.push((id, "a file is noted as its origin, but there is no such image")),
+                Ok(id) => {
+                    suspects.push((id, "a file is noted as its origin, but there is no such image"))
+                }
                 Err(error) => verified.problems.push(Problem::new(hex(key), error.to_string())),
             }
             Ok(())

@@ -22,7 +22,9 @@ pub enum StoreError {
     Newer { locator: Locator, found: u32, known: u32 },
     #[error("{}: no permission: {source}; {advice}", path.display())]
     Denied { path: PathBuf, advice: &'static str, source: io::Error },
-    #[error("{locator}: the gallery can be read but not changed: its file or file system is read-only")]
+    #[error(
+        "{locator}: the gallery can be read but not changed: its file or file system is read-only"
+    )]
     ReadOnly { locator: Locator },
     #[error(
         "{}: in use by another process; a sled gallery admits one process at a time: stop that one first, \
@@ -41,7 +43,9 @@ pub enum StoreError {
     Damaged { tree: &'static str, key: String, reason: String },
     #[error("{}: the gallery is damaged: {source}; restore it from a backup", path.display())]
     BadPages { path: PathBuf, source: heed::Error },
-    #[error("this imagepool was built without the {feature} engine; build it with `--features {feature}`")]
+    #[error(
+        "this imagepool was built without the {feature} engine; build it with `--features {feature}`"
+    )]
     EngineNotBuiltIn { feature: &'static str },
     #[error("the copy can't be written: {source}")]
     Copy { source: io::Error },
@@ -74,7 +78,9 @@ impl StoreError {
                 advice: "the gallery, its lock file and their folder must be accessible to this user",
                 source,
             },
-            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { locator: Locator::File(path.to_owned()) },
+            io::ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { locator: Locator::File(path.to_owned()) }
+            }
             _ => Self::Io { path: path.to_owned(), source },
         }
     }

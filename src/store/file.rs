@@ -10,7 +10,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use heed::types::Bytes;
-use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls};
+use heed::{
+    CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls,
+};
 
 use super::{Access, Blob, Locator, StoreError, Tree, Visit, Writer};
 
@@ -53,7 +55,9 @@ impl FileEngine {
             Ok(env) => (env, true),
             // A gallery that can't be written can still be served: on a read-only file system LMDB does without
             // locks, which is right because nobody can write there.
-            Err(StoreError::ReadOnly { .. } | StoreError::Denied { .. }) if access == Access::Read => {
+            Err(StoreError::ReadOnly { .. } | StoreError::Denied { .. })
+                if access == Access::Read =>
+            {
                 (open_environment(&path, EnvFlags::READ_ONLY)?, false)
             }
             Err(error) => return Err(error),
@@ -101,10 +105,16 @@ impl FileEngine {
     /// A value, and the read transaction that it lies in.
     pub(super) fn hold(&self, tree: Tree, key: &[u8]) -> Result<Option<Blob>, StoreError> {
         let txn = self.env.clone().static_read_txn().map_err(|source| self.wrap(source))?;
-        Blob::map(txn, |txn| self.trees[tree as usize].get(txn, key)).map_err(|source| self.wrap(source))
+        Blob::map(txn, |txn| self.trees[tree as usize].get(txn, key))
+            .map_err(|source| self.wrap(source))
     }
 
-    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<u64, StoreError> {
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<u64, StoreError> {
         let txn = self.env.read_txn().map_err(|source| self.wrap(source))?;
         scan(&self.trees[tree as usize], &txn, prefix, &self.path, visit)?;
         // `version` may be ahead of this: LMDB shows a commit's number before readers see the commit.
@@ -201,7 +211,12 @@ impl FileWriter<'_> {
         deleted.map(|_| ()).map_err(|source| self.engine.wrap(source))
     }
 
-    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
         scan(&self.engine.trees[tree as usize], &self.txn, prefix, &self.engine.path, visit)
     }
 }
@@ -262,14 +277,21 @@ fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     match read {
         Ok(()) if head[LMDB_MAGIC_OFFSET..] == LMDB_MAGIC => Ok(()),
         Ok(()) => Err(not_a_gallery("its first bytes are not a gallery's")),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(not_a_gallery("it is too short")),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(not_a_gallery("it is too short"))
+        }
         Err(error) => Err(StoreError::io(path, error)),
     }
 }
 
 /// Gives the lock file its blocks before LMDB maps it: a hole in it on a full disk would end the process with SIGBUS.
 fn reserve_lock(path: &Path) -> Result<(), StoreError> {
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock_path(path));
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(lock_path(path));
     let lock = lock.map_err(|source| StoreError::io(path, source))?;
     match rustix::fs::fallocate(&lock, rustix::fs::FallocateFlags::empty(), 0, LOCK_BYTES) {
         Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
@@ -354,7 +376,8 @@ fn create_trees(env: &Env<WithoutTls>) -> heed::Result<Option<[Bucket; Tree::ALL
     }
     let mut txn = env.write_txn()?;
     // Read under the write lock: another process may have made them just now.
-    let entries = env.open_database::<Bytes, Bytes>(&txn, None)?.map_or(Ok(0), |root| root.len(&txn))?;
+    let entries =
+        env.open_database::<Bytes, Bytes>(&txn, None)?.map_or(Ok(0), |root| root.len(&txn))?;
     if entries != 0 && entries != Tree::ALL.len() as u64 {
         return Ok(None);
     }
@@ -385,7 +408,10 @@ fn lmdb_error(path: &Path, source: heed::Error) -> StoreError {
         }
         heed::Error::Io(source) => StoreError::io(path, source),
         heed::Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
-            StoreError::NotAGallery { path: path.to_owned(), reason: "its first pages are damaged".into() }
+            StoreError::NotAGallery {
+                path: path.to_owned(),
+                reason: "its first pages are damaged".into(),
+            }
         }
         heed::Error::Mdb(
             MdbError::Corrupted | MdbError::PageNotFound | MdbError::Panic | MdbError::Problem,

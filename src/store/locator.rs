@@ -26,7 +26,9 @@ pub enum BadLocator {
     NoDirectory,
     #[error("object stores are not supported by this build; give a file, such as gallery.pool")]
     ObjectStore,
-    #[error("there is no engine {0:?}; give PATH or sled:DIR (a file with a colon in its name: ./{0}:...)")]
+    #[error(
+        "there is no engine {0:?}; give PATH or sled:DIR (a file with a colon in its name: ./{0}:...)"
+    )]
     UnknownEngine(String),
 }
 

@@ -30,10 +30,9 @@ pub(super) fn initialise(writer: &mut Writer<'_>) -> Result<(), StoreError> {
 /// Accepts a gallery of this version. Format 1 is the first, so there is nothing to migrate yet.
 pub(super) fn check(locator: &Locator, stored: Option<&[u8]>) -> Result<(), StoreError> {
     let Some(stored) = stored else { return Err(StoreError::Missing { locator: locator.clone() }) };
-    let found = stored
-        .try_into()
-        .map(u32::from_le_bytes)
-        .map_err(|_| StoreError::damaged("meta", FORMAT_KEY, "the format version has not 4 bytes"))?;
+    let found = stored.try_into().map(u32::from_le_bytes).map_err(|_| {
+        StoreError::damaged("meta", FORMAT_KEY, "the format version has not 4 bytes")
+    })?;
     match found {
         FORMAT_VERSION => Ok(()),
         0 => Err(StoreError::damaged("meta", FORMAT_KEY, "the format version is 0")),

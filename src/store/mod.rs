@@ -70,7 +70,8 @@ enum Tree {
 }
 
 impl Tree {
-    const ALL: [Self; 6] = [Self::Meta, Self::Images, Self::Blobs, Self::Sources, Self::Origins, Self::Keys];
+    const ALL: [Self; 6] =
+        [Self::Meta, Self::Images, Self::Blobs, Self::Sources, Self::Origins, Self::Keys];
 
     const fn name(self) -> &'static str {
         match self {
@@ -123,7 +124,8 @@ impl Store {
             Locator::Sled(_) => return Err(StoreError::EngineNotBuiltIn { feature: "sled" }),
         };
         let store = Self { engine: Arc::new(engine), locator: locator.clone() };
-        if access == Access::Create && store.get(Tree::Meta, migrate::FORMAT_KEY, |_| ())?.is_none() {
+        if access == Access::Create && store.get(Tree::Meta, migrate::FORMAT_KEY, |_| ())?.is_none()
+        {
             store.write(migrate::initialise)?;
         }
         let format = store.get(Tree::Meta, migrate::FORMAT_KEY, <[u8]>::to_vec)?;
@@ -185,7 +187,10 @@ impl Store {
     ///
     /// # Errors
     /// When the gallery is damaged or can't be read.
-    pub fn each_image(&self, mut visit: impl FnMut(ImageId, ImageRecord)) -> Result<(), StoreError> {
+    pub fn each_image(
+        &self,
+        mut visit: impl FnMut(ImageId, ImageRecord),
+    ) -> Result<(), StoreError> {
         self.scan(Tree::Images, &mut |key, value| {
             let id = ImageId::from_slice(key)
                 .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?;
@@ -339,7 +344,12 @@ impl Store {
         }
     }
 
-    fn get<R>(&self, tree: Tree, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, StoreError> {
+    fn get<R>(
+        &self,
+        tree: Tree,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, StoreError> {
         on_engine!(&*self.engine, engine => engine.get(tree, key, read))
     }
 

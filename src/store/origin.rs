@@ -44,14 +44,15 @@ impl Store {
         for batch in gone.chunks(super::REMOVALS_PER_COMMIT) {
             removed.extend(self.write(|writer| {
                 // A scan may still show what was deleted in the same transaction.
-                let keys: HashSet<_> = batch.iter().map(|(id, origin)| origin_key(*id, origin)).collect();
+                let keys: HashSet<_> =
+                    batch.iter().map(|(id, origin)| origin_key(*id, origin)).collect();
                 let mut orphans = Vec::new();
                 for (id, origin) in batch {
                     writer.delete(Tree::Origins, &origin_key(*id, origin))?;
                     let mut left = writer.keys_of(Tree::Origins, *id)?.into_iter();
-                    if left
-                        .all(|key| key.as_slice().try_into().is_ok_and(|key: &[u8; 32]| keys.contains(key)))
-                    {
+                    if left.all(|key| {
+                        key.as_slice().try_into().is_ok_and(|key: &[u8; 32]| keys.contains(key))
+                    }) {
                         orphans.push(*id);
                     }
                 }

@@ -53,13 +53,17 @@ pub(super) fn origin_key(id: ImageId, origin: &Origin) -> [u8; 2 * ImageId::LEN]
 
 /// The image that an origin with this key is one of.
 pub(super) fn origin_owner(key: &[u8]) -> Result<ImageId, StoreError> {
-    let id = (key.len() == 2 * ImageId::LEN).then(|| ImageId::from_slice(&key[..ImageId::LEN])).flatten();
+    let id = (key.len() == 2 * ImageId::LEN)
+        .then(|| ImageId::from_slice(&key[..ImageId::LEN]))
+        .flatten();
     id.ok_or_else(|| StoreError::damaged("origins", key, "its key is malformed"))
 }
 
 pub(super) fn encode_origin(id: ImageId, origin: &Origin) -> Result<Vec<u8>, StoreError> {
-    let stored =
-        StoredOrigin { path: origin.path.as_os_str().as_bytes().to_vec(), source_hash: origin.source_hash };
+    let stored = StoredOrigin {
+        path: origin.path.as_os_str().as_bytes().to_vec(),
+        source_hash: origin.source_hash,
+    };
     encode("origins", &origin_key(id, origin), &stored)
 }
 
@@ -136,8 +140,9 @@ impl<'b> StoredImage<'b> {
 fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<Summary<'_>, StoreError> {
     let tree = "images";
     let body = open_record(tree, id.as_bytes(), bytes)?;
-    let (stored, _) = bincode::serde::borrow_decode_from_slice::<StoredSummary<'_>, _>(body, configuration())
-        .map_err(|error| undecodable(tree, id.as_bytes(), &error))?;
+    let (stored, _) =
+        bincode::serde::borrow_decode_from_slice::<StoredSummary<'_>, _>(body, configuration())
+            .map_err(|error| undecodable(tree, id.as_bytes(), &error))?;
     let StoredSummary { ordinal, width, height, frames, tags, .. } = stored;
     Ok(Summary { ordinal, width, height, frames, tags })
 }
@@ -161,7 +166,11 @@ fn encode(tree: &'static str, key: &[u8], record: &impl Serialize) -> Result<Vec
     Ok(bytes)
 }
 
-fn decode<T: DeserializeOwned>(tree: &'static str, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+fn decode<T: DeserializeOwned>(
+    tree: &'static str,
+    key: &[u8],
+    bytes: &[u8],
+) -> Result<T, StoreError> {
     let body = open_record(tree, key, bytes)?;
     let (record, consumed) = bincode::serde::decode_from_slice(body, configuration())
         .map_err(|error| undecodable(tree, key, &error))?;
@@ -173,14 +182,20 @@ fn decode<T: DeserializeOwned>(tree: &'static str, key: &[u8], bytes: &[u8]) -> 
 }
 
 /// What lies between a record's version and its checksum, which are looked at.
-fn open_record<'b>(tree: &'static str, key: &[u8], bytes: &'b [u8]) -> Result<&'b [u8], StoreError> {
+fn open_record<'b>(
+    tree: &'static str,
+    key: &[u8],
+    bytes: &'b [u8],
+) -> Result<&'b [u8], StoreError> {
     let damaged = |reason: String| StoreError::damaged(tree, key, reason);
-    let (bytes, stored) =
-        bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| damaged("the record is cut".into()))?;
+    let (bytes, stored) = bytes
+        .split_last_chunk::<CHECKSUM_BYTES>()
+        .ok_or_else(|| damaged("the record is cut".into()))?;
     if *stored != checksum(bytes) {
         return Err(damaged("the record is not what was written".into()));
     }
-    let (&version, body) = bytes.split_first().ok_or_else(|| damaged("the record is cut".into()))?;
+    let (&version, body) =
+        bytes.split_first().ok_or_else(|| damaged("the record is cut".into()))?;
     if version != RECORD_VERSION {
         return Err(damaged(format!("the record has the unknown version {version}")));
     }
@@ -261,7 +276,10 @@ mod tests {
 
         let Summary { ordinal, width, height, frames, tags } = decode_summary(id, &bytes).unwrap();
         let record = sample();
-        assert_eq!((ordinal, width, height, frames), (3, record.width, record.height, record.frames));
+        assert_eq!(
+            (ordinal, width, height, frames),
+            (3, record.width, record.height, record.frames)
+        );
         assert_eq!(tags, record.tags);
     }
 

@@ -43,10 +43,20 @@ impl SledEngine {
         for tree in Tree::ALL {
             trees.push(db.open_tree(tree.name()).map_err(|source| sled_error(dir, source))?);
         }
-        let trees: [sled::Tree; Tree::ALL.len()] = trees.try_into().expect("one tree for each name");
-        let stored = trees[Tree::Meta as usize].get(COMMITS_KEY).map_err(|source| sled_error(dir, source))?;
-        let commits = stored.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_le_bytes);
-        Ok(Self { trees, db, path: dir.to_owned(), commits: commits.into(), writing: Mutex::new(()) })
+        let trees: [sled::Tree; Tree::ALL.len()] =
+            trees.try_into().expect("one tree for each name");
+        let stored = trees[Tree::Meta as usize]
+            .get(COMMITS_KEY)
+            .map_err(|source| sled_error(dir, source))?;
+        let commits =
+            stored.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_le_bytes);
+        Ok(Self {
+            trees,
+            db,
+            path: dir.to_owned(),
+            commits: commits.into(),
+            writing: Mutex::new(()),
+        })
     }
 
     #[expect(clippy::unused_self, reason = "the engines have the same methods")]
@@ -77,7 +87,12 @@ impl SledEngine {
         Ok(value.map(Blob::shared))
     }
 
-    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<u64, StoreError> {
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<u64, StoreError> {
         // Read first: a commit meanwhile makes the result look older than it is, never newer.
         let version = self.version();
         for entry in self.trees[tree as usize].scan_prefix(prefix) {
@@ -101,8 +116,8 @@ impl SledEngine {
     }
 
     fn check_space(&self, changes: &Changes) -> Result<(), StoreError> {
-        let disk =
-            rustix::fs::statvfs(&self.path).map_err(|error| StoreError::io(&self.path, error.into()))?;
+        let disk = rustix::fs::statvfs(&self.path)
+            .map_err(|error| StoreError::io(&self.path, error.into()))?;
         let length = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, |value| value.len() as u64);
         let needed = 2 * changes.values().map(length).sum::<u64>() + SPARE_BYTES;
         if disk.f_bavail * disk.f_frsize < needed {
@@ -173,7 +188,12 @@ impl SledWriter<'_> {
     }
 
     /// Visits what was there before this write began.
-    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
         self.engine.scan(tree, prefix, visit).map(|_| ())
     }
 }
@@ -187,7 +207,9 @@ fn examine(dir: &Path, access: Access) -> Result<(), StoreError> {
             Some(_) if dir.join("db").is_file() && dir.join("conf").is_file() => Ok(()),
             None if access == Access::Create => Ok(()),
             None => Err(not_a_gallery("it is an empty folder")),
-            Some(_) => Err(not_a_gallery("it is a folder of other things; give a folder of its own")),
+            Some(_) => {
+                Err(not_a_gallery("it is a folder of other things; give a folder of its own"))
+            }
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound && access == Access::Create => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -207,7 +229,9 @@ fn sled_error(path: &Path, source: sled::Error) -> StoreError {
             StoreError::InUse { path: path.to_owned() }
         }
         sled::Error::Io(error) => match StoreError::io(path, error) {
-            StoreError::ReadOnly { .. } => StoreError::ReadOnly { locator: Locator::Sled(path.to_owned()) },
+            StoreError::ReadOnly { .. } => {
+                StoreError::ReadOnly { locator: Locator::Sled(path.to_owned()) }
+            }
             other => other,
         },
         source => StoreError::Sled { path: path.to_owned(), source },

@@ -38,7 +38,12 @@ impl Writer<'_> {
 
     /// Visits the entries of a tree that begin with `prefix` as they were when the transaction began, or as it has
     /// left them: a caller must not rely on either.
-    pub(super) fn scan(&self, tree: Tree, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
         on_writer!(self, writer => writer.scan(tree, prefix, visit))
     }
 
@@ -46,7 +51,11 @@ impl Writer<'_> {
         self.get(Tree::Images, id.as_bytes())?.map(|bytes| decode_image(id, &bytes)).transpose()
     }
 
-    pub(super) fn put_image(&mut self, id: ImageId, record: &ImageRecord) -> Result<(), StoreError> {
+    pub(super) fn put_image(
+        &mut self,
+        id: ImageId,
+        record: &ImageRecord,
+    ) -> Result<(), StoreError> {
         let bytes = encode_image(id, record)?;
         self.put(Tree::Images, id.as_bytes(), &bytes)
     }
@@ -57,7 +66,10 @@ impl Writer<'_> {
             (Some(existing), _) => (existing, Added::Existing),
             (None, Some((record, webp))) => {
                 self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
-                (ImageRecord { ordinal: self.next_ordinal()?, ..ImageRecord::clone(record) }, Added::New)
+                (
+                    ImageRecord { ordinal: self.next_ordinal()?, ..ImageRecord::clone(record) },
+                    Added::New,
+                )
             }
             (None, None) => return Ok(Added::Gone),
         };
@@ -86,19 +98,24 @@ impl Writer<'_> {
         let damaged = |reason: &str| StoreError::damaged("meta", migrate::ADDED_KEY, reason);
         let ordinal = match self.get(Tree::Meta, migrate::ADDED_KEY)? {
             None => 0,
-            Some(bytes) => {
-                u32::from_le_bytes(bytes.try_into().map_err(|_| damaged("the count has not 4 bytes"))?)
-            }
+            Some(bytes) => u32::from_le_bytes(
+                bytes.try_into().map_err(|_| damaged("the count has not 4 bytes"))?,
+            ),
         };
-        let next =
-            ordinal.checked_add(1).ok_or_else(|| damaged("2^32 images were added, which is the most"))?;
+        let next = ordinal
+            .checked_add(1)
+            .ok_or_else(|| damaged("2^32 images were added, which is the most"))?;
         self.put(Tree::Meta, migrate::ADDED_KEY, &next.to_le_bytes())?;
         Ok(ordinal)
     }
 
     /// A transaction that changes nothing leaves the version as it is, and so the servers' catalogs.
     fn put_if_other(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        if self.get(tree, key)?.as_deref() == Some(value) { Ok(()) } else { self.put(tree, key, value) }
+        if self.get(tree, key)?.as_deref() == Some(value) {
+            Ok(())
+        } else {
+            self.put(tree, key, value)
+        }
     }
 
     pub(super) fn remove(&mut self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {

@@ -82,7 +82,12 @@ fn id_of(answer: &Response) -> String {
 }
 
 fn ids(images: &Value) -> Vec<String> {
-    images.as_array().unwrap().iter().map(|image| image["id"].as_str().unwrap().to_owned()).collect()
+    images
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| image["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn sorted(mut ids: Vec<String>) -> Vec<String> {
@@ -131,8 +136,16 @@ fn every_route_answers_by_method_and_authorisation() {
             (format!("{join}key="), &[], !needs_key),
             (format!("{join}key={key}"), &[("X-API-Key", wrong.as_str())], !needs_key),
             (format!("{join}key={wrong}"), &[("X-API-Key", key.as_str())], true),
-            (String::new(), &[("Authorization", bearer.as_str()), ("X-API-Key", wrong.as_str())], true),
-            (String::new(), &[("Authorization", "Bearer"), ("X-API-Key", key.as_str())], !needs_key),
+            (
+                String::new(),
+                &[("Authorization", bearer.as_str()), ("X-API-Key", wrong.as_str())],
+                true,
+            ),
+            (
+                String::new(),
+                &[("Authorization", "Bearer"), ("X-API-Key", key.as_str())],
+                !needs_key,
+            ),
             (format!("{join}key={wrong}&key={key}"), &[], !needs_key),
         ] {
             for method in ["GET", "HEAD"] {
@@ -141,7 +154,11 @@ fn every_route_answers_by_method_and_authorisation() {
                 assert_eq!(answer.status, if right { 200 } else { 401 }, "{row}");
                 let expected = if right { content_type } else { "application/json" };
                 assert_eq!(answer.header("content-type"), Some(expected), "{row}");
-                assert_eq!(answer.header("www-authenticate"), (!right).then_some("Bearer"), "{row}");
+                assert_eq!(
+                    answer.header("www-authenticate"),
+                    (!right).then_some("Bearer"),
+                    "{row}"
+                );
                 assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{row}");
                 assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{row}");
                 assert_eq!(answer.body.is_empty(), method == "HEAD", "{row}");
@@ -192,11 +209,20 @@ fn filters_choose_the_same_for_random_and_for_the_list() {
             }
         }
     }
-    for query in ["tag=nothing", "min_width=10000", "tag=sea&tag=-sea", "min_width=90&max_width=80"] {
+    for query in ["tag=nothing", "min_width=10000", "tag=sea&tag=-sea", "min_width=90&max_width=80"]
+    {
         let answer = server.get(&format!("/random?key={key}&{query}"));
-        assert_eq!((answer.status, answer.json()), (404, json!({ "error": "No images match" })), "{query}");
+        assert_eq!(
+            (answer.status, answer.json()),
+            (404, json!({ "error": "No images match" })),
+            "{query}"
+        );
         let list = server.get(&format!("/images?key={key}&{query}"));
-        assert_eq!((list.status, list.json(), list.header("link")), (200, json!([]), None), "{query}");
+        assert_eq!(
+            (list.status, list.json(), list.header("link")),
+            (200, json!([]), None),
+            "{query}"
+        );
     }
 }
 
@@ -215,7 +241,18 @@ fn what_does_not_parse_is_400_and_named() {
         (
             &both,
             "min_width",
-            &["", "-1", "+1", "1.5", "1e3", "0x10", "4294967296", "99999999999999999999999", "a", "%31%"],
+            &[
+                "",
+                "-1",
+                "+1",
+                "1.5",
+                "1e3",
+                "0x10",
+                "4294967296",
+                "99999999999999999999999",
+                "a",
+                "%31%",
+            ],
         ),
         (&both, "max_width", &["", "-1", "%2B1", "1%2C0", "1&max_width=1"]),
         (&both, "min_height", &["", "-1", "%ff", "%2531"]),
@@ -231,7 +268,9 @@ fn what_does_not_parse_is_400_and_named() {
         (&listing, "cursor", &["", "-1", "a", "4294967296"]),
     ];
     for (paths, name, values) in rows {
-        for (path, value) in paths.iter().flat_map(|path| values.iter().map(move |value| (path, value))) {
+        for (path, value) in
+            paths.iter().flat_map(|path| values.iter().map(move |value| (path, value)))
+        {
             let answer = server.get(&format!("{path}?key={key}&{name}={value}"));
             let row = format!("{path} {name}={value}");
             assert_eq!(answer.status, 400, "{row}");
@@ -241,7 +280,10 @@ fn what_does_not_parse_is_400_and_named() {
         }
     }
     let missing = server.get(&format!("/random?key={key}&shuffle=a"));
-    assert_eq!((missing.status, missing.json()["error"].as_str().unwrap().starts_with("n: ")), (400, true));
+    assert_eq!(
+        (missing.status, missing.json()["error"].as_str().unwrap().starts_with("n: ")),
+        (400, true)
+    );
     // A key is asked for before a parameter is looked at, and a route ignores the parameters of others.
     assert_eq!(server.get("/random?w=a").status, 401);
     for path in [
@@ -293,7 +335,9 @@ fn hostile_addresses_get_an_answer_of_the_contract() {
         }
     }
     let many = "x: 1\r\n".repeat(90);
-    assert!(server.raw(&format!("GET /readyz HTTP/1.1\r\nhost: x\r\n{many}\r\n")).contains(" 200 "));
+    assert!(
+        server.raw(&format!("GET /readyz HTTP/1.1\r\nhost: x\r\n{many}\r\n")).contains(" 200 ")
+    );
     let bomb = "x: 1\r\n".repeat(2_000);
     let parameters = "a=1&".repeat(10_000);
     for request in [
@@ -323,7 +367,10 @@ fn a_seed_gives_the_same_image_and_may_be_kept_a_minute() {
         // An image that wins among all wins among those of its own kind.
         let image = all.iter().find(|image| image.id == id).unwrap();
         assert_eq!(
-            id_of(&get(&format!("seed=day+{seed}&max_width={}&min_width={}", image.width, image.width))),
+            id_of(&get(&format!(
+                "seed=day+{seed}&max_width={}&min_width={}",
+                image.width, image.width
+            ))),
             id
         );
         let several = ids(&get(&format!("seed=day+{seed}&format=json&count=3")).json());
@@ -342,13 +389,17 @@ fn a_seed_gives_the_same_image_and_may_be_kept_a_minute() {
     save(photo(64, 50, 99), &space.picture("new.png"));
     space.import();
     let new = space.ids()[0].clone();
-    wait_for("the image is listed", || ids(&server.get(&format!("/images?key={key}")).json()).contains(&new));
+    wait_for("the image is listed", || {
+        ids(&server.get(&format!("/images?key={key}")).json()).contains(&new)
+    });
     let after: Vec<String> = (0..100).map(|seed| id_of(&get(&format!("seed={seed}")))).collect();
     assert!(before.iter().zip(&after).all(|(before, after)| before == after || *after == new));
     assert!(after.contains(&new), "none of 100 seeds went to the new one of 8 images");
     // It goes: everything is as it was.
     space.run(["remove", &new]).expect(0);
-    wait_for("the image is gone", || !ids(&server.get(&format!("/images?key={key}")).json()).contains(&new));
+    wait_for("the image is gone", || {
+        !ids(&server.get(&format!("/images?key={key}")).json()).contains(&new)
+    });
     let again: Vec<String> = (0..100).map(|seed| id_of(&get(&format!("seed={seed}")))).collect();
     assert_eq!(again, before);
 }
@@ -475,7 +526,11 @@ fn w_takes_the_smallest_rendition_that_is_wide_enough() {
                     let etag = answer.header("etag").unwrap().to_owned();
                     let headers = [("If-None-Match", etag.as_str())];
                     assert_eq!(server.request("GET", &path, &headers).status, 304);
-                    let part = server.request("GET", &path, &[("Range", "bytes=4-9"), ("If-Range", &etag)]);
+                    let part = server.request(
+                        "GET",
+                        &path,
+                        &[("Range", "bytes=4-9"), ("If-Range", &etag)],
+                    );
                     assert_eq!((part.status, &part.body[..]), (206, &answer.body[4..10]));
                     tags.insert((width, etag));
                 }
@@ -484,7 +539,9 @@ fn w_takes_the_smallest_rendition_that_is_wide_enough() {
     }
     assert_eq!(tags.len(), 4, "each rendition has one entity tag of its own: {tags:?}");
     let redirect = server.get(&format!("/random?w=200&format=redirect&key={key}"));
-    assert!(redirect.header("location").unwrap().starts_with(&format!("/images/{id}.webp?w=320&exp=")));
+    assert!(
+        redirect.header("location").unwrap().starts_with(&format!("/images/{id}.webp?w=320&exp="))
+    );
 }
 
 #[test]
@@ -505,17 +562,25 @@ fn the_viewport_decides_the_orientation_when_it_is_known() {
             ("Sec-CH-Viewport-Height", height),
         ];
         let all = known(&space);
-        let fits = |id: &str| fits.is_none_or(|fits| fits(all.iter().find(|image| image.id == id).unwrap()));
-        for path in
-            ["/random?orientation=auto", "/random?orientation=auto&seed=a", "/images?orientation=auto"]
-        {
+        let fits = |id: &str| {
+            fits.is_none_or(|fits| fits(all.iter().find(|image| image.id == id).unwrap()))
+        };
+        for path in [
+            "/random?orientation=auto",
+            "/random?orientation=auto&seed=a",
+            "/images?orientation=auto",
+        ] {
             let answer = server.request("GET", path, &headers);
             assert_eq!(
                 (answer.header("accept-ch"), answer.header("vary")),
                 (Some(hints), Some(hints)),
                 "{path}"
             );
-            let ids = if path.starts_with("/images") { ids(&answer.json()) } else { vec![id_of(&answer)] };
+            let ids = if path.starts_with("/images") {
+                ids(&answer.json())
+            } else {
+                vec![id_of(&answer)]
+            };
             assert!(ids.iter().all(|id| fits(id)), "{path} {width}x{height}");
         }
         // Nobody else looks at the hints.
@@ -538,8 +603,10 @@ fn pages_follow_each_other_while_images_come_and_go() {
         assert_eq!(page.status, 200, "{path}");
         seen.extend(ids(&page.json()));
         next = page.header("link").map(|link| {
-            let path =
-                link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).expect(link);
+            let path = link
+                .strip_prefix('<')
+                .and_then(|link| link.strip_suffix(">; rel=\"next\""))
+                .expect(link);
             assert!(path.starts_with("/images?limit=3&max_width=75&x=%3C&cursor="), "{path}");
             path.to_owned()
         });
@@ -553,8 +620,9 @@ fn pages_follow_each_other_while_images_come_and_go() {
             assert_eq!(update.status, 200);
         }
     }
-    let stayed =
-        |image: &&Known| image.width <= 75 && (image.id != before[15].id || seen.contains(&image.id));
+    let stayed = |image: &&Known| {
+        image.width <= 75 && (image.id != before[15].id || seen.contains(&image.id))
+    };
     let narrow: Vec<String> = before.iter().filter(stayed).map(|image| image.id.clone()).collect();
     assert_eq!(seen, narrow, "all that stayed, newest first, each once");
     let all = server.request("GET", "/images", &headers);
@@ -600,7 +668,9 @@ fn the_description_knows_every_route_and_every_field() {
     let described = |part: &str| {
         let names = match &schema[part] {
             Value::Object(fields) => fields.keys().cloned().collect(),
-            Value::Array(names) => names.iter().map(|name| name.as_str().unwrap().to_owned()).collect(),
+            Value::Array(names) => {
+                names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+            }
             other => panic!("{other}"),
         };
         sorted(names)
@@ -646,8 +716,9 @@ fn metrics_count_what_happens_and_name_no_secret() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
-    let bytes =
-        text.lines().find(|line| line.starts_with("imagepool_http_response_bytes_total{route=\"random\"}"));
+    let bytes = text
+        .lines()
+        .find(|line| line.starts_with("imagepool_http_response_bytes_total{route=\"random\"}"));
     let bytes: u64 = bytes.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(bytes > 500, "{bytes}");
     for secret in [&key[16..], "private-seed", &key[..16]] {

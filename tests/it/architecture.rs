@@ -65,8 +65,8 @@ fn modules_depend_downwards_only() {
             continue;
         };
         for (other, _) in LAYERS {
-            let names =
-                text.contains(&format!("crate::{other}::")) || text.contains(&format!("crate::{{{other}"));
+            let names = text.contains(&format!("crate::{other}::"))
+                || text.contains(&format!("crate::{{{other}"));
             if names && other != module && !allowed.contains(&other) {
                 broken.insert(format!("{file}: {module} may not use {other}"));
             }
@@ -81,7 +81,9 @@ fn modules_depend_downwards_only() {
                 broken.insert(format!("{file}: {module} does no I/O, so it may not name {impure}"));
             }
         }
-        if module != "codec" && text.lines().any(|line| line.trim_start().starts_with("use image::")) {
+        if module != "codec"
+            && text.lines().any(|line| line.trim_start().starts_with("use image::"))
+        {
             broken.insert(format!("{file}: only codec may name the image crate"));
         }
         if module != "cli" && module != "main" && text.contains("std::env::") {
@@ -107,7 +109,10 @@ fn files_and_functions_stay_short_and_say_what_they_own() {
     for (_, file, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= 500, "{file} has {lines} lines");
-        assert!(file == "src/lib.rs" || text.starts_with("//! "), "{file} does not say what it owns");
+        assert!(
+            file == "src/lib.rs" || text.starts_with("//! "),
+            "{file} does not say what it owns"
+        );
     }
 }
 
@@ -119,7 +124,8 @@ fn sources() -> Vec<(String, String, String)> {
     files
         .map(|entry| {
             let path = entry.path().strip_prefix(root).unwrap();
-            let module = path.components().nth(1).unwrap().as_os_str().to_string_lossy().replace(".rs", "");
+            let module =
+                path.components().nth(1).unwrap().as_os_str().to_string_lossy().replace(".rs", "");
             let text = fs::read_to_string(entry.path()).unwrap();
             let text = text.split("#[cfg(test)]").next().unwrap().to_owned();
             (module, path.display().to_string(), text)

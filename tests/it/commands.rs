@@ -119,7 +119,10 @@ fn images_are_listed_shown_exported_and_counted(space: &Workspace) {
     }
 
     let stats = space.run(["stats", "--json"]).expect(0).json();
-    assert_eq!((&stats["images"], &stats["landscape"], &stats["square"]), (&json!(3), &json!(1), &json!(1)));
+    assert_eq!(
+        (&stats["images"], &stats["landscape"], &stats["square"]),
+        (&json!(3), &json!(1), &json!(1))
+    );
     assert_eq!(stats["formats"], json!({ "GIF": 1, "JPEG": 1, "PNG": 1 }));
     assert_eq!(stats["tags"], json!({ "sea": 2 }));
     let bytes: u64 = space.list().iter().map(|image| image["bytes"].as_u64().unwrap()).sum();
@@ -134,7 +137,8 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         save(photo(20, 20, seed), &space.picture(format!("{}{seed}.png", "long-name-".repeat(20))));
     }
     space.import();
-    let mut list = space.command().arg("list").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut list =
+        space.command().arg("list").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::with_capacity(100, list.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ended = list.wait_with_output().unwrap();
@@ -171,7 +175,10 @@ fn flags_can_be_given_by_environment() {
     let space = Workspace::file();
     save(photo(50, 50, 1), &space.picture("a.png"));
     let mut import = space.command();
-    import.args(["import", "pictures"]).env("IMAGEPOOL_TAG", "from-environment").env("IMAGEPOOL_JSON", "1");
+    import
+        .args(["import", "pictures"])
+        .env("IMAGEPOOL_TAG", "from-environment")
+        .env("IMAGEPOOL_JSON", "1");
     let output = import.output().unwrap();
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["imported"], 1);
     assert_eq!(space.list()[0]["tags"], json!(["from-environment"]));

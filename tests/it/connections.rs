@@ -190,9 +190,15 @@ fn ambiguous_requests_are_refused() {
     let space = Workspace::with_photos(1);
     let (server, key) = space.serve_with_key();
     for (name, head) in [
-        ("two lengths", "GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n"),
+        (
+            "two lengths",
+            "GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        ),
         ("a length that is none", "GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: +5\r\n\r\n"),
-        ("an unknown coding", "GET /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, x\r\n\r\n"),
+        (
+            "an unknown coding",
+            "GET /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, x\r\n\r\n",
+        ),
         ("a space before the colon", "GET /healthz HTTP/1.1\r\nhost : x\r\n\r\n"),
         ("a folded line", "GET /healthz HTTP/1.1\r\nhost: x\r\n y\r\n\r\n"),
         ("a zero byte", "GET /healthz HTTP/1.1\r\nhost: x\0\r\n\r\n"),
@@ -219,8 +225,10 @@ fn a_unix_socket_is_served_and_removed() {
     let serve = || {
         let mut command = space.command();
         let endpoint = format!("unix:{}", socket.display());
-        let child =
-            command.args(["serve", "--listen", &endpoint]).stderr(std::process::Stdio::null()).spawn();
+        let child = command
+            .args(["serve", "--listen", &endpoint])
+            .stderr(std::process::Stdio::null())
+            .spawn();
         let child = child.unwrap();
         wait_for("the socket is there", || UnixStream::connect(&socket).is_ok());
         child
@@ -242,7 +250,10 @@ fn a_unix_socket_is_served_and_removed() {
     assert!(answer.starts_with(b"HTTP/1.1 200") && answer.windows(4).any(|part| part == b"RIFF"));
     // A second server does not take it over; one after a crash does.
     let endpoint = format!("unix:{}", socket.display());
-    space.run(["serve", "--listen", &endpoint]).expect(1).complains_of(&["can't listen", "pool.sock"]);
+    space
+        .run(["serve", "--listen", &endpoint])
+        .expect(1)
+        .complains_of(&["can't listen", "pool.sock"]);
     server.kill().unwrap();
     server.wait().unwrap();
     assert!(socket.exists());
@@ -256,7 +267,15 @@ fn a_unix_socket_is_served_and_removed() {
 fn certificate(space: &Workspace, name: &str) {
     let made = Command::new("openssl")
         .current_dir(space.dir.path())
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+        ])
         .args([
             "-days",
             "30",
@@ -295,7 +314,8 @@ fn tls_carries_both_versions_of_http_and_takes_a_new_certificate() {
         wait_for("it is ready", || curl(&space, &[version, &url]).0);
         assert_eq!(curl(&space, &[version, &url]).1, stored, "{version}");
     }
-    let shown = curl(&space, &["--http2", "--output", "/dev/null", "--write-out", "%{http_version}", &url]);
+    let shown =
+        curl(&space, &["--http2", "--output", "/dev/null", "--write-out", "%{http_version}", &url]);
     assert_eq!(shown.1, b"2");
     let health = |variable: &str| {
         let mut command = space.command();

@@ -22,7 +22,8 @@ fn an_import_that_is_killed_loses_nothing_that_it_reported(space: &Workspace) {
     let kills = std::env::var("IMAGEPOOL_TEST_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let mut reported = Vec::new();
     for _ in 0..kills {
-        let arguments = ["import", "--quiet", "--jobs", "1", "--report", "report.jsonl", "pictures"];
+        let arguments =
+            ["import", "--quiet", "--jobs", "1", "--report", "report.jsonl", "pictures"];
         let mut import = space.command().args(arguments).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(rand::rng().random_range(0..1500)));
         if import.try_wait().unwrap().is_none() {
@@ -33,7 +34,10 @@ fn an_import_that_is_killed_loses_nothing_that_it_reported(space: &Workspace) {
         // The last line may be cut, like whatever the process was just writing.
         let whole = report.rsplit_once('\n').map_or("", |(whole, _)| whole);
         reported.extend(whole.lines().map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned()
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["id"]
+                .as_str()
+                .unwrap()
+                .to_owned()
         }));
         if reported.is_empty() && space.run(["list"]).code == Some(1) {
             continue; // it was killed before there was a gallery

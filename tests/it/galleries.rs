@@ -54,8 +54,14 @@ fn nothing_is_written_over_the_gallery_itself() {
     fill(&space, 1);
     std::os::unix::fs::symlink("gallery.pool", space.path("alias")).unwrap();
     for target in ["gallery.pool", "./gallery.pool", "gallery.pool-lock", "alias"] {
-        space.run(["backup", "--force", target]).expect(1).complains_of(&[target, "the gallery itself"]);
-        space.run(["serve", "--log-file", target]).expect(2).complains_of(&[target, "the gallery itself"]);
+        space
+            .run(["backup", "--force", target])
+            .expect(1)
+            .complains_of(&[target, "the gallery itself"]);
+        space
+            .run(["serve", "--log-file", target])
+            .expect(2)
+            .complains_of(&[target, "the gallery itself"]);
     }
     space.assert_verified();
 }
@@ -71,14 +77,24 @@ fn a_backup_during_an_import_is_consistent() {
         space.run(["import", "none"]).expect(0);
         space.serve_with_key()
     };
-    let mut import =
-        space.command().args(["import", "--quiet", "pictures"]).stdin(Stdio::null()).spawn().unwrap();
+    let mut import = space
+        .command()
+        .args(["import", "--quiet", "pictures"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut seen = Vec::new();
     for round in 0.. {
         let copy = format!("copy-{round}.pool");
         space.run(["backup", &copy]).expect(0);
         seen.push(
-            space.run(["--gallery", &copy, "list", "--json"]).expect(0).json().as_array().unwrap().len(),
+            space
+                .run(["--gallery", &copy, "list", "--json"])
+                .expect(0)
+                .json()
+                .as_array()
+                .unwrap()
+                .len(),
         );
         assert_eq!(space.run(["--gallery", &copy, "verify"]).expect(0).stdout, "");
         if import.try_wait().unwrap().is_some() {
@@ -92,9 +108,14 @@ fn a_backup_during_an_import_is_consistent() {
 }
 
 fn a_missing_gallery_is_told_and_not_made(space: &Workspace) {
-    for command in
-        [&["list"][..], &["stats"], &["verify"], &["backup", "x"], &["key", "list"], &["key", "rotate"]]
-    {
+    for command in [
+        &["list"][..],
+        &["stats"],
+        &["verify"],
+        &["backup", "x"],
+        &["key", "list"],
+        &["key", "rotate"],
+    ] {
         space.run(command).expect(1).complains_of(&["there is no gallery at", "import"]);
     }
     assert_eq!(fs::read_dir(space.dir.path()).unwrap().count(), 1, "a command made a gallery");
@@ -147,7 +168,8 @@ fn what_is_no_gallery_is_told_and_left_alone() {
         ("newer", &newer, &["newer", "version 2"]),
     ] {
         fs::write(space.path(name), content).unwrap();
-        for command in [&["list"][..], &["verify"], &["key", "rotate"], &["serve", "--listen", "127.0.0.1:0"]]
+        for command in
+            [&["list"][..], &["verify"], &["key", "rotate"], &["serve", "--listen", "127.0.0.1:0"]]
         {
             let ended = space.run([&["--gallery", name], command].concat()).expect(1);
             ended.complains_of(words);
@@ -177,7 +199,8 @@ fn damaged_bytes_are_found_and_never_served() {
     let (server, key) = space.serve_with_key();
     drop(server);
     let list = space.list();
-    let damaged = list.iter().max_by_key(|image| image["bytes"].as_u64()).unwrap()["id"].as_str().unwrap();
+    let damaged =
+        list.iter().max_by_key(|image| image["bytes"].as_u64()).unwrap()["id"].as_str().unwrap();
     let stored = space.stored(damaged);
     let mut file = fs::read(space.gallery_file()).unwrap();
     let at = find(&file, &stored[..64]) + stored.len() / 2;
@@ -196,7 +219,10 @@ fn damaged_bytes_are_found_and_never_served() {
         assert_ne!(answer.header("x-image-id"), Some(damaged));
     }
     let answer = server.get(&format!("/images/{damaged}?key={key}"));
-    assert_eq!((answer.status, answer.json()["error"].as_str()), (500, Some("Internal server error")));
+    assert_eq!(
+        (answer.status, answer.json()["error"].as_str()),
+        (500, Some("Internal server error"))
+    );
     wait_for("the log names the image", || server.log().contains(&format!("id={damaged}")));
     assert_eq!(server.get("/healthz").status, 200, "the other image is whole");
 }
@@ -245,7 +271,12 @@ fn verify_survives_pages_of_rubbish() {
         fs::write(space.gallery_file(), &file).unwrap();
         let ended = space.run(["verify"]);
         // Pages that no tree uses any more may hold anything.
-        assert!(matches!(ended.code, Some(0 | 1)), "page {page}: {:?} {}", ended.code, ended.stderr);
+        assert!(
+            matches!(ended.code, Some(0 | 1)),
+            "page {page}: {:?} {}",
+            ended.code,
+            ended.stderr
+        );
         assert!(
             ended.code == Some(0) || !ended.stdout.is_empty() || ended.stderr.contains("error:"),
             "page {page}"
@@ -290,7 +321,9 @@ fn galleries_of_every_format_version_open() {
         space.assert_verified();
         let images = space.list();
         assert_eq!(images.len(), 3, "{}", golden.display());
-        assert!(images.iter().any(|image| image["tags"] == serde_json::json!(["abstract", "golden"])));
+        assert!(
+            images.iter().any(|image| image["tags"] == serde_json::json!(["abstract", "golden"]))
+        );
         let key = "0123456789abcdef".repeat(4);
         let server = space.serve();
         assert_eq!(server.get(&format!("/random-image/{key}")).status, 200, "{}", golden.display());

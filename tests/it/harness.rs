@@ -66,7 +66,8 @@ impl Ended {
 
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {:?}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.stdout))
     }
 
     /// Asserts that stderr is one error line with all of these words in it.
@@ -95,7 +96,10 @@ impl Workspace {
     pub fn with_photos(count: u32) -> Self {
         let space = Self::file();
         for seed in 0..count {
-            pictures::save(pictures::photo(60 + seed, 50, seed), &space.picture(format!("{seed}.png")));
+            pictures::save(
+                pictures::photo(60 + seed, 50, seed),
+                &space.picture(format!("{seed}.png")),
+            );
         }
         space
     }
@@ -200,16 +204,21 @@ impl Workspace {
     fn start(&self, arguments: &[&str]) -> Server {
         let mut command = self.command();
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let kept = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if let Some((_, address)) =
-                    line.split_once("listening on ").and_then(|(_, origin)| origin.split_once("://"))
+                if let Some((_, address)) = line
+                    .split_once("listening on ")
+                    .and_then(|(_, origin)| origin.split_once("://"))
                 {
                     let end = address
                         .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')
@@ -290,8 +299,9 @@ impl Server {
             .max_redirects(0)
             .build()
             .into();
-        let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

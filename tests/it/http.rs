@@ -47,7 +47,11 @@ fn every_way_to_show_the_key_is_accepted_and_nothing_else() {
         }
         assert_eq!(server.get(&format!("{path}?key={key}")).status, 200, "{path}");
         assert_eq!(server.get(&format!("{path}?w=1&key={wrong}")).status, 401, "{path}");
-        assert_eq!(server.get(&format!("{path}?cachebuster=1&key={key}&_=2")).status, 200, "{path}");
+        assert_eq!(
+            server.get(&format!("{path}?cachebuster=1&key={key}&_=2")).status,
+            200,
+            "{path}"
+        );
     }
     for path in by_path {
         assert_eq!(server.get(&format!("{path}/{key}")).status, 200, "{path}");
@@ -77,7 +81,10 @@ fn a_random_image_has_the_headers_of_the_contract() {
             assert!(ids.contains(&id.to_owned()));
             assert_eq!(answer.header("content-type"), Some("image/webp"));
             assert_eq!(answer.header("cache-control"), Some("no-store"));
-            assert_eq!(answer.header("content-location"), Some(format!("/images/{id}.webp").as_str()));
+            assert_eq!(
+                answer.header("content-location"),
+                Some(format!("/images/{id}.webp").as_str())
+            );
             assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
             assert_eq!(answer.header("accept-ranges"), None);
             assert_eq!(answer.header("content-range"), None);
@@ -138,7 +145,9 @@ fn removals_never_show_as_errors() {
     let (server, key) = space.serve_with_key();
     let ids = space.ids();
     for gone in ids[..29].chunks(3) {
-        space.run([&["remove"], &gone.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat()).expect(0);
+        space
+            .run([&["remove"], &gone.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat())
+            .expect(0);
         for _ in 0..20 {
             let answer = server.get(&format!("/random?key={key}"));
             assert_eq!(answer.status, 200);
@@ -207,8 +216,9 @@ fn garbage_on_a_connection_hurts_nobody() {
         let mut stream = TcpStream::connect(&server.address).unwrap();
         let _ = stream.write_all(garbage.as_bytes());
     }
-    let pipelined =
-        format!("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET /random?key={key} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let pipelined = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET /random?key={key} HTTP/1.1\r\nhost: x\r\n\r\n"
+    );
     assert!(server.raw(&pipelined).starts_with("HTTP/1.1 200"));
     assert_eq!(server.get(&format!("/random?key={key}")).status, 200);
 }
@@ -220,7 +230,8 @@ fn silent_clients_keep_nobody_waiting_and_are_cut_off() {
     space.import();
     let key = space.rotate(&[]);
     let server = space.serve_with(&["--header-timeout", "1s"]);
-    let mut silent: Vec<_> = (0..50).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    let mut silent: Vec<_> =
+        (0..50).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
     for stream in &mut silent[25..] {
         stream.write_all(b"GET /random HTTP/1.1\r\nho").unwrap();
     }
@@ -244,7 +255,8 @@ fn sigterm_lets_an_answer_under_way_finish() {
     // More than the two sockets buffer, so that the server is still writing when it is told to stop.
     assert!(stored.len() > MORE_THAN_SOCKETS_BUFFER, "{}", stored.len());
     let mut slow = TcpStream::connect(&server.address).unwrap();
-    slow.write_all(format!("GET /random?key={key} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    slow.write_all(format!("GET /random?key={key} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())
+        .unwrap();
     let mut answer = vec![0; 1000];
     slow.read_exact(&mut answer).unwrap();
     server.signal("TERM");
@@ -263,7 +275,9 @@ fn an_answer_that_never_ends_is_cut_after_the_shutdown_timeout() {
     let key = space.rotate(&[]);
     let mut server = space.serve_with(&["--shutdown-timeout", "300ms"]);
     let mut stuck = TcpStream::connect(&server.address).unwrap();
-    stuck.write_all(format!("GET /random?key={key} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    stuck
+        .write_all(format!("GET /random?key={key} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())
+        .unwrap();
     let mut start = [0; 100];
     stuck.read_exact(&mut start).unwrap();
     server.signal("INT");
@@ -281,7 +295,8 @@ fn serve_imports_a_folder_while_it_serves_and_shows_its_first_key_once() {
         server.signal("TERM");
         let (code, stdout) = server.wait();
         assert_eq!(code, Some(0));
-        let url = stdout.split_whitespace().find(|word| word.contains("/random-image/")).expect("a URL");
+        let url =
+            stdout.split_whitespace().find(|word| word.contains("/random-image/")).expect("a URL");
         let key = url.rsplit_once('/').unwrap().1.to_owned();
         assert_eq!(key.len(), 64);
 
@@ -306,8 +321,9 @@ fn an_import_of_the_gallerys_own_folder_keeps_its_locks() {
     wait_for("the import is through", || server.log().contains("1 imported"));
     let inode = std::fs::metadata(space.path("gallery.pool-lock")).unwrap().ino();
     let locks = std::fs::read_to_string("/proc/locks").unwrap();
-    let held =
-        |line: &str| line.contains(&format!(" {} ", server.pid())) && line.contains(&format!(":{inode} "));
+    let held = |line: &str| {
+        line.contains(&format!(" {} ", server.pid())) && line.contains(&format!(":{inode} "))
+    };
     assert!(locks.lines().any(held), "{locks}");
 }
 
@@ -348,7 +364,10 @@ fn log_lines_are_json_when_asked() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
         .collect();
-    assert!(lines.iter().any(|line| line["path"] == "/random" && line["status"] == 401), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line["path"] == "/random" && line["status"] == 401),
+        "{lines:?}"
+    );
 }
 
 #[test]
@@ -381,8 +400,12 @@ fn health_tells_a_server_that_answers_from_none() {
     space.run(["health", &format!("{url}/healthz")]).expect(0);
     space.run(["health", &format!("{url}/random")]).expect(1).complains_of(&["401"]);
     let listen = server.address.clone();
-    let by_environment =
-        space.command().args(["--quiet", "health"]).env("IMAGEPOOL_LISTEN", &listen).status().unwrap();
+    let by_environment = space
+        .command()
+        .args(["--quiet", "health"])
+        .env("IMAGEPOOL_LISTEN", &listen)
+        .status()
+        .unwrap();
     assert!(by_environment.success());
     server.signal("TERM");
     server.wait();

@@ -54,7 +54,11 @@ fn a_large_image_arrives_whole_and_in_parts() {
     let stored = space.stored(id);
     assert!(stored.len() > 600_000, "it must take several chunks: {}", stored.len());
     assert_eq!(server.get(&format!("/random?key={key}")).body, stored);
-    let part = server.request("GET", &format!("/images/{id}?key={key}"), &[("Range", "bytes=70000-599999")]);
+    let part = server.request(
+        "GET",
+        &format!("/images/{id}?key={key}"),
+        &[("Range", "bytes=70000-599999")],
+    );
     assert_eq!((part.status, part.body), (206, stored[70_000..600_000].to_vec()));
 }
 

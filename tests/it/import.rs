@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::harness::{Workspace, on_each_engine, signal, wait_for};
 use crate::pictures::{
-    animation, decode, exif, half_transparent, jpeg, noise, photo, save, webp, webp_with_exif, with_exif,
+    animation, decode, exif, half_transparent, jpeg, noise, photo, save, webp, webp_with_exif,
+    with_exif,
 };
 
 on_each_engine!(
@@ -46,7 +47,10 @@ fn every_format_is_imported_and_decodes_at_its_size(space: &Workspace) {
         .iter()
         .map(|image| {
             let stored = decode(&space.stored(image["id"].as_str().unwrap()));
-            assert_eq!(json!([stored.width(), stored.height()]), json!([image["width"], image["height"]]));
+            assert_eq!(
+                json!([stored.width(), stored.height()]),
+                json!([image["width"], image["height"]])
+            );
             (
                 image["width"].as_u64().unwrap(),
                 image["source"].as_str().unwrap().to_owned(),
@@ -66,7 +70,8 @@ fn every_format_is_imported_and_decodes_at_its_size(space: &Workspace) {
         (68, "scan.tiff", false),
         (69, "picture.webp", false),
     ];
-    let expected: Vec<_> = expected.map(|(width, name, alpha)| (width, name.to_owned(), alpha)).into();
+    let expected: Vec<_> =
+        expected.map(|(width, name, alpha)| (width, name.to_owned(), alpha)).into();
     assert_eq!(found, expected);
 }
 
@@ -131,7 +136,10 @@ fn another_quality_is_another_image(space: &Workspace) {
     space.run(["import", "--quality", "20", "pictures"]).expect(0);
     space.run(["import", "--quality", "95", "pictures"]).expect(0);
     assert_eq!(space.list().len(), 2);
-    space.run(["import", "--quality", "101", "pictures"]).expect(2).complains_of(&["--quality", "101"]);
+    space
+        .run(["import", "--quality", "101", "pictures"])
+        .expect(2)
+        .complains_of(&["--quality", "101"]);
 }
 
 fn a_dry_run_changes_nothing(space: &Workspace) {
@@ -141,7 +149,8 @@ fn a_dry_run_changes_nothing(space: &Workspace) {
     assert_eq!((&dry.json()["imported"], &dry.json()["duplicates"]), (&json!(1), &json!(1)));
     assert_eq!(fs::read_dir(space.dir.path()).unwrap().count(), 1, "a dry run made a gallery");
     space.import();
-    let dry = space.run(["import", "--dry-run", "--json", "--tag", "t", "pictures"]).expect(0).json();
+    let dry =
+        space.run(["import", "--dry-run", "--json", "--tag", "t", "pictures"]).expect(0).json();
     assert_eq!(dry["already_present"], 2);
     assert_eq!(space.list()[0]["tags"], json!([]));
 }
@@ -165,7 +174,8 @@ fn a_webp_source_is_stored_byte_for_byte() {
     space.import();
     for image in space.list() {
         let stored = space.stored(image["id"].as_str().unwrap());
-        let (original, frames) = if image["source"] == "still.webp" { (&still, 1) } else { (&moving, 3) };
+        let (original, frames) =
+            if image["source"] == "still.webp" { (&still, 1) } else { (&moving, 3) };
         assert_eq!(&stored, original);
         assert_eq!(image["frames"], frames);
         assert_eq!(image["animated"], frames > 1);
@@ -193,9 +203,11 @@ fn metadata_of_a_webp_source_is_left_out_and_its_picture_untouched() {
 fn exif_orientation_is_applied() {
     let space = Workspace::file();
     // White at the left, black elsewhere; orientation 6 turns it clockwise, so that white comes to the top.
-    let picture = RgbImage::from_fn(64, 32, |x, _| if x < 32 { Rgb([255; 3]) } else { Rgb([0; 3]) });
+    let picture =
+        RgbImage::from_fn(64, 32, |x, _| if x < 32 { Rgb([255; 3]) } else { Rgb([0; 3]) });
     fs::write(space.picture("turned.jpg"), with_exif(&jpeg(&picture, None), 6)).unwrap();
-    let picture = RgbImage::from_fn(64, 32, |x, _| if x < 32 { Rgb([250; 3]) } else { Rgb([5; 3]) });
+    let picture =
+        RgbImage::from_fn(64, 32, |x, _| if x < 32 { Rgb([250; 3]) } else { Rgb([5; 3]) });
     let turned = webp_with_exif(&webp(&picture, 90.0), 64, 32, &exif(6));
     fs::write(space.picture("turned.webp"), turned).unwrap();
     assert_eq!(space.import()["imported"], 2);
@@ -228,7 +240,10 @@ fn a_picture_wider_than_webp_is_scaled_down() {
     let space = Workspace::file();
     save(photo(17_000, 20, 1), &space.picture("wide.png"));
     space.run(["import", "--report", "report.jsonl", "pictures"]).expect(0);
-    assert_eq!((&space.list()[0]["width"], &space.list()[0]["height"]), (&json!(16_383), &json!(19)));
+    assert_eq!(
+        (&space.list()[0]["width"], &space.list()[0]["height"]),
+        (&json!(16_383), &json!(19))
+    );
     let report = fs::read_to_string(space.path("report.jsonl")).unwrap();
     assert!(report.contains("scaled down from 17000 x 20"), "{report}");
 }
@@ -245,7 +260,8 @@ fn ctrl_c_keeps_what_is_converted_and_the_next_run_goes_on() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let reported = || fs::read_to_string(space.path("report.jsonl")).unwrap_or_default().lines().count();
+    let reported =
+        || fs::read_to_string(space.path("report.jsonl")).unwrap_or_default().lines().count();
     wait_for("something is imported", || reported() > 0);
     signal(import.id(), "INT");
     let ended = import.wait_with_output().unwrap();
@@ -255,7 +271,10 @@ fn ctrl_c_keeps_what_is_converted_and_the_next_run_goes_on() {
     let kept = space.ids().len();
     assert!(kept >= reported() && kept < 24, "{kept} images");
     let summary = space.import();
-    assert_eq!(summary["already_present"].as_u64().unwrap() + summary["imported"].as_u64().unwrap(), 24);
+    assert_eq!(
+        summary["already_present"].as_u64().unwrap() + summary["imported"].as_u64().unwrap(),
+        24
+    );
     assert_eq!(space.ids().len(), 24);
 }
 

@@ -18,8 +18,12 @@ fn with_an_image() -> Workspace {
 fn keys_are_made_listed_and_ended(space: &Workspace) {
     space.import();
     let default = space.rotate(&[]);
-    let added =
-        space.run(["key", "add", "--name", "blog", "--expires", "30d"]).expect(0).stdout.trim().to_owned();
+    let added = space
+        .run(["key", "add", "--name", "blog", "--expires", "30d"])
+        .expect(0)
+        .stdout
+        .trim()
+        .to_owned();
     for key in [&default, &added] {
         assert!(key.len() == 64 && key.bytes().all(|digit| digit.is_ascii_hexdigit()), "{key}");
     }
@@ -28,7 +32,10 @@ fn keys_are_made_listed_and_ended(space: &Workspace) {
     assert!(list[0]["expires"].is_string() && list[1]["expires"].is_null());
     assert!(space.run(["key", "list"]).expect(0).stdout.contains(&default[..16]));
 
-    space.run(["key", "add", "--name", "blog"]).expect(1).complains_of(&["blog", "already", "rotate"]);
+    space
+        .run(["key", "add", "--name", "blog"])
+        .expect(1)
+        .complains_of(&["blog", "already", "rotate"]);
     space.run(["key", "add", "--name", ""]).expect(2).complains_of(&["name"]);
     space.run(["key", "rotate", "--name", "nobody"]).expect(1).complains_of(&["nobody", "key add"]);
     space.run(["key", "revoke", "0123456789abcdef"]).expect(1).complains_of(&["0123456789abcdef"]);
@@ -45,7 +52,10 @@ fn an_old_key_is_taken_over(space: &Workspace) {
     fs::write(space.path("other.txt"), "5".repeat(64)).unwrap();
     space.run(["key", "import", "other.txt"]).expect(1).complains_of(&["default", "already"]);
     fs::write(space.path("bad.txt"), "not a key").unwrap();
-    space.run(["key", "import", "bad.txt"]).expect(1).complains_of(&["bad.txt", "64 hexadecimal digits"]);
+    space
+        .run(["key", "import", "bad.txt"])
+        .expect(1)
+        .complains_of(&["bad.txt", "64 hexadecimal digits"]);
     space.run(["key", "import", "missing.txt"]).expect(1).complains_of(&["missing.txt"]);
 
     save(photo(50, 50, 1), &space.picture("a.png"));
@@ -141,8 +151,12 @@ fn an_added_key_works_until_it_expires_or_is_revoked() {
     let space = with_an_image();
     let (server, default) = space.serve_with_key();
     let random = |key: &str| server.get(&format!("/random?key={key}")).status;
-    let brief =
-        space.run(["key", "add", "--name", "brief", "--expires", "2s"]).expect(0).stdout.trim().to_owned();
+    let brief = space
+        .run(["key", "add", "--name", "brief", "--expires", "2s"])
+        .expect(0)
+        .stdout
+        .trim()
+        .to_owned();
     let other = space.run(["key", "add", "--name", "other"]).expect(0).stdout.trim().to_owned();
     assert_eq!([&default, &brief, &other].map(|key| random(key)), [200, 200, 200]);
     space.run(["key", "revoke", &other[..16]]).expect(0);

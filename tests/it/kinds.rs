@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Workspace, on_each_engine};
 use crate::pictures::{
-    BLUE, Colour, GREEN, NOTHING, RED, animation, apng, decode, frames, gif, is_near, jpeg, noise, photo,
-    png_with_profile, save, webp, webp_with_profile,
+    BLUE, Colour, GREEN, NOTHING, RED, animation, apng, decode, frames, gif, is_near, jpeg, noise,
+    photo, png_with_profile, save, webp, webp_with_profile,
 };
 
 on_each_engine!(renditions_lie_beside_the_image, renditions_that_are_missing_are_added_later);
@@ -16,7 +16,9 @@ on_each_engine!(renditions_lie_beside_the_image, renditions_that_are_missing_are
 /// Imports the folder and finds its only image.
 #[track_caller]
 fn import_one(space: &Workspace, arguments: &[&str]) -> Value {
-    space.run([&["import", "--report", "report.jsonl"], arguments, &["pictures"]].concat()).expect(0);
+    space
+        .run([&["import", "--report", "report.jsonl"], arguments, &["pictures"]].concat())
+        .expect(0);
     let images = space.list();
     assert_eq!(images.len(), 1, "{images:?}");
     images[0].clone()
@@ -65,7 +67,12 @@ fn newer_formats_are_read_where_they_are_built_in() {
             &include_bytes!("../data/quadrants.avif")[..],
             [GRASS, PAPER, ROSE, SEA],
         ),
-        ("HEIC", cfg!(feature = "heic"), include_bytes!("../data/quadrants.heic"), [ROSE, GRASS, SEA, PAPER]),
+        (
+            "HEIC",
+            cfg!(feature = "heic"),
+            include_bytes!("../data/quadrants.heic"),
+            [ROSE, GRASS, SEA, PAPER],
+        ),
         (
             "JPEG XL",
             cfg!(feature = "jxl"),
@@ -128,7 +135,8 @@ fn a_gif_whose_further_frames_are_broken_is_shown_so_far_and_kept() {
 #[test]
 fn an_animated_png_stays_animated_and_plays_as_often() {
     let space = Workspace::file();
-    fs::write(space.picture("a.png"), apng(24, 24, &[(BLUE, 40), (RED, 250), (NOTHING, 1000)], 3)).unwrap();
+    fs::write(space.picture("a.png"), apng(24, 24, &[(BLUE, 40), (RED, 250), (NOTHING, 1000)], 3))
+        .unwrap();
     let image = import_one(&space, &[]);
     let (found, plays) = frames(&stored(&space, &image));
     assert_frames(&found, &[(BLUE, 40), (RED, 250), (NOTHING, 1000)]);
@@ -181,7 +189,10 @@ fn a_webp_with_foreign_colours_is_encoded_anew_and_one_in_srgb_is_not() {
     fs::write(space.picture("srgb.webp"), webp_with_profile(&plain, 32, 32, &srgb)).unwrap();
     let image = import_one(&space, &[]);
     let kept = stored(&space, &image);
-    assert!(kept.windows(plain.len() - 12).any(|window| window == &plain[12..]), "it was encoded anew");
+    assert!(
+        kept.windows(plain.len() - 12).any(|window| window == &plain[12..]),
+        "it was encoded anew"
+    );
     assert!(!kept.windows(4).any(|window| window == b"ICCP"));
 
     let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
@@ -235,9 +246,14 @@ fn renditions_that_are_missing_are_added_later(space: &Workspace) {
     fs::write(space.picture("b.webp"), animation(300, 200)).unwrap();
     space.run(["import", "--renditions", "none", "pictures"]).expect(0);
     assert!(space.list().iter().all(|image| image["renditions"] == json!([])));
-    let again = space.run(["import", "--renditions", "64,200", "--json", "pictures"]).expect(0).json();
+    let again =
+        space.run(["import", "--renditions", "64,200", "--json", "pictures"]).expect(0).json();
     assert_eq!((&again["imported"], &again["already_present"]), (&json!(0), &json!(2)));
-    assert!(space.list().iter().all(|image| image["renditions"] == json!([64, 200])), "{:?}", space.list());
+    assert!(
+        space.list().iter().all(|image| image["renditions"] == json!([64, 200])),
+        "{:?}",
+        space.list()
+    );
     // What is there stays.
     space.run(["import", "--renditions", "100", "pictures"]).expect(0);
     assert!(space.list().iter().all(|image| image["renditions"] == json!([64, 100, 200])));
@@ -257,28 +273,39 @@ fn icons_targa_qoi_and_netpbm_are_taken_by_their_content() {
         picture.save_with_format(space.picture(name), format).unwrap();
     }
     // A header that could be one of TGA's, over something else.
-    fs::write(space.picture("e.bin"), b"\0\0\x02\0\0\0\0\0\0\0\0\0\x40\0\x40\0\x18\0 and nothing more")
-        .unwrap();
+    fs::write(
+        space.picture("e.bin"),
+        b"\0\0\x02\0\0\0\0\0\0\0\0\0\x40\0\x40\0\x18\0 and nothing more",
+    )
+    .unwrap();
     let summary = space.run(["import", "--json", "pictures"]).expect(0).json();
     // Four formats of the same pixels give one image.
     assert_eq!((&summary["imported"], &summary["duplicates"]), (&json!(1), &json!(3)), "{summary}");
     let found = decode(&stored(&space, &space.list()[0]));
-    let mean: u64 =
-        found.pixels().zip(picture.to_rgba8().pixels()).map(|(a, b)| u64::from(a[0].abs_diff(b[0]))).sum();
+    let mean: u64 = found
+        .pixels()
+        .zip(picture.to_rgba8().pixels())
+        .map(|(a, b)| u64::from(a[0].abs_diff(b[0])))
+        .sum();
     assert!(mean / (48 * 48) <= 3);
 }
 
 #[test]
 fn deep_and_grey_sources_come_out_right() {
     let space = Workspace::file();
-    let deep =
-        image::ImageBuffer::<Luma<u16>, _>::from_fn(64, 64, |x, _| Luma([u16::try_from(x * 1040).unwrap()]));
+    let deep = image::ImageBuffer::<Luma<u16>, _>::from_fn(64, 64, |x, _| {
+        Luma([u16::try_from(x * 1040).unwrap()])
+    });
     save(DynamicImage::ImageLuma16(deep), &space.picture("deep.png"));
     let image = import_one(&space, &["--quality", "95"]);
     let found = decode(&stored(&space, &image));
     for x in [2, 30, 60] {
         let expected = (x * 1040 / 257) as u8;
-        assert!(found.get_pixel(x, 32)[0].abs_diff(expected) <= 4, "{x}: {:?}", found.get_pixel(x, 32));
+        assert!(
+            found.get_pixel(x, 32)[0].abs_diff(expected) <= 4,
+            "{x}: {:?}",
+            found.get_pixel(x, 32)
+        );
     }
 }
 
@@ -288,13 +315,18 @@ fn nothing_of_the_metadata_is_stored() {
     let secret = b"GPS 48.1372 N 11.5756 E";
     let jpeg = jpeg(&photo(80, 60, 1), None);
     let segment = |marker: u8, payload: &[u8]| {
-        [&[0xFF, marker], u16::try_from(payload.len() + 2).unwrap().to_be_bytes().as_slice(), payload]
-            .concat()
+        [
+            &[0xFF, marker],
+            u16::try_from(payload.len() + 2).unwrap().to_be_bytes().as_slice(),
+            payload,
+        ]
+        .concat()
     };
     let exif = segment(0xE1, &[b"Exif\0\0".as_slice(), secret].concat());
     let xmp = segment(0xE1, &[b"http://ns.adobe.com/xap/1.0/\0".as_slice(), secret].concat());
     let comment = segment(0xFE, secret);
-    fs::write(space.picture("a.jpg"), [&jpeg[..2], &exif, &xmp, &comment, &jpeg[2..]].concat()).unwrap();
+    fs::write(space.picture("a.jpg"), [&jpeg[..2], &exif, &xmp, &comment, &jpeg[2..]].concat())
+        .unwrap();
     let image = import_one(&space, &[]);
     let stored = stored(&space, &image);
     for trace in [b"GPS".as_slice(), b"EXIF", b"XMP ", b"48.1372"] {
@@ -316,6 +348,7 @@ fn a_picture_that_needs_too_much_memory_is_refused_and_the_others_are_not() {
     assert_eq!(import.json()["imported"], 1);
     // It waits for its turn when there is room for it alone.
     save(noise(2000, 1500, 2), &space.picture("other.png"));
-    let both = space.run(["import", "--memory", "150MB", "--jobs", "4", "--json", "pictures"]).expect(0);
+    let both =
+        space.run(["import", "--memory", "150MB", "--jobs", "4", "--json", "pictures"]).expect(0);
     assert_eq!(both.json()["imported"], 2);
 }

@@ -13,7 +13,8 @@ fn sign(space: &Workspace, arguments: &[&str]) -> String {
 }
 
 fn status(server: &Server, link: &str, referer: Option<&str>) -> u16 {
-    let headers: Vec<(&str, &str)> = referer.map(|referer| ("Referer", referer)).into_iter().collect();
+    let headers: Vec<(&str, &str)> =
+        referer.map(|referer| ("Referer", referer)).into_iter().collect();
     server.request("GET", link, &headers).status
 }
 
@@ -117,7 +118,10 @@ fn a_link_can_be_bound_to_the_pages_of_a_host() {
 fn what_can_not_be_signed_is_told() {
     let space = Workspace::with_photos(1);
     space.import();
-    space.run(["key", "sign", "--expires", "1h", "/random"]).expect(1).complains_of(&["default", "key add"]);
+    space
+        .run(["key", "sign", "--expires", "1h", "/random"])
+        .expect(1)
+        .complains_of(&["default", "key add"]);
     space.rotate(&[]);
     for (arguments, words) in [
         (&["--expires", "1h", "random"][..], &["begins with /"][..]),

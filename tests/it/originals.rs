@@ -63,7 +63,10 @@ fn an_empty_folder_removes_nothing() {
     save(photo(50, 50, 1), &space.picture("a.png"));
     space.import();
     fs::remove_file(space.picture("a.png")).unwrap();
-    space.run(["import", "--prune", "pictures"]).expect(1).complains_of(&["pictures", "is it mounted?"]);
+    space
+        .run(["import", "--prune", "pictures"])
+        .expect(1)
+        .complains_of(&["pictures", "is it mounted?"]);
     fs::remove_dir(space.path("pictures")).unwrap();
     space.run(["import", "--prune", "pictures"]).expect(1).complains_of(&["pictures"]);
     assert_eq!(space.ids().len(), 1);
@@ -102,7 +105,8 @@ fn originals_are_deleted_once_their_images_are_stored(space: &Workspace) {
     assert!(space.path("outside.png").exists());
     let report = fs::read_to_string(space.path("r")).unwrap();
     assert!(
-        report.contains("original deleted") && report.contains("original kept: the image does not show all"),
+        report.contains("original deleted")
+            && report.contains("original kept: the image does not show all"),
         "{report}"
     );
     // Their images stay, whatever is pruned afterwards.
@@ -113,9 +117,11 @@ fn originals_are_deleted_once_their_images_are_stored(space: &Workspace) {
 #[test]
 fn flags_that_contradict_each_other_are_refused() {
     let space = Workspace::file();
-    for flags in
-        [["--prune", "--delete-originals"], ["--dry-run", "--delete-originals"], ["--dry-run", "--prune"]]
-    {
+    for flags in [
+        ["--prune", "--delete-originals"],
+        ["--dry-run", "--delete-originals"],
+        ["--dry-run", "--prune"],
+    ] {
         space
             .run([&["import"], flags.as_slice(), &["pictures"]].concat())
             .expect(2)
@@ -125,7 +131,8 @@ fn flags_that_contradict_each_other_are_refused() {
 
 #[test]
 fn look_alikes_are_reported_or_left_out() {
-    let picture = DynamicImage::from(noise(24, 18, 5)).resize_exact(960, 720, FilterType::CatmullRom);
+    let picture =
+        DynamicImage::from(noise(24, 18, 5)).resize_exact(960, 720, FilterType::CatmullRom);
     for (flags, images) in [(&["import"] as &[&str], 3), (&["import", "--skip-similar"], 2)] {
         let space = Workspace::file();
         save(picture.clone(), &space.picture("original.png"));
@@ -148,7 +155,8 @@ fn look_alikes_are_reported_or_left_out() {
 #[test]
 fn two_files_of_one_look_alike_are_both_left_out() {
     let space = Workspace::file();
-    let picture = DynamicImage::from(noise(24, 18, 5)).resize_exact(960, 720, FilterType::CatmullRom);
+    let picture =
+        DynamicImage::from(noise(24, 18, 5)).resize_exact(960, 720, FilterType::CatmullRom);
     save(picture.clone(), &space.picture("original.png"));
     space.import();
     save(picture.resize(240, 180, FilterType::Triangle), &space.picture("small.jpg"));

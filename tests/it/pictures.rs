@@ -22,7 +22,8 @@ pub fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
     let mut state = u64::from(seed) + 1;
     RgbImage::from_fn(width, height, |_, _| {
         // Knuth's MMIX generator; its high bits are the random ones.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let [red, green, blue, ..] = state.to_be_bytes();
         Rgb([red, green, blue])
     })
@@ -85,7 +86,8 @@ pub fn webp_with_exif(webp: &[u8], width: u32, height: u32, exif: &[u8]) -> Vec<
     const EXIF_FLAG: u8 = 0x08;
     let (width, height) = ((width - 1).to_le_bytes(), (height - 1).to_le_bytes());
     let extended = [&[EXIF_FLAG, 0, 0, 0], &width[..3], &height[..3]].concat();
-    let body = [b"WEBP".as_slice(), &chunk(b"VP8X", &extended), &webp[12..], &chunk(b"EXIF", exif)].concat();
+    let body = [b"WEBP".as_slice(), &chunk(b"VP8X", &extended), &webp[12..], &chunk(b"EXIF", exif)]
+        .concat();
     [b"RIFF".as_slice(), &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
 }
 
@@ -174,7 +176,8 @@ pub fn webp_with_profile(webp: &[u8], width: u32, height: u32, profile: &[u8]) -
     let (width, height) = ((width - 1).to_le_bytes(), (height - 1).to_le_bytes());
     let extended = [&[ICC_FLAG, 0, 0, 0], &width[..3], &height[..3]].concat();
     let body =
-        [b"WEBP".as_slice(), &chunk(b"VP8X", &extended), &chunk(b"ICCP", profile), &webp[12..]].concat();
+        [b"WEBP".as_slice(), &chunk(b"VP8X", &extended), &chunk(b"ICCP", profile), &webp[12..]]
+            .concat();
     [b"RIFF".as_slice(), &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
 }
 

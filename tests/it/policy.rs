@@ -29,12 +29,18 @@ fn a_public_server_lets_everybody_read_and_nothing_else() {
         (format!("/images/{id}/info"), "no-store"),
     ] {
         let answer = server.get(&path);
-        assert_eq!((answer.status, answer.header("cache-control")), (200, Some(cache_control)), "{path}");
+        assert_eq!(
+            (answer.status, answer.header("cache-control")),
+            (200, Some(cache_control)),
+            "{path}"
+        );
     }
     let redirect = server.get("/random?format=redirect&tag=-x");
     let location = redirect.header("location").unwrap();
     assert!(location.ends_with(".webp"), "{location}");
-    for path in ["/metrics".to_owned(), format!("/update-images/{wrong}"), format!("/update-key/{wrong}")] {
+    for path in
+        ["/metrics".to_owned(), format!("/update-images/{wrong}"), format!("/update-key/{wrong}")]
+    {
         assert_eq!(server.get(&path).status, 401, "{path}");
     }
     assert_eq!(server.get(&format!("/metrics?key={key}")).status, 200);
@@ -74,8 +80,14 @@ fn other_pages_may_not_show_images_when_some_are_named() {
     }
     let stranger = server.request("GET", "/random", &[("Referer", "https://evil.example")]);
     assert_eq!(stranger.status, 401, "who has no key learns nothing of hosts");
-    assert_eq!(server.request("GET", "/healthz", &[("Referer", "https://evil.example")]).status, 200);
-    space.run(["serve", "--allow-referer", "https://x"]).expect(2).complains_of(&["--allow-referer", "host"]);
+    assert_eq!(
+        server.request("GET", "/healthz", &[("Referer", "https://evil.example")]).status,
+        200
+    );
+    space
+        .run(["serve", "--allow-referer", "https://x"])
+        .expect(2)
+        .complains_of(&["--allow-referer", "host"]);
 }
 
 #[test]
@@ -92,7 +104,8 @@ fn scripts_of_other_origins_read_answers_only_where_they_may() {
             answer.header("access-control-expose-headers").map(str::to_owned),
         ]
     };
-    let exposed = "Content-Length, Content-Location, Content-Range, ETag, Link, Retry-After, X-Image-Id";
+    let exposed =
+        "Content-Length, Content-Location, Content-Range, ETag, Link, Retry-After, X-Image-Id";
     for path in [
         "/random".to_owned(),
         "/images".into(),
@@ -113,7 +126,11 @@ fn scripts_of_other_origins_read_answers_only_where_they_may() {
             headers.extend(origin.map(|origin| ("Origin", origin)));
             let answer = server.request("GET", &path, &headers);
             let expected = if admitted { [origin, Some(exposed)] } else { [None, None] };
-            assert_eq!(cors(&answer), expected.map(|header| header.map(str::to_owned)), "{path} {origin:?}");
+            assert_eq!(
+                cors(&answer),
+                expected.map(|header| header.map(str::to_owned)),
+                "{path} {origin:?}"
+            );
             assert_eq!(answer.header("vary"), Some("origin"), "{path} {origin:?}");
 
             let preflight = server.request("OPTIONS", &path, &headers[1..]);
@@ -142,18 +159,23 @@ fn scripts_of_other_origins_read_answers_only_where_they_may() {
 #[test]
 fn a_client_that_asks_too_often_has_to_wait() {
     let space = Workspace::with_photos(1);
-    let (server, key) = with_key(&space, &["--rate", "5/h", "--key-rate", "1000/h", "--trust-forwarded"]);
+    let (server, key) =
+        with_key(&space, &["--rate", "5/h", "--key-rate", "1000/h", "--trust-forwarded"]);
     let ask = |client: &str, path: &str| {
         server.request("GET", path, &[("X-API-Key", key.as_str()), ("X-Forwarded-For", client)])
     };
-    for (client, other) in [("203.0.113.5", "203.0.113.6"), ("9.9.9.9, 203.0.113.7", "203.0.113.7, 9.9.9.8")]
+    for (client, other) in
+        [("203.0.113.5", "203.0.113.6"), ("9.9.9.9, 203.0.113.7", "203.0.113.7, 9.9.9.8")]
     {
         // Whatever is asked for counts.
         for path in ["/random", "/images", "/nothing", "/random?w=a", "/openapi.json"] {
             assert_ne!(ask(client, path).status, 429, "{client} {path}");
         }
         let refused = ask(client, "/random");
-        assert_eq!((refused.status, refused.json()), (429, json!({ "error": "Too many requests" })));
+        assert_eq!(
+            (refused.status, refused.json()),
+            (429, json!({ "error": "Too many requests" }))
+        );
         let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
         assert!((600..=720).contains(&wait), "{wait} s until the next of 5 in an hour");
         assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
@@ -190,11 +212,17 @@ fn a_key_that_is_used_too_often_has_to_wait_wherever_it_is_used() {
 fn a_proxys_word_counts_only_when_it_is_trusted() {
     let space = Workspace::with_photos(1);
     let (server, _) = with_key(&space, &["--rate", "3/h"]);
-    let ask = |client: &str| server.request("GET", "/openapi.json", &[("X-Forwarded-For", client)]).status;
+    let ask = |client: &str| {
+        server.request("GET", "/openapi.json", &[("X-Forwarded-For", client)]).status
+    };
     assert_eq!(["1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"].map(ask), [200, 200, 200, 429]);
 
     let (mut server, key) = with_key(&space, &["--trust-forwarded"]);
-    server.request("GET", &format!("/random?key={key}"), &[("X-Forwarded-For", "1.2.3.4, 203.0.113.9")]);
+    server.request(
+        "GET",
+        &format!("/random?key={key}"),
+        &[("X-Forwarded-For", "1.2.3.4, 203.0.113.9")],
+    );
     server.signal("TERM");
     server.wait();
     assert!(server.log().contains("peer=203.0.113.9 "), "{}", server.log());
@@ -206,7 +234,8 @@ fn no_secret_reaches_a_log_an_error_or_a_metric() {
     let space = Workspace::with_photos(1);
     space.import();
     let key = space.rotate(&[]);
-    let link = space.run(["key", "sign", "--expires", "1h", "/random"]).expect(0).stdout.trim().to_owned();
+    let link =
+        space.run(["key", "sign", "--expires", "1h", "/random"]).expect(0).stdout.trim().to_owned();
     let signature = link.rsplit_once("&sig=").unwrap().1.to_owned();
     let mut server = space.serve_with(&["--log-file", "server.log", "-v"]);
     let encoded: String = key.bytes().map(|digit| format!("%{digit:02x}")).collect();
@@ -241,7 +270,11 @@ fn no_secret_reaches_a_log_an_error_or_a_metric() {
         }
     }
     server.request("GET", "/random", &[("Authorization", &format!("Bearer {key}"))]);
-    server.request("GET", "/random", &[("X-API-Key", &key), ("Referer", &format!("https://x/?key={key}"))]);
+    server.request(
+        "GET",
+        "/random",
+        &[("X-API-Key", &key), ("Referer", &format!("https://x/?key={key}"))],
+    );
     let mut garbage = TcpStream::connect(&server.address).unwrap();
     write!(garbage, "GET /{key} HTTP/7\r\nX-API-Key: {key}\r\n\r\n").unwrap();
     drop(garbage);
@@ -250,9 +283,14 @@ fn no_secret_reaches_a_log_an_error_or_a_metric() {
     let file = std::fs::read_to_string(space.path("server.log")).unwrap();
     assert!(file.contains("sig=***") && file.contains(&key[..16]), "{file}");
     for text in answers.into_iter().chain([server.log(), file]) {
-        for secret in
-            [&key[16..], &key[16..40], &key[40..], &encoded[48..], &encoded[96..], signature.as_str()]
-        {
+        for secret in [
+            &key[16..],
+            &key[16..40],
+            &key[40..],
+            &encoded[48..],
+            &encoded[96..],
+            signature.as_str(),
+        ] {
             assert!(!text.contains(secret), "{secret} of {key} is in {text}");
         }
     }

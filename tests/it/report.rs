@@ -67,12 +67,21 @@ fn fill(space: &Workspace) -> Vec<(PathBuf, &'static str, &'static str)> {
         ("cut.jpg", "failed", "truncated JPEG"),
         ("cut.webp", "failed", "truncated WebP"),
         ("noise.png", "failed", "PNG"),
-        ("phone.heic", "failed", if cfg!(feature = "heic") { "corrupt or unsupported HEIC" } else { HEIC }),
-        ("modern.avif", "failed", if cfg!(feature = "avif") { "corrupt or unsupported AVIF" } else { AVIF }),
+        (
+            "phone.heic",
+            "failed",
+            if cfg!(feature = "heic") { "corrupt or unsupported HEIC" } else { HEIC },
+        ),
+        (
+            "modern.avif",
+            "failed",
+            if cfg!(feature = "avif") { "corrupt or unsupported AVIF" } else { AVIF },
+        ),
         ("picture.jp2", "failed", "JPEG 2000: not supported by this build"),
     ];
-    let mut expected: Vec<_> =
-        expected.map(|(name, status, reason)| (Path::new("pictures").join(name), status, reason)).into();
+    let mut expected: Vec<_> = expected
+        .map(|(name, status, reason)| (Path::new("pictures").join(name), status, reason))
+        .into();
     expected.push((Path::new("pictures").join(odd.file_name().unwrap()), "imported", ""));
     expected
 }
@@ -115,7 +124,8 @@ fn a_folder_without_failures_ends_with_zero(space: &Workspace) {
     let summary = space.run(["import", "--json", "pictures"]).expect(0).json();
     let mut fields: Vec<_> = summary.as_object().unwrap().keys().cloned().collect();
     fields.sort();
-    let contract = "already_present bytes_in bytes_out duplicates failed imported not_images removed seconds";
+    let contract =
+        "already_present bytes_in bytes_out duplicates failed imported not_images removed seconds";
     assert_eq!(fields.join(" "), contract);
 }
 
@@ -124,7 +134,8 @@ fn a_report_line_has_the_fields_of_the_contract() {
     let space = Workspace::file();
     save(photo(50, 40, 2), &space.picture("a.png"));
     space.run(["import", "--report", "report.jsonl", "pictures"]).expect(0);
-    let line: Value = serde_json::from_str(&fs::read_to_string(space.path("report.jsonl")).unwrap()).unwrap();
+    let line: Value =
+        serde_json::from_str(&fs::read_to_string(space.path("report.jsonl")).unwrap()).unwrap();
     let image = &space.list()[0];
     let bytes_in = fs::metadata(space.picture("a.png")).unwrap().len();
     assert_eq!(

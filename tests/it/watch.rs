@@ -72,7 +72,8 @@ fn half_written_and_temporary_files_are_left_alone() {
 
 #[test]
 fn a_burst_of_files_is_imported_whole() {
-    let files: u32 = std::env::var("IMAGEPOOL_TEST_BURST").ok().map_or(200, |files| files.parse().unwrap());
+    let files: u32 =
+        std::env::var("IMAGEPOOL_TEST_BURST").ok().map_or(200, |files| files.parse().unwrap());
     let space = Workspace::file();
     let _server = space.serve_with(&["--import", "pictures", "--watch"]);
     for seed in 0..files {

@@ -50,7 +50,9 @@ pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raste
 
 fn needs(container: &Container, picture: &Picture, source_bytes: usize) -> Result<Header, Failure> {
     let mut frames = 1;
-    for item in picture.colour.tiles.iter().chain(picture.alpha.iter().flat_map(|alpha| &alpha.tiles)) {
+    for item in
+        picture.colour.tiles.iter().chain(picture.alpha.iter().flat_map(|alpha| &alpha.tiles))
+    {
         frames = frames.max(count_frames(&container.data(*item)?)?);
     }
     // A pixel takes 6 bytes at most, in 4:4:4 of more than 8 bits. Each frame may be kept, and film grain is put on a
@@ -75,8 +77,10 @@ fn count_frames(mut obus: &[u8]) -> Result<u64, AvifError> {
         // Seven bits a byte, the lowest first; the highest bit says that more follow.
         let bytes = rest.iter().take(8).position(|byte| byte & 0x80 == 0).unwrap_or(0) + 1;
         let (length, rest) = rest.split_at_checked(bytes).unwrap_or_default();
-        let length = length.iter().rev().fold(0_u64, |length, byte| length << 7 | u64::from(byte & 0x7F));
-        obus = usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
+        let length =
+            length.iter().rev().fold(0_u64, |length, byte| length << 7 | u64::from(byte & 0x7F));
+        obus =
+            usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
     }
     if frames > MAX_FRAMES { Err(AvifError::Frames) } else { Ok(frames) }
 }
@@ -87,7 +91,8 @@ fn decode_tile(container: &Container, tile: &Tile) -> Result<Coded, Failure> {
     let mut settings = Settings::new();
     settings.set_n_threads(1);
     settings.set_max_frame_delay(1);
-    settings.set_frame_size_limit(u32::try_from(mosaic::max_coded_pixels(tile)).unwrap_or(u32::MAX));
+    settings
+        .set_frame_size_limit(u32::try_from(mosaic::max_coded_pixels(tile)).unwrap_or(u32::MAX));
     // Of a picture in layers only the last is wanted.
     settings.set_all_layers(false);
     let mut decoder = Decoder::with_settings(&settings).map_err(AvifError::Setup)?;
@@ -191,7 +196,11 @@ mod tests {
         assert_eq!(count_frames(&stream).ok(), Some(2));
         assert_eq!(count_frames(&frame.repeat(4)).ok(), Some(4));
         assert!(count_frames(&frame.repeat(5)).is_err());
-        assert_eq!(count_frames(&[0x30, 1, 2, 3]).ok(), Some(1), "without a length it reaches to the end");
+        assert_eq!(
+            count_frames(&[0x30, 1, 2, 3]).ok(),
+            Some(1),
+            "without a length it reaches to the end"
+        );
         assert_eq!(count_frames(&[0x32, 0xFF, 0xFF]).ok(), Some(1), "cut short");
     }
 }

@@ -46,7 +46,10 @@ pub(super) type Result<T> = std::result::Result<T, ContainerError>;
 pub(super) enum Property<'s> {
     Size(u32, u32),
     /// `hvcC` or `av1C`.
-    #[cfg_attr(not(feature = "heic"), allow(dead_code, reason = "AV1 needs none beside its stream"))]
+    #[cfg_attr(
+        not(feature = "heic"),
+        allow(dead_code, reason = "AV1 needs none beside its stream")
+    )]
     Configuration(&'s [u8]),
     Profile(&'s [u8]),
     Cicp(Cicp),
@@ -139,8 +142,12 @@ impl<'s> Container<'s> {
         container.primary = primary.ok_or(Missing("pitm"))?;
         // These refer to items and properties, which may stand behind them.
         let mut extents_left = MAX_EXTENTS;
-        locations.into_iter().try_for_each(|content| container.item_locations(content, &mut extents_left))?;
-        associations.into_iter().try_for_each(|content| container.property_associations(content))?;
+        locations
+            .into_iter()
+            .try_for_each(|content| container.item_locations(content, &mut extents_left))?;
+        associations
+            .into_iter()
+            .try_for_each(|content| container.property_associations(content))?;
         Ok(container)
     }
 
@@ -181,7 +188,8 @@ impl<'s> Container<'s> {
         let version = reader.version_and_flags()?.0;
         let sizes = reader.u16()?;
         let (offset_bytes, length_bytes) = (sizes >> 12, sizes >> 8 & 0xF);
-        let (base_bytes, index_bytes) = (sizes >> 4 & 0xF, if version == 0 { 0 } else { sizes & 0xF });
+        let (base_bytes, index_bytes) =
+            (sizes >> 4 & 0xF, if version == 0 { 0 } else { sizes & 0xF });
         let wide = version >= 2;
         let count = reader.id(wide)?;
         for _ in 0..count {
@@ -193,7 +201,8 @@ impl<'s> Container<'s> {
             for _ in 0..reader.u16()? {
                 *extents_left = extents_left.checked_sub(1).ok_or(TooMuch("iloc"))?;
                 reader.number(index_bytes)?;
-                let offset = base.checked_add(reader.number(offset_bytes)?).ok_or(Contradiction("iloc"))?;
+                let offset =
+                    base.checked_add(reader.number(offset_bytes)?).ok_or(Contradiction("iloc"))?;
                 extents.push((offset, reader.number(length_bytes)?));
             }
             let Some(item) = self.items.get_mut(&id) else { continue };
@@ -240,8 +249,11 @@ impl<'s> Container<'s> {
         for _ in 0..reader.u32()? {
             let id = reader.id(version >= 1)?;
             for _ in 0..reader.u8()? {
-                let index =
-                    if flags & 1 == 1 { reader.u16()? & 0x7FFF } else { u16::from(reader.u8()? & 0x7F) };
+                let index = if flags & 1 == 1 {
+                    reader.u16()? & 0x7FFF
+                } else {
+                    u16::from(reader.u8()? & 0x7F)
+                };
                 // Indexes count from one; none is zero.
                 if let Some(index) = usize::from(index).checked_sub(1)
                     && index < self.properties.len()
@@ -288,7 +300,8 @@ impl<'s> Container<'s> {
     pub(super) fn data_bytes(&self, id: u32) -> u64 {
         let Some(item) = self.items.get(&id) else { return 0 };
         let whole = if item.in_data_box { self.data_box.len() } else { self.source.len() } as u64;
-        let lengths = item.extents.iter().map(|(_, length)| if *length == 0 { whole } else { *length });
+        let lengths =
+            item.extents.iter().map(|(_, length)| if *length == 0 { whole } else { *length });
         lengths.fold(0, u64::saturating_add)
     }
 
@@ -334,7 +347,8 @@ impl<'s> Container<'s> {
                 matches!(
                     property,
                     Property::Auxiliary(
-                        b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha" | b"urn:mpeg:hevc:2015:auxid:1"
+                        b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
+                            | b"urn:mpeg:hevc:2015:auxid:1"
                     )
                 )
             })

@@ -80,7 +80,8 @@ impl ToSrgb {
                 .collect()
         };
         Some(Self {
-            gamut: (!same_primaries).then(|| multiply(&invert(&to_xyz(1)), &to_xyz(cicp.primaries))),
+            gamut: (!same_primaries)
+                .then(|| multiply(&invert(&to_xyz(1)), &to_xyz(cicp.primaries))),
             linear: table(LINEAR_STEPS, &|value| linearise(cicp.transfer, value)),
             encoded: table(ENCODED_STEPS, &srgb_encode).into_iter().map(to_byte).collect(),
             hdr: cicp.is_hdr(),
@@ -109,7 +110,11 @@ impl ToSrgb {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the table first")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the table first"
+)]
 fn index(value: f32, steps: f32) -> usize {
     (value.clamp(0.0, 1.0) * steps + 0.5) as usize
 }
@@ -185,9 +190,11 @@ fn to_xyz(primaries: u16) -> Matrix {
     let column = |[x, y]: [f32; 2]| [x, y, 1.0 - x - y];
     let light = |[x, y]: [f32; 2]| [x / y, 1.0, (1.0 - x - y) / y];
     let columns = [column(red), column(green), column(blue)];
-    let unscaled: Matrix = std::array::from_fn(|row| std::array::from_fn(|channel| columns[channel][row]));
+    let unscaled: Matrix =
+        std::array::from_fn(|row| std::array::from_fn(|channel| columns[channel][row]));
     let scale = apply(&invert(&unscaled), light(white));
-    let matrix: Matrix = unscaled.map(|row| [row[0] * scale[0], row[1] * scale[1], row[2] * scale[2]]);
+    let matrix: Matrix =
+        unscaled.map(|row| [row[0] * scale[0], row[1] * scale[1], row[2] * scale[2]]);
     if white == D65 {
         return matrix;
     }
@@ -240,7 +247,10 @@ mod tests {
             let convert = ToSrgb::new(cicp(primaries, 13)).expect("other primaries");
             assert_eq!(convert.convert([1.0; 3]), [255; 3], "primaries {primaries}");
             let grey = convert.convert([0.5; 3]);
-            assert!(grey.iter().all(|value| value.abs_diff(128) <= 1), "primaries {primaries}: {grey:?}");
+            assert!(
+                grey.iter().all(|value| value.abs_diff(128) <= 1),
+                "primaries {primaries}: {grey:?}"
+            );
         }
     }
 

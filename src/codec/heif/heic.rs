@@ -69,7 +69,8 @@ impl Decoded for Coded {
             left: left as usize,
             top: top as usize,
         };
-        let (half_width, half_height) = (matches!(frame.chroma_format, 1 | 2), frame.chroma_format == 1);
+        let (half_width, half_height) =
+            (matches!(frame.chroma_format, 1 | 2), frame.chroma_format == 1);
         let shifted = (self.left >> u8::from(half_width), self.top >> u8::from(half_height));
         let chroma = (frame.widths[1] > 0).then(|| Chroma {
             cb: plane(1, shifted),
@@ -78,7 +79,13 @@ impl Decoded for Coded {
             half_height,
         });
         let (width, height) = (self.width as usize, self.height as usize);
-        Planes { width, height, luma: plane(0, (self.left, self.top)), chroma, depths: frame.bit_depth }
+        Planes {
+            width,
+            height,
+            luma: plane(0, (self.left, self.top)),
+            chroma,
+            depths: frame.bit_depth,
+        }
     }
 
     fn cicp(&self) -> Cicp {
@@ -89,26 +96,31 @@ impl Decoded for Coded {
 /// The NAL units of a tile: those of its configuration, then those of its data.
 fn nal_units<'t>(configuration: &'t [u8], data: &'t [u8]) -> Result<Vec<NalUnit<'t>>, Failure> {
     let mut units = Vec::new();
-    let mut take = |mut rest: &'t [u8], length_bytes: usize, count: usize| -> Result<&'t [u8], Failure> {
-        for _ in 0..count {
-            if rest.is_empty() {
-                break;
+    let mut take =
+        |mut rest: &'t [u8], length_bytes: usize, count: usize| -> Result<&'t [u8], Failure> {
+            for _ in 0..count {
+                if rest.is_empty() {
+                    break;
+                }
+                let (length, tail) =
+                    rest.split_at_checked(length_bytes).ok_or(HeicError::Truncated)?;
+                let length =
+                    length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
+                let (unit, tail) = tail.split_at_checked(length).ok_or(HeicError::Truncated)?;
+                let unit = NalUnit::parse(unit)?;
+                // Other layers hold the second eye's view, or more detail.
+                if unit.header.layer_id == 0 {
+                    units.push(unit);
+                }
+                rest = tail;
             }
-            let (length, tail) = rest.split_at_checked(length_bytes).ok_or(HeicError::Truncated)?;
-            let length = length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
-            let (unit, tail) = tail.split_at_checked(length).ok_or(HeicError::Truncated)?;
-            let unit = NalUnit::parse(unit)?;
-            // Other layers hold the second eye's view, or more detail.
-            if unit.header.layer_id == 0 {
-                units.push(unit);
-            }
-            rest = tail;
-        }
-        Ok(rest)
-    };
+            Ok(rest)
+        };
     let (fixed, mut arrays) = configuration.split_at_checked(23).ok_or(HeicError::Configuration)?;
     for _ in 0..fixed[22] {
-        let [_kind, high, low, rest @ ..] = arrays else { return Err(HeicError::Configuration.into()) };
+        let [_kind, high, low, rest @ ..] = arrays else {
+            return Err(HeicError::Configuration.into());
+        };
         arrays = take(rest, 2, usize::from(*high) << 8 | usize::from(*low))?;
     }
     take(data, usize::from(fixed[21] & 3) + 1, usize::MAX)?;
@@ -125,7 +137,8 @@ fn decode_tile(container: &Container, tile: &Tile) -> Result<Coded, Failure> {
         sets.add(unit)?;
     }
     for sps in sets.sps.iter().flatten() {
-        let pixels = u64::from(sps.pic_width_in_luma_samples) * u64::from(sps.pic_height_in_luma_samples);
+        let pixels =
+            u64::from(sps.pic_width_in_luma_samples) * u64::from(sps.pic_height_in_luma_samples);
         if pixels > mosaic::max_coded_pixels(tile) {
             return Err(HeicError::Large.into());
         }
@@ -135,7 +148,10 @@ fn decode_tile(container: &Container, tile: &Tile) -> Result<Coded, Failure> {
 }
 
 /// Decodes the first picture.
-fn decode_slices<'t>(units: &[NalUnit], sets: &'t ParameterSets) -> Result<(Frame, &'t Sps), Failure> {
+fn decode_slices<'t>(
+    units: &[NalUnit],
+    sets: &'t ParameterSets,
+) -> Result<(Frame, &'t Sps), Failure> {
     let mut state: Option<(Parsed, Reconstructor)> = None;
     let mut previous: Option<SliceHeader> = None;
     let is_slice = |unit: &&NalUnit| {

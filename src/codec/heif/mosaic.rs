@@ -56,13 +56,21 @@ pub(super) fn header(picture: &Picture, source_bytes: usize, cost: &Cost) -> Hea
         let tile = Tile { item: 0, width: mosaic.tile_width, height: mosaic.tile_height };
         max_coded_pixels(&tile).saturating_mul(cost.bytes_per_pixel).saturating_add(cost.bytes)
     };
-    let canvas = pixels(&picture.colour).saturating_mul(if picture.alpha.is_some() { 4 } else { 3 });
+    let canvas =
+        pixels(&picture.colour).saturating_mul(if picture.alpha.is_some() { 4 } else { 3 });
     let alpha = picture.alpha.as_ref();
-    let decoding =
-        decoding(&picture.colour).max(alpha.map_or(0, |alpha| decoding(alpha).saturating_add(pixels(alpha))));
+    let decoding = decoding(&picture.colour)
+        .max(alpha.map_or(0, |alpha| decoding(alpha).saturating_add(pixels(alpha))));
     let (width, height) = picture.size();
     let decode_bytes = canvas.saturating_add(decoding).saturating_add(source_bytes as u64);
-    Header { width, height, frames: 1, decode_bytes, alpha: picture.alpha.is_some(), lossless: false }
+    Header {
+        width,
+        height,
+        frames: 1,
+        decode_bytes,
+        alpha: picture.alpha.is_some(),
+        lossless: false,
+    }
 }
 
 /// Decodes a picture; `decode` is called for one coded picture at a time.
@@ -111,7 +119,12 @@ pub(super) fn decode<D: Decoded>(
     Ok(raster(picture, canvas, profile, notes))
 }
 
-fn raster(picture: &Picture, mut canvas: Canvas, profile: Option<&[u8]>, notes: Vec<String>) -> Raster {
+fn raster(
+    picture: &Picture,
+    mut canvas: Canvas,
+    profile: Option<&[u8]>,
+    notes: Vec<String>,
+) -> Raster {
     if let Some(crop) = picture.crop {
         let (left, top) = (crop.left as usize, crop.top as usize);
         let row_bytes = crop.width as usize * canvas.channels;
@@ -148,7 +161,10 @@ fn tile(mosaic: &Mosaic, item: u32) -> Tile {
 /// Column and row of the first pixel of a tile.
 fn place(mosaic: &Mosaic, position: usize) -> (usize, usize) {
     let columns = mosaic.columns as usize;
-    ((position % columns) * mosaic.tile_width as usize, (position / columns) * mosaic.tile_height as usize)
+    (
+        (position % columns) * mosaic.tile_width as usize,
+        (position / columns) * mosaic.tile_height as usize,
+    )
 }
 
 /// The planes of a tile, cut to what the container says of its size: what is coded beyond is padding.

@@ -128,8 +128,9 @@ impl<'s> Container<'s> {
         }
         let alpha_cicp =
             alpha.as_ref().and_then(|mosaic| self.cicp_of(mosaic, alpha_item.unwrap_or_default()));
-        let premultiplied = alpha_item
-            .is_some_and(|alpha| chain.iter().any(|id| self.referred_to(*id, *b"prem").contains(&alpha)));
+        let premultiplied = alpha_item.is_some_and(|alpha| {
+            chain.iter().any(|id| self.referred_to(*id, *b"prem").contains(&alpha))
+        });
         Ok(Picture {
             premultiplied,
             crop,
@@ -148,7 +149,14 @@ impl<'s> Container<'s> {
         if kind == coded {
             let (width, height) = self.size_of(id)?;
             let (tile_width, tile_height) = (width, height);
-            return Ok(Mosaic { width, height, tile_width, tile_height, columns: 1, tiles: vec![id] });
+            return Ok(Mosaic {
+                width,
+                height,
+                tile_width,
+                tile_height,
+                columns: 1,
+                tiles: vec![id],
+            });
         }
         if &kind != b"grid" {
             return Err(UnsupportedKind(kind.escape_ascii().to_string()));
@@ -190,7 +198,9 @@ impl<'s> Container<'s> {
 
     /// Alpha of a grid whose tiles have each their own.
     fn alpha_of_tiles(&self, colour: &Mosaic, coded: [u8; 4]) -> Result<Option<Mosaic>> {
-        let Some(tiles) = colour.tiles.iter().map(|id| self.alpha_of(*id)).collect::<Option<Vec<_>>>() else {
+        let Some(tiles) =
+            colour.tiles.iter().map(|id| self.alpha_of(*id)).collect::<Option<Vec<_>>>()
+        else {
             return Ok(None);
         };
         for tile in &tiles {
@@ -243,7 +253,8 @@ fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<Window> {
     let (cut_width, cut_height) = (side(width_n, width_d)?, side(height_n, height_d)?);
     // First pixel = offset + (whole - cut) / 2, in exact halves of the denominator, rounded down.
     let first = |whole: u32, cut: u32, numerator: i64, denominator: i64| {
-        let doubled = 2 * signed(numerator) + (i64::from(whole) - i64::from(cut)) * signed(denominator).abs();
+        let doubled =
+            2 * signed(numerator) + (i64::from(whole) - i64::from(cut)) * signed(denominator).abs();
         u32::try_from(doubled.div_euclid(2 * signed(denominator).abs())).ok()
     };
     let window = Window {
@@ -334,12 +345,23 @@ mod tests {
         let window = |left, top, width, height| Some(Window { left, top, width, height });
         assert_eq!(clean_aperture([100, 1, 50, 1, 0, 1, 0, 1], 200, 100), window(50, 25, 100, 50));
         let minus_ten = 10_u32.wrapping_neg();
-        assert_eq!(clean_aperture([100, 1, 50, 1, 10, 1, minus_ten, 1], 200, 100), window(60, 15, 100, 50));
+        assert_eq!(
+            clean_aperture([100, 1, 50, 1, 10, 1, minus_ten, 1], 200, 100),
+            window(60, 15, 100, 50)
+        );
         // Half a pixel, as an odd rest makes it.
         assert_eq!(clean_aperture([201, 1, 50, 1, 1, 2, 0, 1], 300, 50), window(50, 0, 201, 50));
-        assert_eq!(clean_aperture([300, 1, 50, 1, 0, 1, 0, 1], 200, 100), None, "larger than the picture");
+        assert_eq!(
+            clean_aperture([300, 1, 50, 1, 0, 1, 0, 1], 200, 100),
+            None,
+            "larger than the picture"
+        );
         assert_eq!(clean_aperture([100, 1, 50, 1, 90, 1, 0, 1], 200, 100), None, "beyond its edge");
-        assert_eq!(clean_aperture([100, 0, 50, 1, 0, 1, 0, 1], 200, 100), None, "divided by nothing");
+        assert_eq!(
+            clean_aperture([100, 0, 50, 1, 0, 1, 0, 1], 200, 100),
+            None,
+            "divided by nothing"
+        );
         assert_eq!(clean_aperture([200, 1, 100, 1, 0, 1, 0, 1], 200, 100), None, "all of it");
     }
 }

@@ -37,16 +37,20 @@ impl Plane<'_> {
         let range = start..start + row.len();
         match self.samples {
             Samples::Bytes(samples) => {
-                row.iter_mut().zip(&samples[range]).for_each(|(value, sample)| *value = f32::from(*sample));
+                row.iter_mut()
+                    .zip(&samples[range])
+                    .for_each(|(value, sample)| *value = f32::from(*sample));
             }
             Samples::Words(samples) => {
-                row.iter_mut().zip(&samples[range]).for_each(|(value, sample)| *value = f32::from(*sample));
+                row.iter_mut()
+                    .zip(&samples[range])
+                    .for_each(|(value, sample)| *value = f32::from(*sample));
             }
             Samples::WordBytes(bytes) => {
                 let pairs = bytes[range.start * 2..range.end * 2].chunks_exact(2);
-                row.iter_mut()
-                    .zip(pairs)
-                    .for_each(|(value, pair)| *value = f32::from(u16::from_ne_bytes([pair[0], pair[1]])));
+                row.iter_mut().zip(pairs).for_each(|(value, pair)| {
+                    *value = f32::from(u16::from_ne_bytes([pair[0], pair[1]]))
+                });
             }
         }
     }
@@ -107,7 +111,10 @@ impl Range {
 
     fn chroma(depth: u8, full: bool) -> Self {
         let unit = f32::from(1_u16 << (depth - 8));
-        Self { zero: 128.0 * unit, scale: 1.0 / if full { 256.0 * unit - 1.0 } else { 224.0 * unit } }
+        Self {
+            zero: 128.0 * unit,
+            scale: 1.0 / if full { 256.0 * unit - 1.0 } else { 224.0 * unit },
+        }
     }
 
     fn apply(self, row: &mut [f32]) {
@@ -155,12 +162,14 @@ impl Matrix {
                 let rest = *a - *b;
                 (*a, *b, *c) = (rest + *c, *a + *b, rest - *c);
             }),
-            Self::Weights { red_cr, green_cb, green_cr, blue_cb } => pixels.for_each(|((a, b), c)| {
-                let (luma, cb, cr) = (*a, *b, *c);
-                *a = luma + red_cr * cr;
-                *b = luma - green_cb * cb - green_cr * cr;
-                *c = luma + blue_cb * cb;
-            }),
+            Self::Weights { red_cr, green_cb, green_cr, blue_cb } => {
+                pixels.for_each(|((a, b), c)| {
+                    let (luma, cb, cr) = (*a, *b, *c);
+                    *a = luma + red_cr * cr;
+                    *b = luma - green_cb * cb - green_cr * cr;
+                    *c = luma + blue_cb * cb;
+                })
+            }
         }
     }
 }
@@ -222,10 +231,20 @@ struct Scratch {
 
 impl Scratch {
     /// Fills `row` with what a plane of chroma is at row `y` of the picture.
-    fn upsample(&mut self, plane: &Plane, chroma: &Chroma, planes: &Planes, y: usize, row: &mut [f32]) {
+    fn upsample(
+        &mut self,
+        plane: &Plane,
+        chroma: &Chroma,
+        planes: &Planes,
+        y: usize,
+        row: &mut [f32],
+    ) {
         // Pixels beyond the row's end have a say in its last one, if the picture has them.
-        let columns =
-            if chroma.half_width { planes.width.div_ceil(2).min(row.len() / 2 + 1) } else { row.len() };
+        let columns = if chroma.half_width {
+            planes.width.div_ceil(2).min(row.len() / 2 + 1)
+        } else {
+            row.len()
+        };
         self.near.resize(columns, 0.0);
         self.far.resize(columns, 0.0);
         if chroma.half_height {
@@ -234,7 +253,10 @@ impl Scratch {
             let far = if y % 2 == 1 { (near + 1).min(rows - 1) } else { near.saturating_sub(1) };
             plane.read(near, &mut self.near);
             plane.read(far, &mut self.far);
-            self.near.iter_mut().zip(&self.far).for_each(|(near, far)| *near = 0.75 * *near + 0.25 * *far);
+            self.near
+                .iter_mut()
+                .zip(&self.far)
+                .for_each(|(near, far)| *near = 0.75 * *near + 0.25 * *far);
         } else {
             plane.read(y, &mut self.near);
         }
@@ -258,7 +280,8 @@ impl Scratch {
 fn write_grey(row: &[f32], convert: Option<&ToSrgb>, target: &mut [u8], channels: usize) {
     let colours = channels.min(3) - if channels == 2 { 1 } else { 0 };
     for (pixel, value) in target.chunks_exact_mut(channels).zip(row) {
-        let byte = convert.map_or_else(|| to_byte(*value), |convert| convert.convert([*value; 3])[0]);
+        let byte =
+            convert.map_or_else(|| to_byte(*value), |convert| convert.convert([*value; 3])[0]);
         pixel[..colours].fill(byte);
     }
 }
@@ -290,9 +313,15 @@ mod tests {
 
     fn painted(luma: u8, cb: u8, cr: u8, cicp: Cicp) -> Vec<u8> {
         let (luma, cb, cr) = ([luma; 9], [cb; 4], [cr; 4]);
-        let chroma = Chroma { cb: plane(&cb, 2), cr: plane(&cr, 2), half_width: true, half_height: true };
-        let planes =
-            Planes { width: 3, height: 3, luma: plane(&luma, 3), chroma: Some(chroma), depths: [8, 8] };
+        let chroma =
+            Chroma { cb: plane(&cb, 2), cr: plane(&cr, 2), half_width: true, half_height: true };
+        let planes = Planes {
+            width: 3,
+            height: 3,
+            luma: plane(&luma, 3),
+            chroma: Some(chroma),
+            depths: [8, 8],
+        };
         let mut canvas = Canvas::new(3, 3, 3);
         paint(&planes, cicp, None, &mut canvas, 0, 0);
         canvas.bytes
@@ -318,7 +347,8 @@ mod tests {
     #[test]
     fn a_picture_beyond_the_canvas_is_cut() {
         let luma = [200_u8; 16];
-        let planes = Planes { width: 4, height: 4, luma: plane(&luma, 4), chroma: None, depths: [8, 8] };
+        let planes =
+            Planes { width: 4, height: 4, luma: plane(&luma, 4), chroma: None, depths: [8, 8] };
         let mut canvas = Canvas::new(3, 3, 1);
         paint(&planes, Cicp { full_range: true, ..BT601 }, None, &mut canvas, 2, 1);
         assert_eq!(canvas.bytes, [0, 0, 0, 0, 0, 200, 0, 0, 200]);

@@ -63,7 +63,9 @@ pub(super) fn open<'s>(
             Box::new(Fax::new(bytes, layout.compression, layout.chunk_width))
         }
         Compression::Lzw => subsampled(layout, Lzw::new(bytes)),
-        Compression::Deflate => subsampled(layout, flate2::bufread::ZlibDecoder::new(Cursor::new(bytes))),
+        Compression::Deflate => {
+            subsampled(layout, flate2::bufread::ZlibDecoder::new(Cursor::new(bytes)))
+        }
         Compression::PackBits => {
             subsampled(layout, PackBits { source: Cursor::new(bytes), run: Run::Literal(0) })
         }
@@ -79,7 +81,11 @@ pub(super) fn open<'s>(
 }
 
 fn subsampled<'s>(layout: &Layout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
-    if layout.subsampling == (1, 1) { Box::new(rows) } else { Box::new(Subsampled::new(layout, rows)) }
+    if layout.subsampling == (1, 1) {
+        Box::new(rows)
+    } else {
+        Box::new(Subsampled::new(layout, rows))
+    }
 }
 
 /// The samples of a JPEG (Adobe, "TIFF Technical Note 2"), their colours not converted. Tables that all chunks share
@@ -145,7 +151,13 @@ fn webp_samples(layout: &Layout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError
     } else if from == 4 {
         decoded.samples.as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect()
     } else {
-        decoded.samples.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, u8::MAX]).collect()
+        decoded
+            .samples
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .flat_map(|[r, g, b]| [*r, *g, *b, u8::MAX])
+            .collect()
     })
 }
 
@@ -161,9 +173,15 @@ impl<'s> Lzw<'s> {
         use weezl::decode::Configuration;
         // Both begin with the code to clear the table, 256 in nine bits.
         let is_old = matches!(*source, [0, second, ..] if second & 1 == 1);
-        let configuration =
-            if is_old { Configuration::new(Lsb, 8) } else { Configuration::with_tiff_size_switch(Msb, 8) };
-        Self { source: Cursor::new(source), decoder: configuration.with_yield_on_full_buffer(true).build() }
+        let configuration = if is_old {
+            Configuration::new(Lsb, 8)
+        } else {
+            Configuration::with_tiff_size_switch(Msb, 8)
+        };
+        Self {
+            source: Cursor::new(source),
+            decoder: configuration.with_yield_on_full_buffer(true).build(),
+        }
     }
 }
 
@@ -257,7 +275,11 @@ impl<R: Read> Read for Subsampled<R> {
                 for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
                     let block = &self.blocks[x / self.across * (self.across * self.down + 2)..];
                     let colours = self.across * self.down;
-                    *pixel = [block[y * self.across + x % self.across], block[colours], block[colours + 1]];
+                    *pixel = [
+                        block[y * self.across + x % self.across],
+                        block[colours],
+                        block[colours + 1],
+                    ];
                 }
             }
             self.taken = 0;

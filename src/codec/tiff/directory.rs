@@ -214,7 +214,8 @@ impl<'s> File<'s> {
     }
 
     fn directory(&self, at: u64) -> Result<Directory<'s>, Problem> {
-        let (count_bytes, entry_bytes, offset_bytes) = if self.big { (8, 20, 8) } else { (2, 12, 4) };
+        let (count_bytes, entry_bytes, offset_bytes) =
+            if self.big { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.number(at, count_bytes)?;
         if count > MAX_ENTRIES {
             return Err(Problem::Corrupt("a directory has too many tags"));
@@ -236,7 +237,8 @@ impl<'s> File<'s> {
             // Values that fit into the room of their own offset are there. If they are not in the file, what is missing may
             // be anything, the number of bits a sample, say: without it the picture would come out wrong.
             let bytes = count.checked_mul(kind.bytes()).ok_or(Problem::Truncated)?;
-            let at = if bytes <= offset_bytes { value_at } else { self.number(value_at, offset_bytes)? };
+            let at =
+                if bytes <= offset_bytes { value_at } else { self.number(value_at, offset_bytes)? };
             self.bytes(at, bytes).ok_or(Problem::Truncated)?;
             entries.push(Entry { tag, kind, count, at });
         }
@@ -280,7 +282,11 @@ impl<'s> Directory<'s> {
     }
 
     /// A value as a real number.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap
+    )]
     pub(super) fn real(&self, tag: u16, index: u64) -> Option<f64> {
         let (kind, bytes) = self.value(tag, index)?;
         let number = self.file.order.number(bytes);
@@ -291,9 +297,14 @@ impl<'s> Directory<'s> {
                 ((number << unused) as i64 >> unused) as f64
             }
             Kind::UnsignedRatio | Kind::SignedRatio => {
-                let halves = [&bytes[..4], &bytes[4..]].map(|half| self.file.order.number(half) as u32);
+                let halves =
+                    [&bytes[..4], &bytes[4..]].map(|half| self.file.order.number(half) as u32);
                 let [over, under] = halves.map(|half| {
-                    if matches!(kind, Kind::SignedRatio) { f64::from(half as i32) } else { half.into() }
+                    if matches!(kind, Kind::SignedRatio) {
+                        f64::from(half as i32)
+                    } else {
+                        half.into()
+                    }
                 });
                 over / under
             }
@@ -312,7 +323,10 @@ impl<'s> Directory<'s> {
         let entry = self.entry(tag)?;
         let bytes = entry.kind.bytes();
         let at = entry.at.checked_add(index.checked_mul(bytes)?)?;
-        (index < entry.count).then(|| self.file.bytes(at, bytes)).flatten().map(|value| (entry.kind, value))
+        (index < entry.count)
+            .then(|| self.file.bytes(at, bytes))
+            .flatten()
+            .map(|value| (entry.kind, value))
     }
 }
 

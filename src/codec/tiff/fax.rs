@@ -84,7 +84,8 @@ impl<'s> Fax<'s> {
         match self.compression {
             Compression::FaxGroup4 => self.two_dimensional(),
             Compression::FaxGroup3 { two_dimensional } => {
-                while std::mem::take(&mut self.lost) && self.bits.peek(END_OF_LINE_ZEROS) != Some(0) {
+                while std::mem::take(&mut self.lost) && self.bits.peek(END_OF_LINE_ZEROS) != Some(0)
+                {
                     self.bits.take(1)?;
                     self.lost = true;
                 }
@@ -132,7 +133,8 @@ impl<'s> Fax<'s> {
             above = above.saturating_sub(2);
             above += usize::from(above % 2 != usize::from(is_black));
             let above_at = |index: usize| self.reference.get(index).copied().unwrap_or(self.width);
-            while above_at(above) < self.width && (above_at(above) < at || above_at(above) == at && !is_first)
+            while above_at(above) < self.width
+                && (above_at(above) < at || above_at(above) == at && !is_first)
             {
                 above += 2;
             }
@@ -273,7 +275,8 @@ impl BitReader for Bits<'_> {
 
     fn peek(&self, bits: u8) -> Option<u16> {
         let first = self.at / 8;
-        let byte = |index: usize| u32::from(self.source.get(first + index).copied().unwrap_or_default());
+        let byte =
+            |index: usize| u32::from(self.source.get(first + index).copied().unwrap_or_default());
         let window = byte(0) << 16 | byte(1) << 8 | byte(2);
         let shift = 24_u32.checked_sub(u32::try_from(self.at % 8).ok()? + u32::from(bits))?;
         u16::try_from(window >> shift & ((1 << bits) - 1)).ok()

@@ -10,7 +10,8 @@ const D65: [f64; 2] = [0.3127, 0.3290];
 type Matrix = [[f64; 3]; 3];
 
 /// To the responses of the eye's receptors, in which light is adapted to, and back (Bradford; ICC.1:2010, annex E).
-const RECEPTORS: Matrix = [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]];
+const RECEPTORS: Matrix =
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]];
 const FROM_RECEPTORS: Matrix = [
     [0.986_992_9, -0.147_054_3, 0.159_962_7],
     [0.432_305_3, 0.518_360_3, 0.049_291_2],
@@ -64,24 +65,37 @@ impl Lab {
         Self::with(encoding, white)
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 255")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is between 0 and 255"
+    )]
     fn with(encoding: Encoding, white: [f64; 2]) -> Self {
         // IEC 61966-2-1.
         let encode = |light: f32| match light {
             dark if dark <= 0.003_130_8 => 12.92 * dark,
             light => 1.055 * light.powf(1.0 / 2.4) - 0.055,
         };
-        let curve = (0..=u16::MAX).map(|light| (encode(f32::from(light) / 65_535.0) * 255.0).round() as u8);
+        let curve =
+            (0..=u16::MAX).map(|light| (encode(f32::from(light) / 65_535.0) * 255.0).round() as u8);
         Self { encoding, to_rgb: to_rgb(white), curve: curve.collect() }
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "casts from floats saturate"
+    )]
     pub(super) fn rgb(&self, samples: [u16; 3]) -> [u8; 3] {
         let [l, a, b] = self.decode(samples);
         // CIE 15:2004, section 8.2.1, solved for X, Y and Z.
         let y = (l + 16.0) / 116.0;
         let [x, y, z] = [y + a / 500.0, y, y - b / 200.0].map(|value| {
-            if value > 6.0 / 29.0 { value * value * value } else { (value - 4.0 / 29.0) * 108.0 / 841.0 }
+            if value > 6.0 / 29.0 {
+                value * value * value
+            } else {
+                (value - 4.0 / 29.0) * 108.0 / 841.0
+            }
         });
         self.to_rgb.map(|row| {
             let light = row[0] * x + row[1] * y + row[2] * z;

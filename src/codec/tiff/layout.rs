@@ -117,10 +117,11 @@ impl<'s> Layout<'s> {
         };
         let width = side(tag::IMAGE_WIDTH, "it has no width")?;
         let height = side(tag::IMAGE_LENGTH, "it has no height")?;
-        let samples =
-            number(tag::SAMPLES_PER_PIXEL).unwrap_or_else(|| directory.count(tag::BITS_PER_SAMPLE).max(1));
-        let samples =
-            u16::try_from(samples).map(usize::from).map_err(|_| Problem::Corrupt("too many samples"))?;
+        let samples = number(tag::SAMPLES_PER_PIXEL)
+            .unwrap_or_else(|| directory.count(tag::BITS_PER_SAMPLE).max(1));
+        let samples = u16::try_from(samples)
+            .map(usize::from)
+            .map_err(|_| Problem::Corrupt("too many samples"))?;
         let compression = compression(&directory)?;
         let colour = colour(&directory, samples, compression)?;
         if samples < colour.samples() {
@@ -129,10 +130,14 @@ impl<'s> Layout<'s> {
         let bits = bits(&directory, samples)?;
         let tiled = number(tag::TILE_WIDTH).is_some();
         let (chunk_width, chunk_height) = if tiled {
-            (side(tag::TILE_WIDTH, "tiles without width")?, side(tag::TILE_LENGTH, "tiles without height")?)
+            (
+                side(tag::TILE_WIDTH, "tiles without width")?,
+                side(tag::TILE_LENGTH, "tiles without height")?,
+            )
         } else {
-            let rows =
-                number(tag::ROWS_PER_STRIP).and_then(|rows| u32::try_from(rows).ok()).unwrap_or(height);
+            let rows = number(tag::ROWS_PER_STRIP)
+                .and_then(|rows| u32::try_from(rows).ok())
+                .unwrap_or(height);
             (width, if rows == 0 { height } else { rows.min(height) })
         };
         let layout = Self {
@@ -164,7 +169,9 @@ impl<'s> Layout<'s> {
         match (self.kind, self.colour) {
             (_, Colour::Palette) if self.bits > 16 => return depth("palettes"),
             (Kind::Float, Colour::Lab { .. }) if self.bits == 32 => {}
-            (_, Colour::Lab { .. }) if !matches!(self.bits, 8 | 16) => return depth("L*a*b* colours"),
+            (_, Colour::Lab { .. }) if !matches!(self.bits, 8 | 16) => {
+                return depth("L*a*b* colours");
+            }
             (Kind::Float, _) if !matches!(self.bits, 16 | 24 | 32 | 64) => {
                 return depth("floating-point samples");
             }
@@ -183,7 +190,10 @@ impl<'s> Layout<'s> {
             _ => {}
         }
         if self.subsampling != (1, 1)
-            && (self.bits != 8 || self.planar || self.samples != 3 || self.predictor != Predictor::None)
+            && (self.bits != 8
+                || self.planar
+                || self.samples != 3
+                || self.predictor != Predictor::None)
         {
             return Err(Problem::Unsupported("this kind of YCbCr with fewer colours than pixels"));
         }
@@ -200,7 +210,11 @@ impl<'s> Layout<'s> {
     /// Order of the bytes of samples, once decompressed.
     pub(super) fn order(&self) -> Order {
         // The floating-point predictor puts the highest byte first (Adobe, "TIFF Technical Note 3").
-        if self.predictor == Predictor::FloatingPoint { Order::Big } else { self.directory.file.order }
+        if self.predictor == Predictor::FloatingPoint {
+            Order::Big
+        } else {
+            self.directory.file.order
+        }
     }
 
     /// The samples of a pixel that are shown: those of its colour, then alpha.
@@ -215,7 +229,8 @@ impl<'s> Layout<'s> {
 
     /// Bytes of a row of a chunk, once decompressed.
     pub(super) fn row_bytes(&self) -> u64 {
-        (u64::from(self.chunk_width) * u64::from(self.bits) * self.samples_in_chunk() as u64).div_ceil(8)
+        (u64::from(self.chunk_width) * u64::from(self.bits) * self.samples_in_chunk() as u64)
+            .div_ceil(8)
     }
 
     /// Chunks across and down.
@@ -241,9 +256,11 @@ impl<'s> Layout<'s> {
             return all;
         }
         let planes = if self.planar { self.samples as u64 } else { 1 };
-        let chunks =
-            (u64::from(across) * u64::from(down)).saturating_mul(planes).min(self.directory.count(counts));
-        let count = |index| self.directory.number(counts, index).filter(|count| *count > 0).unwrap_or(all);
+        let chunks = (u64::from(across) * u64::from(down))
+            .saturating_mul(planes)
+            .min(self.directory.count(counts));
+        let count =
+            |index| self.directory.number(counts, index).filter(|count| *count > 0).unwrap_or(all);
         (0..chunks).map(count).max().unwrap_or(all).min(all)
     }
 
@@ -263,8 +280,10 @@ impl<'s> Layout<'s> {
         } else {
             (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS)
         };
-        let offset =
-            self.directory.number(offsets, index).ok_or(Problem::Corrupt("a strip or tile has no place"))?;
+        let offset = self
+            .directory
+            .number(offsets, index)
+            .ok_or(Problem::Corrupt("a strip or tile has no place"))?;
         let start = usize::try_from(offset).map_err(|_| Problem::Truncated)?;
         let rest = self.directory.file.source.get(start..).unwrap_or_default();
         if start == 0 || rest.is_empty() {
@@ -328,13 +347,19 @@ fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Pred
 }
 
 /// What pixels are (TIFF 6.0, sections 3 to 6, 16, 21 and 23). Without the tag it is guessed as libtiff does.
-fn colour(directory: &Directory<'_>, samples: usize, compression: Compression) -> Result<Colour, Problem> {
+fn colour(
+    directory: &Directory<'_>,
+    samples: usize,
+    compression: Compression,
+) -> Result<Colour, Problem> {
     match directory.number(tag::PHOTOMETRIC, 0) {
         Some(0) => Ok(Colour::Grey { white_is_zero: true }),
         // 4 is a mask for another page: white where that is to be seen.
         Some(1 | 4) => Ok(Colour::Grey { white_is_zero: false }),
         Some(3) => Ok(Colour::Palette),
-        Some(5) if directory.number(tag::INK_SET, 0).is_none_or(|inks| inks != 2) => Ok(Colour::Cmyk),
+        Some(5) if directory.number(tag::INK_SET, 0).is_none_or(|inks| inks != 2) => {
+            Ok(Colour::Cmyk)
+        }
         Some(5) if samples == 4 => Ok(Colour::Cmyk),
         Some(5) => Err(Problem::Unsupported("a set of inks other than CMYK")),
         Some(6) => Ok(Colour::YCbCr),

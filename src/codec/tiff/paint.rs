@@ -59,7 +59,8 @@ impl Painter {
                 }
             }
             (_, Some(opacity)) => {
-                for ((x, pixel), opacity) in target.chunks_exact_mut(step).enumerate().zip(opacity) {
+                for ((x, pixel), opacity) in target.chunks_exact_mut(step).enumerate().zip(opacity)
+                {
                     let (colours, alpha) = pixel.split_at_mut(step - 1);
                     self.pixel(samples, x, *opacity, colours);
                     alpha[0] = narrow(*opacity);
@@ -83,7 +84,8 @@ impl Painter {
     /// The colours of one pixel, without its alpha.
     fn pixel(&self, samples: &[Vec<u16>], x: usize, opacity: u16, pixel: &mut [u8]) {
         let is_multiplied = self.alpha == Some(true);
-        let finish = |value: u16| narrow(if is_multiplied { unmultiplied(value, opacity) } else { value });
+        let finish =
+            |value: u16| narrow(if is_multiplied { unmultiplied(value, opacity) } else { value });
         match (self.colour, &self.lab) {
             (Colour::Palette, _) => {
                 let index = usize::from(samples[0][x]);
@@ -144,7 +146,9 @@ fn palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, Problem
     // Old programs wrote 8 bits, which libtiff tells by there being nothing larger.
     let shift = if (0..3 * colours).any(|index| value(index) > 0xFF) { 8 } else { 0 };
     let part = |index| u8::try_from(value(index) >> shift & 0xFF).unwrap_or_default();
-    Ok((0..colours).map(|index| [part(index), part(index + colours), part(index + 2 * colours)]).collect())
+    Ok((0..colours)
+        .map(|index| [part(index), part(index + colours), part(index + 2 * colours)])
+        .collect())
 }
 
 /// From YCbCr to RGB (TIFF 6.0, section 21).
@@ -167,12 +171,14 @@ impl Luma {
             _ => otherwise as f32,
         };
         let parts = [0.299, 0.587, 0.114];
-        let parts =
-            [0, 1, 2].map(|index: u8| real(tag::YCBCR_COEFFICIENTS, index.into(), parts[usize::from(index)]));
+        let parts = [0, 1, 2].map(|index: u8| {
+            real(tag::YCBCR_COEFFICIENTS, index.into(), parts[usize::from(index)])
+        });
         let usual = if parts[1] > 0.0 { parts } else { [0.299, 0.587, 0.114] };
         let reference = [0.0, 255.0, 128.0, 255.0, 128.0, 255.0];
-        let reference = [0, 1, 2, 3, 4, 5]
-            .map(|index: u8| real(tag::REFERENCE_BLACK_WHITE, index.into(), reference[usize::from(index)]));
+        let reference = [0, 1, 2, 3, 4, 5].map(|index: u8| {
+            real(tag::REFERENCE_BLACK_WHITE, index.into(), reference[usize::from(index)])
+        });
         let spans = [255.0, 127.0, 127.0];
         let mut scale = [1.0; 3];
         for ((scale, ends), span) in scale.iter_mut().zip(reference.as_chunks::<2>().0).zip(spans) {
@@ -187,7 +193,11 @@ impl Luma {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "casts from floats saturate"
+    )]
     fn rgb(&self, samples: [u16; 3]) -> [u16; 3] {
         let mut ycc = samples.map(f32::from);
         for ((value, zero), scale) in ycc.iter_mut().zip(self.zero).zip(self.scale) {

@@ -41,7 +41,8 @@ fn add_left(row: &mut [u8], samples: usize) {
 fn add_left_wide<const BYTES: usize>(row: &mut [u8], samples: usize, order: Order) {
     let numbers = row.as_chunks_mut::<BYTES>().0;
     for index in samples..numbers.len() {
-        let sum = order.number(&numbers[index]).wrapping_add(order.number(&numbers[index - samples]));
+        let sum =
+            order.number(&numbers[index]).wrapping_add(order.number(&numbers[index - samples]));
         match order {
             Order::Little => numbers[index].copy_from_slice(&sum.to_le_bytes()[..BYTES]),
             Order::Big => numbers[index].copy_from_slice(&sum.to_be_bytes()[8 - BYTES..]),
@@ -81,7 +82,9 @@ impl Unpack {
         match (self.bits, self.kind) {
             (8, _) => {
                 let scale = if raw { 1 } else { 257 };
-                for (target, sample) in target.iter_mut().zip(row.iter().skip(offset).step_by(self.stride)) {
+                for (target, sample) in
+                    target.iter_mut().zip(row.iter().skip(offset).step_by(self.stride))
+                {
                     *target = u16::from(*sample) * scale;
                 }
             }
@@ -115,7 +118,9 @@ impl Unpack {
                     Colour::Lab { .. } if index == 0 => Range { black: 0.0, white: 100.0 },
                     Colour::Lab { .. } if index < 3 => Range { black: -128.0, white: 127.0 },
                     // Alpha does not follow where colours are counted.
-                    colour if self.kind == Kind::Float && index >= colour.samples() => Range::default(),
+                    colour if self.kind == Kind::Float && index >= colour.samples() => {
+                        Range::default()
+                    }
                     _ => self.range,
                 };
                 for (x, target) in target.iter_mut().enumerate() {
@@ -171,7 +176,11 @@ fn low_bits(number: u64) -> u16 {
 }
 
 /// 0 to 1 as 16 bits; what is beyond, or no number, is the nearest.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from floats saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts from floats saturate"
+)]
 fn fraction(value: f64) -> u16 {
     // Rounding is a call of a function, and this is the same.
     (value * 65_535.0 + 0.5) as u16
@@ -230,7 +239,12 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub(super) fn look(&mut self, unpack: &Unpack, row: &[u8], samples: impl Iterator<Item = usize>) {
+    pub(super) fn look(
+        &mut self,
+        unpack: &Unpack,
+        row: &[u8],
+        samples: impl Iterator<Item = usize>,
+    ) {
         for index in samples {
             let value = unpack.real(row, index);
             if value.is_finite() {
@@ -245,7 +259,9 @@ impl Survey {
 
     pub(super) fn range(&self, kind: Kind, bits: u32) -> Range {
         let is_fraction = match kind {
-            Kind::Float => self.largest <= 1.0 || self.any_fraction && self.large * 2 <= self.samples,
+            Kind::Float => {
+                self.largest <= 1.0 || self.any_fraction && self.large * 2 <= self.samples
+            }
             Kind::Unsigned | Kind::Signed => false,
         };
         let half = 2.0_f64.powf(f64::from(bits) - 1.0);
@@ -333,7 +349,12 @@ mod tests {
         {
             let mut target = [0; 3];
             let range = Range { black: range.0, white: range.1 };
-            unpack(16, Kind::Signed, Order::Big, range).row(&[0x80, 0, 0, 0, 0x7F, 0xFF], 0, 0, &mut target);
+            unpack(16, Kind::Signed, Order::Big, range).row(
+                &[0x80, 0, 0, 0, 0x7F, 0xFF],
+                0,
+                0,
+                &mut target,
+            );
             assert_eq!(target, expected);
         }
     }
