@@ -1,5 +1,7 @@
-//! Parameters: what stands behind the `?`, as typed values. What a route does not know is ignored, because people add cache
-//! busters; what it knows must parse.
+//! Reads a request's query parameters into typed values.
+//!
+//! A parameter that a route does not know is ignored, because people add cache busters. One that it
+//! knows must parse.
 
 use std::borrow::Cow;
 use std::num::ParseIntError;
@@ -13,14 +15,16 @@ use super::error::ApiError;
 use crate::catalog::{Filter, TagTerm};
 use crate::image::Orientation;
 
-/// Tags in one filter: each is looked up and intersected when it is first used.
+/// Most tags in one filter. Each is looked up and intersected when the filter is first used.
 const MAX_TAGS: usize = 32;
-/// Images in one answer of `/random`,
+/// Most images in one response of `/random`.
 const MAX_COUNT: u32 = 30;
-/// and of `/images`.
+/// Most images in one response of `/images`.
 const MAX_LIMIT: u32 = 100;
 
-/// What the client's viewport is; sent by browsers that were asked to, over TLS or from the same machine.
+/// Headers with the size of a client's viewport.
+///
+/// Browsers send them when they were asked to, over TLS or to the same machine.
 const VIEWPORT_HINTS: &str = "Sec-CH-Viewport-Width, Sec-CH-Viewport-Height";
 
 /// Parameters that choose images, on `/random` and `/images`.
@@ -31,9 +35,9 @@ pub(super) const RANDOM: &[&str] = &["seed", "shuffle", "n", "count", "format", 
 /// Parameters that `/images` knows besides.
 pub(super) const LISTING: &[&str] = &["limit", "cursor"];
 
-/// How `/random` answers.
+/// The form in which `/random` responds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ResponseFormat {
     #[default]
     Image,
     Json,
@@ -44,22 +48,22 @@ pub(super) enum Format {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters {
     pub(super) filter: Filter,
-    /// The orientation is to be that of the client's viewport.
+    /// Whether the orientation is that of the client's viewport.
     pub(super) auto_orientation: bool,
     pub(super) seed: Option<String>,
     pub(super) shuffle: Option<String>,
     pub(super) n: Option<u64>,
     pub(super) count: Option<u32>,
-    pub(super) format: Option<Format>,
-    /// `w`, in pixels.
+    pub(super) format: Option<ResponseFormat>,
+    /// Smallest width of the image that is sent, `w`, in pixels.
     pub(super) width: Option<u32>,
     pub(super) limit: Option<u32>,
-    /// The ordinal of the last image of the page before.
+    /// Ordinal of the last image of the page before.
     pub(super) cursor: Option<u32>,
 }
 
 impl Parameters {
-    /// The filter and the other parameters that a route knows.
+    /// Reads the filter, and those of the other parameters that the route knows.
     pub(super) fn with_filter(query: &str, others: &[&'static str]) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
         for (name, value) in pairs(query) {
@@ -72,7 +76,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// `w` alone.
+    /// Reads `w` alone.
     pub(super) fn width(query: &str) -> Result<Option<u32>, ApiError> {
         let mut parameters = Self::default();
         for (_, value) in pairs(query).filter(|(name, _)| name == "w") {
@@ -148,7 +152,7 @@ impl Parameters {
         .ok_or(bad(REPEATED))
     }
 
-    /// The filter, with the orientation of the client's viewport where that is asked for and known.
+    /// Returns the filter, with the viewport's orientation where that is asked for and known.
     pub(super) fn filter_for(&self, headers: &HeaderMap) -> Filter {
         let mut filter = self.filter.clone();
         if self.auto_orientation {
@@ -158,9 +162,10 @@ impl Parameters {
     }
 }
 
+/// Reason that a parameter is refused which may be given once.
 const REPEATED: &str = "given more than once";
 
-impl FromStr for Format {
+impl FromStr for ResponseFormat {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
@@ -173,17 +178,17 @@ impl FromStr for Format {
     }
 }
 
-/// Fills the slot; whether it was empty.
+/// Fills the slot; returns whether it was empty.
 fn once<T>(slot: &mut Option<T>, value: T) -> bool {
     slot.replace(value).is_none()
 }
 
-/// A number of digits alone; Rust's own parser takes a sign too.
+/// Parses a number of digits alone. Rust's own parser takes a sign too.
 fn number<T: FromStr<Err = ParseIntError>>(digits: &str) -> Result<T, ParseIntError> {
     if digits.starts_with('+') { "".parse() } else { digits.parse() }
 }
 
-/// Names, decoded, and values as they came. A name that is not UTF-8 is none that we know, and left out.
+/// Iterates over names, decoded, and values as they came. A name that is not UTF-8 is left out.
 pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     query.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -191,8 +196,9 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     })
 }
 
-/// Undoes `application/x-www-form-urlencoded` (<https://url.spec.whatwg.org/#urlencoded-parsing>), once; `None` for what is not
-/// UTF-8 then.
+/// Decodes `application/x-www-form-urlencoded` once; `None` if the result is not UTF-8.
+///
+/// The format is that of <https://url.spec.whatwg.org/#urlencoded-parsing>.
 pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.contains(['+', '%']) {
         return Some(Cow::Borrowed(raw));
@@ -202,14 +208,14 @@ pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(decoded.into_owned()))
 }
 
-/// Asks a browser for its viewport from its next request on, and tells caches that the answer depends on it.
+/// Asks a browser to send its viewport's size, and tells caches that the response depends on it.
 pub(super) fn ask_for_viewport(headers: &mut HeaderMap) {
     let hints = HeaderValue::from_static(VIEWPORT_HINTS);
     headers.insert(HeaderName::from_static("accept-ch"), hints.clone());
     headers.append(VARY, hints);
 }
 
-/// The orientation of the client's viewport, when both sides are sent.
+/// Returns the orientation of the client's viewport if both its sides are sent.
 fn viewport_orientation(headers: &HeaderMap) -> Option<Orientation> {
     let side = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
     Some(Orientation::of(side("sec-ch-viewport-width")?, side("sec-ch-viewport-height")?))

@@ -1,8 +1,10 @@
-//! Where clients come in: a TCP port or a Unix socket.
+//! Listens on a TCP port or a Unix socket, and accepts connections there.
+//!
+//! Who may connect, and how often, is the limiter's business.
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,16 +12,17 @@ use std::str::FromStr;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-/// Connections that the system holds until they are accepted, if its own limit (`net.core.somaxconn`) is not lower. A client that
-/// finds no room tries again after a second.
+/// Connections that the system holds until they are accepted; `net.core.somaxconn` may be lower.
+///
+/// A client that finds no room there tries again after a second.
 const BACKLOG: i32 = 4096;
 
-/// Where to listen.
+/// Names a place to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// `ADDR:PORT`; a name may stand for the address.
+    /// A TCP port, `ADDR:PORT`. A host name may stand for the address.
     Tcp(String),
-    /// `unix:PATH`
+    /// A Unix socket, `unix:PATH`.
     Unix(PathBuf),
 }
 
@@ -31,7 +34,7 @@ pub struct BadEndpoint;
 impl FromStr for Endpoint {
     type Err = BadEndpoint;
 
-    /// Checks the form; whether the host has such an address shows when it is bound.
+    /// Checks the form only. Whether the host has such an address shows when it is bound.
     fn from_str(text: &str) -> Result<Self, BadEndpoint> {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err(BadEndpoint) } else { Ok(Self::Unix(path.into())) };
@@ -44,7 +47,7 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Listens; a Unix socket is removed when this is dropped.
+/// A bound TCP port or Unix socket. Dropping it removes the Unix socket's file.
 pub struct Listener(Bound);
 
 enum Bound {
@@ -53,7 +56,7 @@ enum Bound {
 }
 
 impl Listener {
-    /// Listens from now on. A Unix socket that nobody listens on any more is replaced.
+    /// Starts to listen, replacing a Unix socket that nobody listens on any more.
     ///
     /// # Errors
     /// When the port or the path is taken, or not ours to take.
@@ -63,7 +66,7 @@ impl Listener {
                 let listener = TcpListener::bind(address).await?;
                 SockRef::from(&listener).listen(BACKLOG)?;
                 if listener.local_addr()?.ip().is_loopback() {
-                    hurry(&listener);
+                    avoid_pacing(&listener);
                 }
                 Ok(Self(Bound::Tcp(listener)))
             }
@@ -78,10 +81,10 @@ impl Listener {
         }
     }
 
-    /// The address and port; `None` for a Unix socket.
+    /// Returns the address and port; `None` for a Unix socket.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the system can't tell.
     pub fn address(&self) -> io::Result<Option<SocketAddr>> {
         match &self.0 {
             Bound::Tcp(listener) => listener.local_addr().map(Some),
@@ -89,15 +92,17 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    /// Accepts a connection; returns its socket, and the client's address if it has one.
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         match &self.0 {
             Bound::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                Ok((Socket::Tcp(stream.into_std()?), Peer(Some(address))))
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                Ok((Socket::Tcp(stream.into_std()?), Some(address)))
             }
             Bound::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream.into_std()?), Peer(None)))
+                Ok((Socket::Unix(stream.into_std()?), None))
             }
         }
     }
@@ -108,20 +113,23 @@ impl Drop for Listener {
         if let Bound::Unix { path, inode, .. } = &self.0
             && fs::symlink_metadata(path).is_ok_and(|now| now.ino() == *inode)
         {
-            // A socket that stays is replaced by the next server.
+            // A file that can't be removed is replaced by the next server.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Has connections be sent to as fast as they take it. Some systems pace all of TCP (BBR), which between two programs on one
-/// machine keeps no link free, but costs a timer for some packets. Reno does not pace, and every system has it.
-fn hurry(listener: &TcpListener) {
+/// Switches loopback connections to Reno, because BBR paces even local traffic.
+///
+/// Pacing keeps no link free between two programs of one machine, but costs a timer for some
+/// packets. Every system has Reno, which does not pace.
+fn avoid_pacing(listener: &TcpListener) {
     if let Err(error) = SockRef::from(listener).set_tcp_congestion(b"reno") {
         tracing::debug!(%error, "connections keep the system's congestion control");
     }
 }
 
+/// Removes a Unix socket that refuses connections.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let is_stale = || {
@@ -131,35 +139,33 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if is_socket && is_stale() { fs::remove_file(path) } else { Ok(()) }
 }
 
-/// A connection, of no event loop yet.
-pub(super) enum Socket {
+/// A connection that belongs to no event loop yet.
+pub(crate) enum Socket {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// A connection, of the event loop of the thread that made it.
+/// A connection in the event loop of the thread that made it.
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Socket {
-    /// Must be called within a tokio runtime.
+    /// The core on which the system handled the last packet (`SO_INCOMING_CPU`, socket(7)).
+    pub(super) fn core(&self) -> Option<usize> {
+        match self {
+            Self::Tcp(socket) => SockRef::from(socket).cpu_affinity().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Registers the connection with the event loop of this thread, which must run tokio.
     pub(super) fn into_stream(self) -> io::Result<Stream> {
         match self {
             Self::Tcp(socket) => TcpStream::from_std(socket).map(Stream::Tcp),
             Self::Unix(socket) => UnixStream::from_std(socket).map(Stream::Unix),
         }
-    }
-}
-
-/// The other end of a connection: its address, or nothing for a Unix socket's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) Option<SocketAddr>);
-
-impl Peer {
-    pub(super) fn address(self) -> Option<IpAddr> {
-        self.0.map(|address| address.ip().to_canonical())
     }
 }
 

@@ -1,7 +1,5 @@
-//! Whom the server serves, as the command line says it: strangers or not, which pages, and how often.
+//! Whom the server serves, as the command line says: strangers or not, which pages, how often.
 
-use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,38 +7,33 @@ use std::time::Duration;
 use warp::http::header::REFERER;
 use warp::http::{HeaderMap, Uri};
 
-use super::listener::Peer;
-
-/// What stands for the address of all clients of a Unix socket.
-const NO_ADDRESS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-
-/// What the server grants to whom.
+/// Whom the server serves, and how often.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// Reading needs no key.
+    /// Whether reading needs no key.
     pub public: bool,
-    /// Origins whose pages may read answers with scripts; empty for all.
-    pub cors_origins: Vec<Origin>,
+    /// Origins whose pages may read responses with scripts; empty for all.
+    pub cors_origins: Vec<WebOrigin>,
     /// Hosts whose pages may show images; empty for all.
     pub allowed_referers: Vec<Host>,
-    /// For each client address.
+    /// Requests from one client address.
     pub rate: Option<Rate>,
-    /// For each key.
+    /// Requests with one key.
     pub key_rate: Option<Rate>,
-    /// The client's address is the one that a proxy wrote into `X-Forwarded-For`.
+    /// Whether to believe the client's address that a proxy wrote into `X-Forwarded-For`.
     pub trust_forwarded: bool,
 }
 
-/// `scheme://host`, with a port if it is not the scheme's own; as browsers send it.
+/// The origin of a web page as browsers send it: `scheme://host`, with a port if it is not usual.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(pub(super) String);
+pub struct WebOrigin(pub(super) String);
 
-/// The text is no origin.
+/// The text is not an origin.
 #[derive(Debug, thiserror::Error)]
 #[error("an origin is a scheme and a host, such as https://blog.example or http://localhost:3000")]
 pub struct BadOrigin;
 
-impl FromStr for Origin {
+impl FromStr for WebOrigin {
     type Err = BadOrigin;
 
     fn from_str(text: &str) -> Result<Self, BadOrigin> {
@@ -53,11 +46,11 @@ impl FromStr for Origin {
     }
 }
 
-/// A host's name in lower case, or `*.NAME` for all below it.
+/// A host name in lower case, or `*.NAME` for all hosts below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host(String);
 
-/// The text is no host.
+/// The text is not a host name.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a host is a name without scheme, port and path, such as blog.example, or *.blog.example for all below it"
@@ -83,21 +76,21 @@ impl Host {
         }
     }
 
-    /// The host as a link is bound to it; `None` for many.
+    /// Returns the host that a link is bound to; `None` if this names many.
     #[must_use]
     pub fn single(&self) -> Option<&str> {
         (!self.0.starts_with('*')).then_some(&self.0)
     }
 }
 
-/// So many requests in a second, a minute or an hour.
+/// A number of requests in a second, a minute or an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub(super) count: NonZeroU32,
     pub(super) per: Duration,
 }
 
-/// The text is no rate.
+/// The text is not a rate.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a rate is a number of requests in a second, a minute or an hour, such as 10/s, 300/m or 5000/h"
@@ -120,59 +113,22 @@ impl FromStr for Rate {
 }
 
 impl Policy {
-    /// Whether a page on this host may show images. A request that names no page may have them: a command line's, or that of a
-    /// browser which hides where it comes from.
-    pub(super) fn admits_referer(&self, headers: &HeaderMap) -> bool {
+    /// Whether the page that shows the image may do so.
+    ///
+    /// A request that names no page may: command lines send none, and some browsers hide it.
+    pub(crate) fn admits_referer(&self, headers: &HeaderMap) -> bool {
         if self.allowed_referers.is_empty() || !headers.contains_key(REFERER) {
             return true;
         }
         let host = referring_host(headers);
         host.is_some_and(|host| self.allowed_referers.iter().any(|allowed| allowed.admits(&host)))
     }
-
-    /// Who asks: the other end of the connection, or whom the proxy there speaks for.
-    pub(super) fn client<'c>(&self, connected: &'c Client, headers: &HeaderMap) -> Cow<'c, Client> {
-        let forwarded = if self.trust_forwarded { forwarded_for(headers) } else { None };
-        match forwarded {
-            Some(address) => Cow::Owned(Client { address, name: address.to_string() }),
-            None => Cow::Borrowed(connected),
-        }
-    }
 }
 
-/// The host of the page that shows the image, in lower case.
-pub(super) fn referring_host(headers: &HeaderMap) -> Option<String> {
+/// Returns the host of the page that shows the image, in lower case.
+pub(crate) fn referring_host(headers: &HeaderMap) -> Option<String> {
     let page: Uri = headers.get(REFERER)?.to_str().ok()?.parse().ok()?;
     page.host().map(str::to_ascii_lowercase)
-}
-
-/// The last address in `X-Forwarded-For`: the one that the nearest proxy saw. Those before it are what clients say.
-fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
-    let list = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
-    let last = list.rsplit(',').next()?.trim();
-    let address =
-        last.parse().ok().or_else(|| last.parse().map(|with_port: SocketAddr| with_port.ip()).ok());
-    address.map(|address| address.to_canonical())
-}
-
-/// Where a request comes from.
-#[derive(Clone, Debug)]
-pub(super) struct Client {
-    pub(super) address: IpAddr,
-    /// As it is logged: address and port; the address alone behind a proxy; `unix`.
-    pub(super) name: String,
-}
-
-impl From<Peer> for Client {
-    /// The other end of a connection.
-    fn from(peer: Peer) -> Self {
-        match (peer.address(), peer.0) {
-            (Some(address), Some(peer)) => {
-                Self { address, name: SocketAddr::new(address, peer.port()).to_string() }
-            }
-            _ => Self { address: NO_ADDRESS, name: "unix".into() },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -195,7 +151,7 @@ mod tests {
             "HTTPS://Blog.Example",
             "moz-extension://ab-c",
         ] {
-            assert!(good.parse::<Origin>().is_ok(), "{good}");
+            assert!(good.parse::<WebOrigin>().is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -207,7 +163,7 @@ mod tests {
             "https://*.a",
             "https://ü",
         ] {
-            assert!(bad.parse::<Origin>().is_err(), "{bad}");
+            assert!(bad.parse::<WebOrigin>().is_err(), "{bad}");
         }
         for good in ["blog.example", "*.blog.example", "localhost", "127.0.0.1"] {
             assert!(good.parse::<Host>().is_ok(), "{good}");
@@ -246,26 +202,6 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(policy.admits_referer(&headers(&[("referer", page)])), admitted, "{page}");
-        }
-    }
-
-    #[test]
-    fn a_proxy_is_believed_only_when_told_to_and_only_its_own_entry() {
-        let connected = Client::from(Peer(Some("[::ffff:10.0.0.1]:99".parse().unwrap())));
-        let trusting = Policy { trust_forwarded: true, ..Policy::default() };
-        for (value, expected) in [
-            ("203.0.113.5", "203.0.113.5"),
-            ("1.1.1.1, 203.0.113.5", "203.0.113.5"),
-            ("203.0.113.5:4711", "203.0.113.5"),
-            ("[2001:db8::1]:4711", "2001:db8::1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("::ffff:203.0.113.5", "203.0.113.5"),
-            ("nonsense", "10.0.0.1:99"),
-            ("203.0.113.5,", "10.0.0.1:99"),
-        ] {
-            let headers = headers(&[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", value)]);
-            assert_eq!(trusting.client(&connected, &headers).name, expected, "{value}");
-            assert_eq!(Policy::default().client(&connected, &headers).name, "10.0.0.1:99");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! A socket that takes what it is given: what does not fit at once is copied and sent later.
+//! A socket that takes everything it is given, and copies and sends later what did not fit at once.
 //!
-//! hyper writes an answer's head and a chunk of its body with one call. When that call returns, none of the chunk's own
-//! memory is needed any more, so it may lie in pages that only a short read transaction keeps as they are. The next chunk is not
-//! opened before the copy is sent: see [`Pulse::is_backlogged`].
+//! hyper writes a response's head and a chunk of its body in one call. When that call returns, the
+//! chunk's own memory is free again, so it may lie in pages that only a short read transaction
+//! keeps. No further chunk is opened before the copy is sent, see
+//! [`ConnectionActivity::chunk_bytes`], so a slow client holds one chunk in memory.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,50 +11,51 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
-use super::pulse::Pulse;
+use super::activity::ConnectionActivity;
 
-/// What a client has to take within the time that it has for writes.
+/// Bytes that a client has to take within the write timeout.
 const PROGRESS_BYTES: usize = 64 << 10;
 
-/// A client's socket, or the TLS stream over it.
-pub(super) struct Wire<S> {
+/// A client's socket, or the TLS stream over it, with a backlog.
+pub(super) struct BufferedSocket<S> {
     stream: S,
-    pulse: Arc<Pulse>,
-    /// Bytes that the stream did not take yet.
+    activity: Arc<ConnectionActivity>,
+    /// Bytes that the stream did not take at once.
     backlog: Vec<u8>,
-    /// How many of them it has taken since.
+    /// Bytes of the backlog that the stream has taken since.
     sent: usize,
 }
 
-impl<S: AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S, pulse: Arc<Pulse>) -> Self {
-        Self { stream, pulse, backlog: Vec::new(), sent: 0 }
+impl<S: AsyncWrite + Unpin> BufferedSocket<S> {
+    pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>) -> Self {
+        Self { stream, activity, backlog: Vec::new(), sent: 0 }
     }
 
-    fn poll_catch_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_send_backlog(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.backlog.is_empty() {
             return Poll::Ready(Ok(()));
         }
         while self.sent < self.backlog.len() {
-            let sent =
-                ready!(Pin::new(&mut self.stream).poll_write(context, &self.backlog[self.sent..]))?;
+            let rest = &self.backlog[self.sent..];
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             let steps = self.sent / PROGRESS_BYTES;
             self.sent += sent;
             if self.sent / PROGRESS_BYTES > steps {
-                self.pulse.progressed();
+                self.activity.backlog_progressed(Instant::now());
             }
         }
-        self.pulse.let_go(self.backlog.len());
+        self.activity.released(self.backlog.len());
         (self.backlog, self.sent) = (Vec::new(), 0);
-        self.pulse.caught_up();
+        self.activity.backlog_sent(Instant::now());
         Poll::Ready(Ok(()))
     }
 
-    /// Keeps what follows the first `sent` bytes.
+    /// Copies what follows the first `sent` bytes.
     fn keep_back(&mut self, parts: &[IoSlice<'_>], mut sent: usize) {
         self.backlog.reserve_exact(parts.iter().map(|part| part.len()).sum::<usize>() - sent);
         for part in parts {
@@ -61,29 +63,29 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
             self.backlog.extend_from_slice(&part[skipped..]);
             sent -= skipped;
         }
-        self.pulse.kept_back(self.backlog.len());
+        self.activity.buffered(self.backlog.len(), Instant::now());
     }
 }
 
-impl<S> Drop for Wire<S> {
+impl<S> Drop for BufferedSocket<S> {
     fn drop(&mut self) {
-        self.pulse.let_go(self.backlog.len());
+        self.activity.released(self.backlog.len());
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for BufferedSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.pulse.heard();
+        self.activity.received(Instant::now());
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BufferedSocket<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -97,7 +99,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_catch_up(context))?;
+        ready!(self.poll_send_backlog(context))?;
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let sent = match Pin::new(&mut self.stream).poll_write_vectored(context, parts) {
             Poll::Ready(sent) => sent?,
@@ -114,12 +116,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_catch_up(context))?;
+        ready!(self.poll_send_backlog(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_catch_up(context))?;
+        ready!(self.poll_send_backlog(context))?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -1,4 +1,4 @@
-//! TLS: certificate and key out of PEM files, read again when they were renewed.
+//! Reads certificate and key from PEM files, again when they were renewed, and sets up TLS with them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme,
 };
 
-/// The name of HTTP/2 in TLS (RFC 9113, 3.2).
+/// The name of HTTP/2 in TLS (RFC 9113, section 3.2).
 pub(super) const HTTP_2: &[u8] = b"h2";
 
 /// Why there can be no TLS with these files.
@@ -33,7 +33,7 @@ pub enum TlsError {
     Pair { certificate: PathBuf, key: PathBuf, source: rustls::Error },
 }
 
-/// What new connections are encrypted with.
+/// The certificate and key of new connections.
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
@@ -53,7 +53,7 @@ impl Tls {
     /// Reads the files anew, for connections from now on.
     ///
     /// # Errors
-    /// As [`Tls::load`]; what was read before stays in use then.
+    /// As [`Tls::load`]. What was read before stays in use then.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(Arc::new(configuration(&self.certificate, &self.key)?));
         Ok(())
@@ -90,24 +90,27 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// For a client that has nothing to hide and wants to know only whether a server speaks TLS. Certificates are seldom made out to
-/// the address that a machine has for itself.
-pub(super) fn client_of_any_server() -> ClientConfig {
+/// Sets up a client that accepts any certificate, for the health check.
+///
+/// It sends no secret and asks only whether the server speaks TLS. Certificates are seldom made out
+/// to the address that a machine has for itself.
+#[expect(clippy::expect_used, reason = "ring implements the default protocol versions")]
+pub(crate) fn client_for_any_server() -> ClientConfig {
     let provider = provider();
-    let anybody = AnyServer(provider.signature_verification_algorithms);
+    let verifier = AnyCertificate(provider.signature_verification_algorithms);
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider knows the default versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(anybody))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth()
 }
 
 /// Accepts every certificate whose key the server has.
 #[derive(Debug)]
-struct AnyServer(WebPkiSupportedAlgorithms);
+struct AnyCertificate(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for AnyServer {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

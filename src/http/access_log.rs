@@ -1,4 +1,4 @@
-//! The access log: one line a request, with every key in it replaced by its public id.
+//! Writes the access log: one line a request, with every key in it replaced by its public id.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use warp::http::Uri;
 use warp::http::header::CONTENT_LENGTH;
 use warp::reply::Response;
 
-use super::policy::Client;
+use super::access::Client;
 use super::query;
-use super::routes::Request;
+use super::request::Request;
 use crate::keys::ApiKey;
 
 /// Routes whose last segment is a key.
 const KEY_ROUTES: [&str; 3] = ["/random-image/", "/update-images/", "/update-key/"];
-/// Digits of a key's public id.
+/// Number of digits in a key's public id.
 const PUBLIC_DIGITS: usize = 16;
-/// More hexadecimal digits in a row than an image id has may be a key, wherever they stand.
+/// Number of hexadecimal digits in a row that may be a key, one more than an image id has.
 const SUSPECT_DIGITS: usize = 33;
 
-/// Logs an answer; returns the length of its body where that is known.
+/// Logs a response; returns the length of its body in bytes if that is known.
 pub(super) fn log(
     client: &Client,
     request: &Request,
@@ -45,7 +45,7 @@ pub(super) fn log(
     bytes
 }
 
-/// The path and query as they may be logged.
+/// Returns the path and query without secrets.
 fn redact(uri: &Uri) -> String {
     let path = uri.path();
     let mut line =
@@ -66,7 +66,7 @@ fn redact(uri: &Uri) -> String {
                     line.push_str("key=");
                     line.push_str(&redact_key(&query::decode(value).unwrap_or_default()));
                 }
-                // Whoever has a link's signature can read what it opens.
+                // A link's signature opens that link for whoever has it.
                 Some(name) if name.eq_ignore_ascii_case("sig") => line.push_str("sig=***"),
                 _ => line.push_str(&redact_digits(pair)),
             }
@@ -79,14 +79,14 @@ fn redact_key(text: &str) -> String {
     text.parse::<ApiKey>().map_or_else(|_| "***".to_owned(), |key| key.id().to_string())
 }
 
-/// Cuts every long run of hexadecimal digits to a public id's length, also of digits that are percent-encoded once.
+/// Cuts every long run of hexadecimal digits to a public id's length, even if it is percent-encoded.
 fn redact_digits(raw: &str) -> Cow<'_, str> {
     if raw.len() < SUSPECT_DIGITS {
         return Cow::Borrowed(raw);
     }
     let decoded = percent_decode_str(raw).decode_utf8_lossy();
     match redact_runs(&decoded) {
-        // What needs no redaction is logged as it came; what does must not bring lines of its own.
+        // Decoded text must not bring line breaks into the log.
         Cow::Owned(redacted) => redacted.replace(char::is_control, "\u{FFFD}").into(),
         Cow::Borrowed(_) => redact_runs(raw),
     }

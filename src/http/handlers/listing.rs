@@ -1,22 +1,24 @@
 //! `/images`: the gallery page by page, newest first.
 //!
-//! A cursor is the ordinal of the last image of the page before. Ordinals are given in the order of arrival and never again, so
-//! images that come meanwhile stand before the first page, and images that go leave the others where they are: none is
-//! shown twice and none is missed.
+//! A cursor is the ordinal of the last image of the page before. Ordinals are given in the order of
+//! arrival and never again. So images that come meanwhile stand before the first page, images that
+//! go leave the others in place, and none is shown twice or missed.
 
 use warp::http::header::LINK;
-use warp::reply::Response;
 
-use super::error::ApiError;
-use super::query::{self, Parameters};
-use super::random::{matches, records};
-use super::routes::{Answer, Request, header_value, json};
+use super::lookup::{matches, records};
+use crate::http::admission::admit_reader;
+use crate::http::error::ApiError;
+use crate::http::query::{self, Parameters};
+use crate::http::request::{HandlerResult, Request, header_value, json};
 use crate::image::{ImageId, ImageInfo};
 
-/// Images on a page when nothing is said.
+/// Number of images on a page if the request names none.
 const DEFAULT_LIMIT: u32 = 30;
 
-pub(super) async fn list(request: &Request) -> Answer {
+/// Answers with a page of images that meet the filter.
+pub(in crate::http) async fn list(request: &Request) -> HandlerResult {
+    admit_reader(request).await?;
     let parameters = Parameters::with_filter(request.query(), query::LISTING)?;
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT) as usize;
     let catalog = request.gallery().catalog().ok_or(ApiError::Unavailable)?;
@@ -26,7 +28,9 @@ pub(super) async fn list(request: &Request) -> Answer {
     let has_next = page.len() > limit;
     page.truncate(limit);
     let ids: Vec<ImageId> = page.iter().map(|(_, id)| *id).collect();
-    let mut response = show(request, &ids).await?;
+    let records = records(request, &ids).await?;
+    let infos: Vec<_> = records.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
+    let mut response = json(&infos);
     if let (true, Some((last, _))) = (has_next, page.last()) {
         let link = format!("</images?{}>; rel=\"next\"", next_query(request.query(), *last));
         response.headers_mut().insert(LINK, header_value(link)?);
@@ -37,13 +41,7 @@ pub(super) async fn list(request: &Request) -> Answer {
     Ok(response)
 }
 
-async fn show(request: &Request, ids: &[ImageId]) -> Result<Response, ApiError> {
-    let records = records(request, ids).await?;
-    let infos: Vec<_> = records.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
-    Ok(json(&infos))
-}
-
-/// The query of the next page: what was asked for, less what opens the door and the cursor before.
+/// Returns the query of the next page: this one's without keys, signature and cursor, plus a cursor.
 fn next_query(query: &str, last: u32) -> String {
     let mut next = String::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -54,7 +52,7 @@ fn next_query(query: &str, last: u32) -> String {
             next.push('&');
         }
     }
-    // What would end the address within the header's angle brackets is as good as encoded.
+    // An angle bracket would end the URL in the `Link` header.
     format!("{}cursor={last}", next.replace('<', "%3C").replace('>', "%3E"))
 }
 
