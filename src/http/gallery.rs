@@ -189,7 +189,7 @@ mod tests {
                 VERSION_POLL
             }
         });
-        assert!(tokio::time::timeout(VERSION_POLL * 9, repeated).await.is_err());
+        assert!(tokio::time::timeout(VERSION_POLL.mul_f32(8.5), repeated).await.is_err());
         assert_eq!(rounds.get(), 9);
     }
 }

@@ -4,7 +4,7 @@
 //! until somebody else needs it: when the server, or an address, has as many as it may, those that
 //! have been idle longest go. So idle connections, however many, keep nobody out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub(crate) struct ConnectionLimiter {
 #[derive(Default)]
 struct OpenConnections {
     next_number: u64,
-    by_number: HashMap<u64, (Option<IpAddr>, Arc<ConnectionActivity>)>,
+    /// In the order of arrival, so that a simulation runs alike each time.
+    by_number: BTreeMap<u64, (Option<IpAddr>, Arc<ConnectionActivity>)>,
     count_by_address: HashMap<IpAddr, usize>,
 }
 
@@ -107,6 +108,16 @@ impl ConnectionLimiter {
         open.next_number += 1;
         open.by_number.insert(number, (address, Arc::clone(activity)));
         Ok(ConnectionPermit { limiter: Arc::clone(self), number })
+    }
+}
+
+#[cfg(test)]
+impl ConnectionLimiter {
+    /// Returns how many open connections have an address, and the sum of the counts by address.
+    pub(super) fn counts_by_address(&self) -> (usize, usize) {
+        let open = self.open();
+        let with_address = open.by_number.values().filter(|(address, _)| address.is_some());
+        (with_address.count(), open.count_by_address.values().sum())
     }
 }
 

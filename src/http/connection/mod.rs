@@ -4,7 +4,8 @@
 //! be open; `workers` gives each to a thread, where a `session` serves it to its end. `activity` is
 //! what a connection is doing and until when it may, with `close_signal` for the part that two
 //! threads share (over the atomics of `sync`), and `buffered_socket` keeps back what a slow client
-//! did not take. `close_signal_model`, `session_tests` and `simulation` test the room.
+//! did not take. `close_signal_model`, `session_tests` and `simulation` test the room, the last two
+//! with the answers of `test_responder`.
 //!
 //! This room knows nothing of galleries, keys or routes: an `Application` answers the requests.
 
@@ -21,6 +22,8 @@ mod session_tests;
 #[cfg(test)]
 mod simulation;
 mod sync;
+#[cfg(test)]
+mod test_responder;
 mod tls;
 mod workers;
 

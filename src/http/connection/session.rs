@@ -33,9 +33,9 @@ const MAX_STREAMS: u32 = 64;
 /// Bytes that HTTP/2 holds of each response before the client takes them.
 const STREAM_BUFFER_BYTES: usize = 64 << 10;
 /// Longest time between two looks at whether a connection is overdue.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-type SessionError = Box<dyn Error + Send + Sync>;
+pub(super) type SessionError = Box<dyn Error + Send + Sync>;
 
 /// Answers the requests of one connection. No answer is an error: those are responses too.
 pub(crate) trait Respond: Send + Sync + 'static {
@@ -112,7 +112,7 @@ impl<R: Respond> Session<R> {
         ended.unwrap_or(Ok(())).map_err(SessionError::from)
     }
 
-    async fn run_http_2<S>(self, stream: S) -> Result<(), SessionError>
+    pub(super) async fn run_http_2<S>(self, stream: S) -> Result<(), SessionError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
