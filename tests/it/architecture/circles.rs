@@ -82,20 +82,40 @@ fn circle<'a>(edges: &Edges<'a>, start: &'a str) -> Vec<&'a str> {
 }
 
 fn describe(edges: &Edges<'_>, knot: &[&str]) -> Violation {
-    let circles = knot.iter().map(|file| circle(edges, file));
-    let shortest = circles.min_by_key(Vec::len).unwrap();
-    let (line, _) = edges[shortest[0]][shortest[1]];
+    let shortest = shortest_circles(edges, knot);
+    let first = &shortest[0];
+    let (line, _) = edges[first[0]][first[1]];
     let mut advice = format!(
         "circle: {} files lead to each other ({}); move what both ends need to a file of its own, \
-         or let one end take it as an argument. A shortest circle:",
+         or let one end take it as an argument. Shortest circles:",
         knot.len(),
         knot.join(", "),
     );
-    for pair in shortest.windows(2) {
-        let (line, path) = &edges[pair[0]][pair[1]];
-        write!(advice, "\n    {}:{line} names `{path}` of {}", pair[0], pair[1]).unwrap();
+    for circle in &shortest {
+        for pair in circle.windows(2) {
+            let (line, path) = &edges[pair[0]][pair[1]];
+            write!(advice, "\n    {}:{line} names `{path}` of {}", pair[0], pair[1]).unwrap();
+        }
+        advice.push('\n');
     }
-    Violation::new(shortest[0], line, advice)
+    Violation::new(first[0], line, advice)
+}
+
+/// All pairs of files that name each other, or else one of the shortest circles.
+fn shortest_circles<'a>(edges: &Edges<'a>, knot: &[&'a str]) -> Vec<Vec<&'a str>> {
+    let mut circles: Vec<Vec<&str>> = knot.iter().map(|file| circle(edges, file)).collect();
+    circles.sort_by_key(Vec::len);
+    if circles[0].len() > 3 {
+        circles.truncate(1);
+        return circles;
+    }
+    let names = |from: &str, to: &str| edges[from].contains_key(to);
+    let mut pairs = Vec::new();
+    for (at, a) in knot.iter().enumerate() {
+        let mutual = knot[at + 1..].iter().filter(|b| names(a, b) && names(b, a));
+        pairs.extend(mutual.map(|b| vec![*a, *b, *a]));
+    }
+    pairs
 }
 
 #[test]
@@ -181,7 +201,7 @@ fn a_module_and_its_child_may_not_name_each_other() {
 }
 
 #[test]
-fn the_shortest_circle_of_a_knot_is_shown() {
+fn the_shortest_circles_of_a_knot_are_shown() {
     let tree = made_up(&[
         ("src/lib.rs", "mod a; mod b; mod c;"),
         ("src/a.rs", "pub struct A;\nuse crate::b::B;"),
@@ -195,4 +215,41 @@ fn the_shortest_circle_of_a_knot_is_shown() {
     assert!(advice.contains("src/b.rs:2 names `crate::c::C` of src/c.rs"), "{advice}");
     assert!(advice.contains("src/c.rs:4 names `crate::b::B` of src/b.rs"), "{advice}");
     assert!(!advice.contains("src/a.rs:2"), "{advice}");
+}
+
+#[test]
+fn a_circle_of_three_files_is_shown_once() {
+    let tree = made_up(&[
+        ("src/lib.rs", "mod a; mod b; mod c; mod d;"),
+        ("src/a.rs", "pub struct A; use crate::b::B; use crate::d::D;"),
+        ("src/b.rs", "pub struct B; use crate::c::C;"),
+        ("src/c.rs", "pub struct C; use crate::a::A;"),
+        ("src/d.rs", "pub struct D;"),
+    ]);
+    let violations = check(&tree);
+    assert_eq!(violations.len(), 1);
+    assert_eq!(violations[0].advice.matches(" names `").count(), 3, "{violations:#?}");
+    assert!(!violations[0].advice.contains("src/d.rs"), "{violations:#?}");
+}
+
+#[test]
+fn names_that_a_module_shares_with_its_function_are_followed() {
+    let tree = made_up(&[
+        ("src/lib.rs", "mod room;"),
+        ("src/room/mod.rs", "mod a; mod convert; pub use convert::{convert, Other};"),
+        ("src/room/a.rs", "pub struct A; fn f() { super::convert(); }"),
+        ("src/room/convert.rs", "pub struct Other; pub fn convert() {}\nuse super::a::A;"),
+    ]);
+    expect_places(&check(&tree), &["src/room/a.rs:1"]);
+}
+
+#[test]
+fn macros_of_a_module_above_are_seen_below_it() {
+    let above = "macro_rules! both { () => {} }\nmod child;\nuse child::Child;";
+    let tree = made_up(&[
+        ("src/lib.rs", "mod room;"),
+        ("src/room/mod.rs", above),
+        ("src/room/child.rs", "pub struct Child;\nfn f() { both!(); }"),
+    ]);
+    expect_places(&check(&tree), &["src/room/child.rs:2"]);
 }

@@ -189,11 +189,7 @@ impl Reader {
                     1
                 }
                 TokenTree::Ident(ident) => self.scan_path(&tokens, at, ident),
-                TokenTree::Literal(literal) => {
-                    self.scan_literal(&literal.to_string(), literal.span().start().line);
-                    1
-                }
-                TokenTree::Punct(_) => 1,
+                TokenTree::Literal(_) | TokenTree::Punct(_) => 1,
             };
         }
     }
@@ -225,21 +221,35 @@ impl Reader {
         let member = before(1, '.') && !before(2, '.');
         let variable = before(1, '$') && first != "crate";
         let rest_of_path = before(1, ':') && before(2, ':');
-        if !member && !variable && !before(1, '\'') && !rest_of_path {
-            self.mention(path, line);
+        let rest_of_type = rest_of_path && before(3, '>');
+        if !member && !variable && !before(1, '\'') && !rest_of_type {
+            // Colons with nothing before them begin a path into another crate.
+            let leading = rest_of_path.then(String::new);
+            self.mention(leading.into_iter().chain(path).collect(), line);
         }
         end - at
     }
 
-    /// Reads the path in a string such as serde's `with = "super::hex"`.
-    fn scan_literal(&mut self, literal: &str, line: usize) {
-        let text = literal.trim_matches('"');
-        let path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-        if text.len() + 2 == literal.len() && text.contains("::") && text.chars().all(path) {
-            self.mention(text.split("::").map(str::to_owned).collect(), line);
+    /// Reads the paths in an attribute's strings, such as serde's `with = "super::hex"`.
+    fn scan_strings(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => self.scan_strings(group.stream()),
+                TokenTree::Literal(literal) => {
+                    let text = literal.to_string();
+                    let text = text.trim_matches('"');
+                    let in_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+                    if text.contains("::") && text.chars().all(in_path) {
+                        let path = text.split("::").map(str::to_owned).collect();
+                        self.mention(path, literal.span().start().line);
+                    }
+                }
+                TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+            }
         }
     }
 
+    /// Reads a type whose doc comments are help texts if it derives one of clap's traits.
     fn with_help(&mut self, attributes: &[Attribute], read: impl FnOnce(&mut Self)) {
         let kinds = ["Args", "Parser", "Subcommand", "ValueEnum"];
         self.in_help = attributes.iter().any(|attribute| {
@@ -303,23 +313,11 @@ impl<'a> Visit<'a> for Reader {
     }
 
     fn visit_item_struct(&mut self, item: &'a syn::ItemStruct) {
-        for attribute in &item.attrs {
-            self.visit_attribute(attribute);
-        }
-        self.visit_generics(&item.generics);
-        self.with_help(&item.attrs, |reader| reader.visit_fields(&item.fields));
+        self.with_help(&item.attrs, |reader| visit::visit_item_struct(reader, item));
     }
 
     fn visit_item_enum(&mut self, item: &'a syn::ItemEnum) {
-        for attribute in &item.attrs {
-            self.visit_attribute(attribute);
-        }
-        self.visit_generics(&item.generics);
-        self.with_help(&item.attrs, |reader| {
-            for variant in &item.variants {
-                reader.visit_variant(variant);
-            }
-        });
+        self.with_help(&item.attrs, |reader| visit::visit_item_enum(reader, item));
     }
 
     fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
@@ -352,7 +350,10 @@ impl<'a> Visit<'a> for Reader {
                     self.doc(attribute.pound_token.span.start().line, &text.value(), inner);
                 }
             }
-            Meta::List(meta) if !self.in_tests => self.scan(meta.tokens.clone()),
+            Meta::List(meta) if !self.in_tests => {
+                self.scan(meta.tokens.clone());
+                self.scan_strings(meta.tokens.clone());
+            }
             _ => {}
         }
     }

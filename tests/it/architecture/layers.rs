@@ -179,7 +179,7 @@ pub(super) fn check_layers(tree: &Tree) -> Vec<Violation> {
         }
     }
     violations.sort();
-    violations.dedup_by(|a, b| (&a.path, &a.advice) == (&b.path, &b.advice));
+    violations.dedup();
     violations
 }
 
@@ -202,6 +202,7 @@ fn advice_on_crate(module: &str, path: &[String]) -> Option<String> {
 /// Reports names of a room that the naming room may not name.
 pub(super) fn check_rooms(tree: &Tree) -> Vec<Violation> {
     let names = Names::read(tree);
+    let references = names.references();
     let mut violations = Vec::new();
     for (house, rooms) in HOUSES {
         for module in names.modules.iter().filter(|module| is_in_house(house, &module.path)) {
@@ -211,7 +212,7 @@ pub(super) fn check_rooms(tree: &Tree) -> Vec<Violation> {
                 violations.push(Violation::new(&module.file.path, 1, advice));
             }
         }
-        for reference in names.references().iter().filter(|reference| !reference.passed_up) {
+        for reference in references.iter().filter(|reference| !reference.passed_up) {
             let from = module_path(&reference.file.path);
             if !is_in_house(house, &from) {
                 continue;

@@ -181,10 +181,6 @@ impl<'a> Names<'a> {
 
     /// What a name means in a module: its own items and modules, its imports, then its globs.
     fn look_up(&self, at: usize, name: &str, trail: &mut Vec<(usize, String)>) -> Vec<Target> {
-        if trail.iter().any(|(module, seen)| *module == at && seen == name) {
-            return Vec::new();
-        }
-        trail.push((at, name.to_owned()));
         let module = &self.modules[at];
         let mut targets = Vec::new();
         if module.scope.items.contains(name) {
@@ -193,6 +189,11 @@ impl<'a> Names<'a> {
         let mut below = module.path.clone();
         below.push(name.to_owned());
         targets.extend(self.by_path.get(&below).map(|child| Target::Module(*child)));
+        // An import such as `use convert::convert` asks for the name that it gives.
+        if trail.iter().any(|(module, asked)| *module == at && asked == name) {
+            return targets;
+        }
+        trail.push((at, name.to_owned()));
         let imports = |glob: bool| {
             module.scope.imports.iter().filter(move |import| import.alias.is_none() == glob)
         };
