@@ -69,26 +69,32 @@ impl<'a> Names<'a> {
         Self { modules, by_path, tests }
     }
 
-    /// Every reference outside tests: imports first, then other paths.
+    /// Every reference outside tests: a module's imports first, then what its paths add to them.
     pub fn references(&self) -> Vec<Reference<'a>> {
         let mut references = Vec::new();
         for (at, module) in self.modules.iter().enumerate() {
+            let file = module.file;
+            let mut imported: BTreeMap<&str, Vec<Target>> = BTreeMap::new();
             for import in &module.scope.imports {
                 let targets = self.resolve(at, &import.path, true, &mut Vec::new());
                 let passed_up = import.exported && self.are_below(at, &targets);
-                let path = import.path.join("::");
-                let file = module.file;
-                references.push(Reference { file, line: import.line, path, targets, passed_up });
+                if let (false, Some(alias)) = (passed_up, &import.alias) {
+                    imported.entry(alias).or_default().extend(targets.clone());
+                }
+                let (line, path) = (import.line, import.path.join("::"));
+                references.push(Reference { file, line, path, targets, passed_up });
             }
             for mention in &module.scope.mentions {
-                let hidden =
-                    mention.path.len() == 1 && module.scope.bound.contains(&mention.path[0]);
+                let first = &mention.path[0];
+                let hidden = mention.path.len() == 1 && module.scope.bound.contains(first);
                 if hidden {
                     continue;
                 }
                 let targets = self.resolve(at, &mention.path, false, &mut Vec::new());
-                let path = mention.path.join("::");
-                let (file, line) = (module.file, mention.line);
+                if imported.get(first.as_str()) == Some(&targets) {
+                    continue;
+                }
+                let (line, path) = (mention.line, mention.path.join("::"));
                 references.push(Reference { file, line, path, targets, passed_up: false });
             }
         }
