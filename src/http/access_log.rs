@@ -79,7 +79,7 @@ fn redact_key(text: &str) -> String {
     text.parse::<ApiKey>().map_or_else(|_| "***".to_owned(), |key| key.id().to_string())
 }
 
-/// Cuts every long run of hexadecimal digits to a public id's length, even if it is percent-encoded.
+/// Cuts every long run of hexadecimal digits, also if percent-encoded, to a public id's length.
 fn redact_digits(raw: &str) -> Cow<'_, str> {
     if raw.len() < SUSPECT_DIGITS {
         return Cow::Borrowed(raw);

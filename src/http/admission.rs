@@ -1,4 +1,4 @@
-//! Decides whether a request is let in: by its key, its signed link, or because the server is public.
+//! Lets requests in: by key, by signed link, or because the server is public.
 //!
 //! Keys themselves are checked by `access/authenticator.rs`. After the key come the key's rate and
 //! the page that shows the image.

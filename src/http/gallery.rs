@@ -163,7 +163,10 @@ fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError>
                 tags: &summary.tags,
             }),
             Err(error) => {
-                tracing::error!(%id, %error, "the image's record is damaged; the image is not served");
+                tracing::error!(
+                    %id, %error,
+                    "the image's record is damaged; the image is not served"
+                );
             }
         }
     })?;

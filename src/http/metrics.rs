@@ -218,70 +218,49 @@ impl Metrics {
             cached_picks: LabelCache::new(),
             cached_key_checks: LabelCache::new(),
         };
+        metrics.register_server(&mut registry);
+        metrics.register_catalog(&mut registry);
+        metrics.register_import(&mut registry);
+        metrics.registry = registry;
+        Arc::new(metrics)
+    }
+
+    fn register_server(&self, registry: &mut Registry) {
         let start: Gauge<u64, AtomicU64> = Gauge::default();
         start.set(image::now());
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program", build);
-        registry.register(
-            "start_time_seconds",
-            "When the server was started, in seconds since 1970",
-            start,
-        );
-        registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
-        registry.register(
-            "http_request_duration_seconds",
-            "From a request's head to its answer's",
-            metrics.seconds.clone(),
-        );
-        registry.register(
-            "http_response_bytes",
-            "Bytes of the bodies that answers announced",
-            metrics.bytes.clone(),
-        );
-        registry.register(
-            "http_connections",
-            "Connections that are open",
-            metrics.connections.clone(),
-        );
-        registry.register(
-            "http_accepted_connections",
-            "Connections that were opened",
-            metrics.accepted.clone(),
-        );
-        registry.register("picks", "Images chosen by /random, and how", metrics.picks.clone());
-        registry.register(
-            "key_checks",
-            "Keys and signed links that were checked, and what became of them",
-            metrics.key_checks.clone(),
-        );
-        registry.register("catalog_images", "Images in the catalog", metrics.images.clone());
-        registry.register(
-            "catalog_version",
-            "The gallery's version that the catalog shows",
-            metrics.version.clone(),
-        );
-        registry.register(
-            "catalog_reload_seconds",
-            "How long loading the catalog took",
-            metrics.reload_seconds.clone(),
-        );
-        registry.register(
-            "import_files",
-            "Files that this server looked at, and what became of them",
-            metrics.import_files.clone(),
-        );
-        registry.register(
-            "import_source_bytes",
-            "Bytes of the files that it imported",
-            metrics.import_source_bytes.clone(),
-        );
-        registry.register(
-            "import_stored_bytes",
-            "Bytes of the images that they became",
-            metrics.import_stored_bytes.clone(),
-        );
-        metrics.registry = registry;
-        Arc::new(metrics)
+        let help = "When the server was started, in seconds since 1970";
+        registry.register("start_time_seconds", help, start);
+        registry.register("http_requests", "Requests that were answered", self.requests.clone());
+        let help = "From a request's head to its answer's";
+        registry.register("http_request_duration_seconds", help, self.seconds.clone());
+        let help = "Bytes of the bodies that answers announced";
+        registry.register("http_response_bytes", help, self.bytes.clone());
+        let help = "Connections that are open";
+        registry.register("http_connections", help, self.connections.clone());
+        let help = "Connections that were opened";
+        registry.register("http_accepted_connections", help, self.accepted.clone());
+        registry.register("picks", "Images chosen by /random, and how", self.picks.clone());
+        let help = "Keys and signed links that were checked, and what became of them";
+        registry.register("key_checks", help, self.key_checks.clone());
+    }
+
+    fn register_catalog(&self, registry: &mut Registry) {
+        registry.register("catalog_images", "Images in the catalog", self.images.clone());
+        let help = "The gallery's version that the catalog shows";
+        registry.register("catalog_version", help, self.version.clone());
+        let help = "How long loading the catalog took";
+        registry.register("catalog_reload_seconds", help, self.reload_seconds.clone());
+    }
+
+    fn register_import(&self, registry: &mut Registry) {
+        let help = "Files that this server looked at, and what became of them";
+        registry.register("import_files", help, self.import_files.clone());
+        let help = "Bytes of the files that it imported";
+        registry.register("import_source_bytes", help, self.import_source_bytes.clone());
+        let help = "Bytes of the images that they became";
+        registry.register("import_stored_bytes", help, self.import_stored_bytes.clone());
     }
 
     /// Counts a connection as open until the guard is dropped.

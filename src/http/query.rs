@@ -89,67 +89,70 @@ impl Parameters {
         let bad = |reason| ApiError::BadParameter { name, reason };
         let value = decode(raw).ok_or(bad("not UTF-8"))?;
         let value = value.as_ref();
-        let whole = |most: u32| {
-            let number = number::<u32>(value).ok().filter(|number| *number <= most);
-            number.ok_or(bad("not a whole number from 0 to 4294967295"))
+        let whole = || {
+            let number = number::<u32>(value);
+            number.map_err(|_| bad("not a whole number from 0 to 4294967295"))
         };
         let within = |most: u32, reason| {
-            number::<u32>(value)
-                .ok()
-                .filter(|number| (1..=most).contains(number))
-                .ok_or(bad(reason))
+            let number = number::<u32>(value).ok();
+            number.filter(|number| (1..=most).contains(number)).ok_or(bad(reason))
         };
-        let filter = &mut self.filter;
-        match name {
-            "orientation" if value == "auto" => {
-                let earlier = filter.orientation.is_some() || self.auto_orientation;
-                self.auto_orientation = true;
-                return if earlier { Err(bad(REPEATED)) } else { Ok(()) };
-            }
-            "orientation" => {
-                let orientation =
-                    value.parse().map_err(|_| bad("neither landscape nor portrait, square or auto"))?;
-                if self.auto_orientation {
-                    return Err(bad(REPEATED));
-                }
-                once(&mut filter.orientation, orientation)
-            }
-            "min_width" => once(&mut filter.min_width, whole(u32::MAX)?),
-            "max_width" => once(&mut filter.max_width, whole(u32::MAX)?),
-            "min_height" => once(&mut filter.min_height, whole(u32::MAX)?),
-            "max_height" => once(&mut filter.max_height, whole(u32::MAX)?),
-            "tag" => {
-                let term = value.parse::<TagTerm>().map_err(|_| {
-                    bad("a tag has 1 to 200 bytes and no control characters; -T leaves out images with T")
-                })?;
-                filter.tags.push(term);
-                return if filter.tags.len() > MAX_TAGS {
-                    Err(bad("given more than 32 times"))
-                } else {
-                    Ok(())
-                };
-            }
+        let is_first = match name {
+            "orientation" => self.set_orientation(value).map_err(bad)?,
+            "min_width" => once(&mut self.filter.min_width, whole()?),
+            "max_width" => once(&mut self.filter.max_width, whole()?),
+            "min_height" => once(&mut self.filter.min_height, whole()?),
+            "max_height" => once(&mut self.filter.max_height, whole()?),
+            "tag" => return self.add_tag(value).map_err(bad),
             "animated" => {
-                once(&mut filter.animated, value.parse().map_err(|_| bad("neither true nor false"))?)
+                let animated = value.parse().map_err(|_| bad("neither true nor false"))?;
+                once(&mut self.filter.animated, animated)
             }
             "seed" => once(&mut self.seed, value.to_owned()),
             "shuffle" => once(&mut self.shuffle, value.to_owned()),
-            "n" => once(
-                &mut self.n,
-                number(value).map_err(|_| bad("not a whole number from 0 to 18446744073709551615"))?,
-            ),
-            "count" => once(&mut self.count, within(MAX_COUNT, "not a whole number from 1 to 30")?),
+            "n" => {
+                let n = number(value);
+                let reason = "not a whole number from 0 to 18446744073709551615";
+                once(&mut self.n, n.map_err(|_| bad(reason))?)
+            }
+            "count" => {
+                let reason = "not a whole number from 1 to 30";
+                once(&mut self.count, within(MAX_COUNT, reason)?)
+            }
             "format" => once(&mut self.format, value.parse().map_err(bad)?),
-            "w" => once(&mut self.width, whole(u32::MAX)?),
-            "limit" => once(&mut self.limit, within(MAX_LIMIT, "not a whole number from 1 to 100")?),
-            "cursor" => once(
-                &mut self.cursor,
-                number(value).map_err(|_| bad("not a cursor; take the one in the Link header"))?,
-            ),
+            "w" => once(&mut self.width, whole()?),
+            "limit" => {
+                let reason = "not a whole number from 1 to 100";
+                once(&mut self.limit, within(MAX_LIMIT, reason)?)
+            }
+            "cursor" => {
+                let cursor = number(value);
+                let reason = "not a cursor; take the one in the Link header";
+                once(&mut self.cursor, cursor.map_err(|_| bad(reason))?)
+            }
             _ => true,
+        };
+        if is_first { Ok(()) } else { Err(bad(REPEATED)) }
+    }
+
+    /// Sets the orientation, or that it is the viewport's; returns whether there was none.
+    fn set_orientation(&mut self, value: &str) -> Result<bool, &'static str> {
+        let is_first = !self.auto_orientation && self.filter.orientation.is_none();
+        if value == "auto" {
+            self.auto_orientation = true;
+        } else {
+            let reason = "neither landscape nor portrait, square or auto";
+            self.filter.orientation = Some(value.parse().map_err(|_| reason)?);
         }
-        .then_some(())
-        .ok_or(bad(REPEATED))
+        Ok(is_first)
+    }
+
+    fn add_tag(&mut self, value: &str) -> Result<(), &'static str> {
+        let reason = "a tag has 1 to 200 bytes and no control characters; \
+                      -T leaves out images with T";
+        self.filter.tags.push(value.parse::<TagTerm>().map_err(|_| reason)?);
+        let is_allowed = self.filter.tags.len() <= MAX_TAGS;
+        if is_allowed { Ok(()) } else { Err("given more than 32 times") }
     }
 
     /// Returns the filter, with the viewport's orientation where that is asked for and known.
@@ -232,7 +235,8 @@ mod tests {
     #[test]
     fn parameters_are_decoded_once_and_typed() {
         let parsed = parse(
-            "tag=sea&tag=-blaue+B%C3%A4ume&tag=sea&min_width=1920&animated=false&seed=a%2520b&w=0640&x=%FF&%ff=1&%74ag=x",
+            "tag=sea&tag=-blaue+B%C3%A4ume&tag=sea&min_width=1920&animated=false&seed=a%2520b\
+             &w=0640&x=%FF&%ff=1&%74ag=x",
         )
         .unwrap();
         let term = |tag: &str, wanted| TagTerm { tag: tag.into(), wanted };

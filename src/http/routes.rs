@@ -29,8 +29,7 @@ pub(super) fn routes()
 }
 
 /// Routes for those who may read images.
-fn readers() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static
-{
+fn readers() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     let random_image =
         warp::path!("random-image" / String).and(request()).then(|key: String, request| {
             handle(Route::RandomImage, request, async move |request: &Request| {
@@ -58,8 +57,7 @@ fn readers() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + 
 }
 
 /// Routes that need a key even on a public server.
-fn keepers() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static
-{
+fn keepers() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     let update_images =
         warp::path!("update-images" / String).and(request()).then(|key: String, request| {
             handle(Route::UpdateImages, request, async move |request: &Request| {
@@ -79,7 +77,7 @@ fn keepers() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + 
 }
 
 /// Routes that need no key.
-fn open() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+fn open() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     let health = warp::path!("healthz")
         .and(request())
         .then(|request| handle(Route::Healthz, request, health::health));
@@ -93,8 +91,7 @@ fn open() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Sen
 }
 
 /// The gallery page and the files that it loads. They need no key.
-fn page_files()
--> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+fn page_files() -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
     let html = warp::path::end()
         .and(request())
         .then(|request| handle(Route::Page, request, async |_: &Request| Ok(page::html())));

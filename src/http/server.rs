@@ -118,6 +118,6 @@ fn refuse(socket: Socket) {
     let _ = socket.read(&mut [0; REFUSED_BYTES]);
     let told = socket.write_all(FULL.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write));
     if let Err(error) = told {
-        tracing::debug!(%error, "a client could not be told that its address has too many connections");
+        tracing::debug!(%error, "a client could not be told that its address is full");
     }
 }

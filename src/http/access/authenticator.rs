@@ -2,8 +2,8 @@
 //!
 //! An id that no live key has is refused at once. The first use of a known id runs argon2 on a
 //! blocking thread. What that proved is remembered (`keys::KnownKey`), and from then on a check is
-//! one hash of 32 bytes. Wrong secrets for a key that is not proven yet are throttled. Keys are read
-//! again when the gallery's version has moved, so a rotated key ends with the next request.
+//! one hash of 32 bytes. Wrong secrets for a key that is not proven yet are throttled. Keys are
+//! read again when the gallery's version has moved, so a rotated key ends with the next request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

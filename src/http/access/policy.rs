@@ -53,7 +53,8 @@ pub struct Host(String);
 /// The text is not a host name.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a host is a name without scheme, port and path, such as blog.example, or *.blog.example for all below it"
+    "a host is a name without scheme, port and path, such as blog.example, \
+     or *.blog.example for all below it"
 )]
 pub struct BadHost;
 

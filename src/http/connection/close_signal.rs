@@ -1,4 +1,4 @@
-//! The part of a connection's state that two threads share: whether it is idle, and whether to close.
+//! The state of a connection that two threads share: whether it is idle, and has to close.
 //!
 //! The thread that serves the connection reports when it begins and ends to respond. The accept
 //! loop asks connections to close, and evicts idle ones to make room. Whether a connection is idle
@@ -63,7 +63,7 @@ impl CloseSignal {
             self.idle_since.compare_exchange(RESPONDING, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Since when the connection has been idle, in milliseconds; `None` if it is not, or is evicted.
+    /// Since when the connection is idle, in milliseconds; `None` if it is not, or is evicted.
     pub(super) fn idle_since(&self) -> Option<u64> {
         Some(self.idle_since.load(Ordering::Relaxed)).filter(|since| *since < EVICTED)
     }

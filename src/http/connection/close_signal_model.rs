@@ -1,20 +1,21 @@
 //! Checks `close_signal` for every interleaving of the two threads that share it.
 //!
-//! loom (<https://docs.rs/loom>) runs each model once for every order in which the threads' accesses
-//! can take effect under the memory model of C11, with its own atomics in the place of `sync`.
+//! The loom crate (<https://docs.rs/loom>) runs each model once for every order in which the
+//! threads' accesses can take effect under the memory model of C11, with its own atomics in the
+//! place of `sync`.
 
 use loom::sync::Arc;
 use loom::thread;
 
 use close_signal::{CloseRequest, CloseSignal};
 
-/// loom's atomics in the place of those of `super::sync`.
+/// The atomics of loom in the place of those of `super::sync`.
 mod sync {
     use std::task::Waker;
 
     pub(super) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-    /// loom's waker, called as the atomic-waker crate's is.
+    /// A waker of loom's, called as the atomic-waker crate's is.
     pub(super) struct AtomicWaker(loom::future::AtomicWaker);
 
     impl AtomicWaker {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::activity::ConnectionActivity;
 
-/// Connections for each one that is evicted at once, so that a flood of new ones costs few searches.
+/// Connections for each one evicted in a batch, so that a flood of new ones costs few searches.
 const CONNECTIONS_PER_EVICTION: usize = 128;
 /// Pause before looking again whether a connection can be evicted. Nobody reports that one idles.
 const RETRY: Duration = Duration::from_millis(50);

@@ -1,11 +1,11 @@
-//! How bytes come and go: sockets, TLS, and HTTP's framing, with a limit on all that a client holds.
+//! How bytes come and go: sockets, TLS and HTTP, with a limit on all that a client holds.
 //!
-//! In reading order: `listener` accepts sockets and `tls` encrypts them; `limiter` says how many may
-//! be open; `workers` gives each to a thread, where a `session` serves it to its end. `activity` is
-//! what a connection is doing and until when it may, with `close_signal` for the part that two
-//! threads share (over the atomics of `sync`), and `buffered_socket` keeps back what a slow client
-//! did not take. `close_signal_model`, `session_tests` and `simulation` test the room, the last two
-//! with the answers of `test_responder`.
+//! In reading order: `listener` accepts sockets and `tls` encrypts them; `limiter` says how many
+//! may be open; `workers` gives each to a thread, where a `session` serves it to its end.
+//! `activity` is what a connection is doing and until when it may, with `close_signal` for the part
+//! that two threads share (over the atomics of `sync`), and `buffered_socket` keeps back what a
+//! slow client did not take. `close_signal_model`, `session_tests` and `simulation` test the room,
+//! the last two with the answers of `test_responder`.
 //!
 //! This room knows nothing of galleries, keys or routes: an `Application` answers the requests.
 

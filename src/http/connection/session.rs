@@ -1,4 +1,4 @@
-//! One connection's life in the server: TLS where it is wanted, then HTTP/1 or HTTP/2 until it ends.
+//! One connection's life in the server: TLS if it is wanted, then HTTP/1 or HTTP/2 to the end.
 //!
 //! A session ends when the client leaves, when it is overdue, or when it is asked to close. What is
 //! answered is the responder's business; this room knows nothing of galleries.
@@ -51,7 +51,10 @@ pub(crate) trait ResponseBody:
 {
 }
 
-impl<B: Body<Data = Bytes, Error: Into<SessionError>> + Send + Unpin + 'static> ResponseBody for B {}
+impl<B> ResponseBody for B where
+    B: Body<Data = Bytes, Error: Into<SessionError>> + Send + Unpin + 'static
+{
+}
 
 /// Makes what answers the requests of a new connection.
 pub(crate) trait Application: Clone + Send + 'static {

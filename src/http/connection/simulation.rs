@@ -1,8 +1,8 @@
 //! Drives the connection room through random schedules, in virtual time, and checks what must hold.
 //!
-//! Each schedule is a server with clients that connect, send heads in parts, take responses in parts,
-//! stall, close and half-close, until the server drains. A seed decides it all, so a schedule can be
-//! run again: `IMAGEPOOL_TEST_SEED=SEED cargo test --lib simulation`.
+//! Each schedule is a server with clients that connect, send heads in parts, take responses in
+//! parts, stall, close and half-close, until the server drains. A seed decides it all, so a
+//! schedule can be run again: `IMAGEPOOL_TEST_SEED=SEED cargo test --lib simulation`.
 //!
 //! What a connection may do is computed here from the client's side alone, not from the state that
 //! is under test.

@@ -1,4 +1,4 @@
-//! Answers for tests of the connection room: `/BYTES/MILLIS` is answered with so many bytes, so late.
+//! Answers requests in tests of the connection room: `/BYTES/MILLIS` gets so many bytes, so late.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Reads certificate and key from PEM files, again when they were renewed, and sets up TLS with them.
+//! Sets up TLS with a certificate and key from PEM files, and again when they were renewed.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -183,7 +183,7 @@ fn bind_to_cores(cores: &CpuSet) {
     }
 }
 
-/// Lets threads that serve go before this one, which only waits for the disk or a key's first check.
+/// Lets threads that serve go first: this one waits for the disk or for a key's first check.
 fn lower_priority() {
     if let Err(error) = setpriority_process(None, BLOCKING_NICENESS) {
         tracing::debug!(%error, "a blocking thread can't be made less urgent");

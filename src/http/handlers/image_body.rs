@@ -1,10 +1,11 @@
 //! The bytes of an image, sent straight out of the gallery's pages.
 //!
 //! An image goes out in chunks. Over HTTP/1 a chunk is handed to the socket where it lies, under a
-//! read transaction that ends with that write, because the socket copies what it can't send at once.
-//! While it keeps a copy back no further chunk is opened, so a slow client holds one chunk and pins
-//! no pages. HTTP/2 queues chunks for as long as its client likes, so it is given copies. A blocking
-//! thread reads a chunk that is not in memory, so a slow disk delays only those who wait for it.
+//! read transaction that ends with that write, because the socket copies what it can't send at
+//! once. While it keeps a copy back no further chunk is opened, so a slow client holds one chunk
+//! and pins no pages. HTTP/2 queues chunks for as long as its client likes, so it is given copies.
+//! A blocking thread reads a chunk that is not in memory, so a slow disk delays only those who wait
+//! for it.
 
 use std::ops::Range;
 use std::pin::Pin;

@@ -1,7 +1,8 @@
 //! Sends images: whole, in part, or as "not modified".
 //!
-//! An image's first read since the start happens on a blocking thread, which compares its bytes with
-//! its id, so damaged bytes are never sent. How bytes get to the client is `image_body`'s business.
+//! An image's first read since the start happens on a blocking thread, which compares its bytes
+//! with its id, so damaged bytes are never sent. How bytes get to the client is `image_body`'s
+//! business.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -94,8 +95,8 @@ impl Variant {
 
 /// Finds the smallest rendition that is at least `width` pixels wide.
 ///
-/// That is the image itself where there is none, or if no width is asked for. `None` if the image is
-/// not in the gallery, which without a width shows later.
+/// That is the image itself where there is none, or if no width is asked for. `None` if the image
+/// is not in the gallery, which without a width shows later.
 pub(super) fn find_variant(
     gallery: &ServedGallery,
     id: ImageId,
@@ -204,7 +205,8 @@ async fn open_checked(
             open(gallery)
         }
         Some(false) => {
-            tracing::error!(%id, width, "the image is damaged and not served; run `imagepool verify`, then remove and import it again");
+            tracing::error!(%id, width, "the image is damaged and not served; \
+                run `imagepool verify`, then remove and import it again");
             Err(ApiError::Internal)
         }
     }

@@ -41,7 +41,7 @@ pub(in crate::http) async fn list(request: &Request) -> HandlerResult {
     Ok(response)
 }
 
-/// Returns the query of the next page: this one's without keys, signature and cursor, plus a cursor.
+/// Returns the query of the next page: this one's, with another cursor and without secrets.
 fn next_query(query: &str, last: u32) -> String {
     let mut next = String::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

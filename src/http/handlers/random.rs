@@ -46,8 +46,10 @@ struct RandomQuery {
 }
 
 impl RandomQuery {
+    /// Checks the parameters.
+    ///
     /// # Errors
-    /// When parameters contradict each other.
+    /// When some contradict each other.
     fn new(request: &Request, parameters: Parameters) -> Result<Self, ApiError> {
         let bad = |name, reason| Err(ApiError::BadParameter { name, reason });
         let filter = parameters.filter_for(&request.headers);
@@ -212,7 +214,7 @@ async fn send(
 /// Redirects to the image's own address.
 ///
 /// A client that showed its key in a header will show it there again. A key in the URL would not go
-/// along, and no address of ours has a key in it, so a signature of that one image stands in for it.
+/// along, and no URL of ours has a key in it, so a signature of that one image stands in for it.
 fn redirect(request: &Request, variant: &Variant, grant: Grant) -> HandlerResult {
     let mut location = variant.path();
     if let Grant::Url(key) = grant {
