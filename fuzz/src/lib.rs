@@ -3,10 +3,10 @@
 use std::sync::Once;
 use std::time::Duration;
 
-use imagepool::codec::Limits;
+use imagepool::codec::DecodeLimits;
 
 /// Small, so that each run is quick: what is to be found lies in decoders, not in encoding large pictures.
-pub const LIMITS: Limits = Limits {
+pub const LIMITS: DecodeLimits = DecodeLimits {
     source_bytes: 1 << 20,
     pixels: 1 << 16,
     frames: 20,

@@ -1,15 +1,24 @@
 //! From a source to its decoder: one place that knows them all.
 
-use super::animation::{CUT_NOTE, Frames};
-use super::gif::GifFrames;
-use super::limits::{Limits, Timer};
-use super::png::PngFrames;
-use super::raster::{Channels, Raster};
-use super::sniff::{Format, Sniffed, sniff};
-use super::webp::{self, WebPFrames};
-use super::{CodecError, Header, gif, ico, jpeg, plain, png, tiff};
+#[cfg(any(feature = "avif", feature = "heic"))]
+use crate::codec::decoders::heif;
+use crate::codec::decoders::tiff;
+use crate::codec::error::CodecError;
+use crate::codec::formats::gif::GifFrames;
+#[cfg(feature = "jxl")]
+use crate::codec::formats::jxl;
+use crate::codec::formats::png::PngFrames;
+use crate::codec::formats::webp::WebPFrames;
+use crate::codec::formats::{gif, ico, image_crate, jpeg, png, webp};
+use crate::codec::header::Header;
+use crate::codec::limits::DecodeLimits;
+use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::frames::{CUT_NOTE, Frames};
+use crate::codec::pixels::raster::Raster;
+use crate::codec::sniff::{PictureFormat, Sniffed, sniff};
+use crate::codec::timer::Timer;
 
-pub(super) fn recognise(source: &[u8]) -> Result<Format, CodecError> {
+pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     match sniff(source) {
         Sniffed::Picture(format) => Ok(format),
         Sniffed::Unsupported(name) => Err(CodecError::Unsupported(name)),
@@ -19,30 +28,34 @@ pub(super) fn recognise(source: &[u8]) -> Result<Format, CodecError> {
 
 pub(super) fn checked_header(
     source: &[u8],
-    format: Format,
-    limits: &Limits,
+    format: PictureFormat,
+    limits: &DecodeLimits,
     timer: &Timer,
 ) -> Result<Header, CodecError> {
     let header = timer.time(|| match format {
-        Format::Gif => gif::header(source, timer),
+        PictureFormat::Gif => gif::header(source, timer),
         #[cfg(feature = "avif")]
-        Format::Avif => super::heif::avif::header(source)
-            .map_err(|source| CodecError::Decode { format, source }),
-        #[cfg(feature = "heic")]
-        Format::Heic => super::heif::heic::header(source)
-            .map_err(|source| CodecError::Decode { format, source }),
-        #[cfg(feature = "jxl")]
-        Format::Jxl => {
-            super::jxl::header(source).map_err(|source| CodecError::Decode { format, source })
+        PictureFormat::Avif => {
+            heif::avif::header(source).map_err(|source| CodecError::Decode { format, source })
         }
-        Format::Ico => ico::header(source, timer),
-        Format::Jpeg => jpeg::header(source),
-        Format::Png => png::header(source, timer),
-        Format::Tiff => tiff::header(source, timer),
-        Format::WebP => webp::header(source),
+        #[cfg(feature = "heic")]
+        PictureFormat::Heic => {
+            heif::heic::header(source).map_err(|source| CodecError::Decode { format, source })
+        }
+        #[cfg(feature = "jxl")]
+        PictureFormat::Jxl => {
+            jxl::header(source).map_err(|source| CodecError::Decode { format, source })
+        }
+        PictureFormat::Ico => ico::header(source, timer),
+        PictureFormat::Jpeg => jpeg::header(source),
+        PictureFormat::Png => png::header(source, timer),
+        PictureFormat::Tiff => tiff::header(source, timer),
+        PictureFormat::WebP => webp::header(source),
         // Whatever is not one after all, see `sniff`.
-        Format::Tga => plain::header(source, format, timer).map_err(|_| CodecError::NotAPicture),
-        _ => plain::header(source, format, timer),
+        PictureFormat::Tga => {
+            image_crate::header(source, format, timer).map_err(|_| CodecError::NotAPicture)
+        }
+        _ => image_crate::header(source, format, timer),
     })?;
     if header.width == 0 || header.height == 0 {
         return Err(CodecError::Container("it has no pixels"));
@@ -54,13 +67,13 @@ pub(super) fn checked_header(
 /// Decodes a still picture, or an animation's first frame.
 pub(super) fn decode(
     source: &[u8],
-    format: Format,
+    format: PictureFormat,
     header: &Header,
-    limits: &Limits,
+    limits: &DecodeLimits,
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     match format {
-        Format::Gif => {
+        PictureFormat::Gif => {
             let mut frames = GifFrames::open(source, header, timer)?;
             let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
             let is_cut = frames.is_cut();
@@ -76,45 +89,47 @@ pub(super) fn decode(
             })
         }
         #[cfg(feature = "avif")]
-        Format::Avif => super::heif::avif::decode(source, limits.memory_bytes)
+        PictureFormat::Avif => heif::avif::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "heic")]
-        Format::Heic => super::heif::heic::decode(source, limits.memory_bytes)
+        PictureFormat::Heic => heif::heic::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "jxl")]
-        Format::Jxl => super::jxl::decode(source, limits.memory_bytes)
+        PictureFormat::Jxl => jxl::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
-        Format::Ico => ico::decode(source, limits.memory_bytes, timer),
-        Format::Jpeg => jpeg::decode(source),
-        Format::Png => png::decode(source, timer),
-        Format::Tiff => tiff::decode(source, limits.memory_bytes, timer),
-        Format::WebP => webp::decode(source),
-        Format::Tga => plain::decode(source, format, limits.memory_bytes, timer)
+        PictureFormat::Ico => ico::decode(source, limits.memory_bytes, timer),
+        PictureFormat::Jpeg => jpeg::decode(source),
+        PictureFormat::Png => png::decode(source, timer),
+        PictureFormat::Tiff => tiff::decode(source, limits.memory_bytes, timer),
+        PictureFormat::WebP => webp::decode(source),
+        PictureFormat::Tga => image_crate::decode(source, format, limits.memory_bytes, timer)
             .map_err(|_| CodecError::NotAPicture),
-        _ => plain::decode(source, format, limits.memory_bytes, timer),
+        _ => image_crate::decode(source, format, limits.memory_bytes, timer),
     }
 }
 
-pub(super) fn is_animation(source: &[u8], format: Format, header: &Header) -> bool {
-    header.frames > 1 || format == Format::WebP && webp::is_animation(source)
+pub(super) fn is_animation(source: &[u8], format: PictureFormat, header: &Header) -> bool {
+    header.frames > 1 || format == PictureFormat::WebP && webp::is_animation(source)
 }
 
 pub(super) fn open_frames<'s>(
     source: &'s [u8],
-    format: Format,
+    format: PictureFormat,
     header: &Header,
     timer: &'s Timer,
 ) -> Result<Box<dyn Frames + 's>, CodecError> {
     timer.time(|| {
         Ok(match format {
-            Format::Gif => Box::new(GifFrames::open(source, header, timer)?) as Box<dyn Frames>,
-            Format::Png => Box::new(PngFrames::open(source, timer)?),
+            PictureFormat::Gif => {
+                Box::new(GifFrames::open(source, header, timer)?) as Box<dyn Frames>
+            }
+            PictureFormat::Png => Box::new(PngFrames::open(source, timer)?),
             #[cfg(feature = "jxl")]
-            Format::Jxl => Box::new(
-                super::jxl::JxlFrames::new(source, header.decode_bytes)
+            PictureFormat::Jxl => Box::new(
+                jxl::JxlFrames::new(source, header.decode_bytes)
                     .map_err(|source| CodecError::Decode { format, source })?,
             ),
-            Format::WebP => Box::new(WebPFrames::open(source)?),
+            PictureFormat::WebP => Box::new(WebPFrames::open(source)?),
             other => unreachable!("{other} has no animations here"),
         })
     })

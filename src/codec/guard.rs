@@ -4,8 +4,8 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::CodecError;
-use super::sniff::Format;
+use crate::codec::error::CodecError;
+use crate::codec::sniff::PictureFormat;
 
 thread_local! {
     static CATCHES_PANICS: Cell<bool> = const { Cell::new(false) };
@@ -19,7 +19,7 @@ pub fn catches_panics() -> bool {
 
 /// Many decoders can panic on hostile bytes; such a panic becomes an error of that source.
 pub(super) fn guard<T>(
-    format: Format,
+    format: PictureFormat,
     work: impl FnOnce() -> Result<T, CodecError>,
 ) -> Result<T, CodecError> {
     // Nothing that `work` borrows mutably outlives it, so nothing half-changed can be seen after a panic.
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_panic_of_a_decoder_is_the_error_of_its_source() {
         assert!(!catches_panics());
-        let lost = guard::<()>(Format::Gif, || {
+        let lost = guard::<()>(PictureFormat::Gif, || {
             assert!(catches_panics());
             panic!("frame {} is odd", 7)
         });

@@ -1,0 +1,153 @@
+//! Animations to animated WebP, frame by frame: neither all frames nor all canvases are ever in memory at once.
+
+use image::DynamicImage;
+use webpx::AnimationEncoder;
+
+use crate::codec::encode::webp::MAX_WEBP_SIDE;
+use crate::codec::encode::webp::{encoding_error, scaled_down_note};
+use crate::codec::error::CodecError;
+use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::colour::Conversion;
+use crate::codec::pixels::features::Features;
+use crate::codec::pixels::frames::{CUT_NOTE, Frames};
+use crate::codec::pixels::orientation::turned;
+use crate::codec::pixels::resize::fitting;
+use crate::codec::pixels::resize::{Shrinker, scaled_height};
+use crate::codec::pixels::rgb::from_pixels;
+use crate::codec::settings::{Lossless, Settings};
+use crate::codec::timer::Timer;
+
+/// An encoded animation.
+pub(crate) struct Animation {
+    /// Empty unless it was wanted.
+    pub(crate) webp: Vec<u8>,
+    /// Width and WebP, ascending.
+    pub(crate) renditions: Vec<(u16, Vec<u8>)>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) features: Features,
+    /// The image does not show all of the source.
+    pub(crate) partial: bool,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Which encodings of an animation are wanted.
+pub(crate) struct Wanted<'w> {
+    /// The animation at its own size.
+    pub(crate) whole: bool,
+    /// Renditions; ascending, and those that are not smaller are left out.
+    pub(crate) widths: &'w [u16],
+}
+
+/// Decodes all frames, and encodes them, upright and in sRGB, at every size that is wanted.
+pub(crate) fn encode(
+    frames: &mut dyn Frames,
+    (width, height): (u32, u32),
+    settings: &Settings,
+    wanted: &Wanted<'_>,
+    timer: &Timer,
+) -> Result<Animation, CodecError> {
+    let mut encoders: Option<Vec<Encoder>> = None;
+    let mut conversion = None;
+    let mut features = None;
+    let mut notes = Vec::new();
+    let mut size = (width, height);
+    let mut time_ms = 0_i32;
+    while let Some(frame) = timer.time(|| frames.next())? {
+        let conversion = conversion.get_or_insert_with(|| {
+            let (conversion, note) = Conversion::new(Channels::Rgba, frames.profile().as_deref());
+            notes.extend(note);
+            conversion
+        });
+        let picture = from_pixels(width, height, conversion.apply(frame.rgba, width as usize));
+        let picture = turned(picture, frames.orientation());
+        if features.is_none() {
+            size = (picture.width(), picture.height());
+            if fitting(size, MAX_WEBP_SIDE) != size {
+                notes.push(scaled_down_note(size, MAX_WEBP_SIDE));
+            }
+            features = Some(Features::of(&picture));
+        }
+        let encoders = match &mut encoders {
+            Some(encoders) => encoders,
+            none => none.insert(Encoder::of_each_size(size, settings, wanted, frames.plays())?),
+        };
+        add(encoders, &picture, time_ms)?;
+        // Players stop at a frame of no time.
+        let duration = i32::try_from(frame.duration_ms.max(1)).unwrap_or(i32::MAX);
+        time_ms = time_ms.saturating_add(duration);
+    }
+    let features = features.ok_or(CodecError::Container("it has no picture in it"))?;
+    let (width, height) = fitting(size, MAX_WEBP_SIDE);
+    let (mut webp, mut renditions) = (Vec::new(), Vec::new());
+    for encoder in encoders.unwrap_or_default() {
+        let encoded = encoder.encoder.finish(time_ms).map_err(encoding_error)?;
+        match encoder.rendition {
+            Some(width) => renditions.push((width, encoded)),
+            None => webp = encoded,
+        }
+    }
+    renditions.reverse();
+    let is_cut = frames.is_cut();
+    if is_cut {
+        notes.push(CUT_NOTE.into());
+    }
+    let partial = is_cut || (width, height) != size;
+    Ok(Animation { webp, renditions, width, height, features, partial, notes })
+}
+
+struct Encoder {
+    encoder: AnimationEncoder,
+    width: u32,
+    /// `None` for the animation itself.
+    rendition: Option<u16>,
+}
+
+impl Encoder {
+    /// From wide to narrow.
+    fn of_each_size(
+        size: (u32, u32),
+        settings: &Settings,
+        wanted: &Wanted<'_>,
+        plays: u16,
+    ) -> Result<Vec<Self>, CodecError> {
+        let (width, height) = fitting(size, MAX_WEBP_SIDE);
+        let whole = wanted.whole.then_some((None, width, height));
+        let smaller =
+            wanted.widths.iter().rev().filter(|smaller| u32::from(**smaller) < width).map(
+                |smaller| {
+                    let smaller_width = u32::from(*smaller);
+                    (Some(*smaller), smaller_width, scaled_height(width, height, smaller_width))
+                },
+            );
+        let encoder = |(rendition, width, height)| {
+            // In mixed mode each frame is stored as whichever of lossy and lossless is smaller.
+            let mixed = settings.lossless == Lossless::Auto;
+            let mut encoder =
+                AnimationEncoder::with_options(width, height, mixed, u32::from(plays))
+                    .map_err(encoding_error)?;
+            encoder.set_quality(f32::from(settings.quality));
+            encoder.set_lossless(settings.lossless == Lossless::Always);
+            Ok(Self { encoder, width, rendition })
+        };
+        whole.into_iter().chain(smaller).map(encoder).collect()
+    }
+}
+
+/// Gives a frame to every encoder, at its size.
+fn add(encoders: &mut [Encoder], picture: &DynamicImage, time_ms: i32) -> Result<(), CodecError> {
+    let mut shrinker: Option<Shrinker> = None;
+    for encoder in encoders {
+        let result = if encoder.width == picture.width() {
+            encoder.encoder.add_frame_rgba(picture.as_bytes(), time_ms)
+        } else {
+            let shrinker = match &mut shrinker {
+                Some(shrinker) => shrinker,
+                none => none.insert(Shrinker::new(picture, encoder.width)?),
+            };
+            encoder.encoder.add_frame_rgba(shrinker.copy(encoder.width)?.as_bytes(), time_ms)
+        };
+        result.map_err(encoding_error)?;
+    }
+    Ok(())
+}

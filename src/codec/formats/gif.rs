@@ -1,0 +1,133 @@
+//! GIF: its frames, laid on the canvas as browsers do.
+
+use std::io::{BufReader, Chain, Read};
+
+use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, DisposalMethod, Repeat};
+use image::metadata::Orientation;
+
+use crate::codec::error::CodecError;
+use crate::codec::header::Header;
+use crate::codec::pixels::canvas::{Area, Blend, Canvas, Disposal};
+use crate::codec::pixels::frames::{Frame, Frames};
+use crate::codec::sniff::PictureFormat;
+use crate::codec::timer::{TimedReader, Timer};
+
+/// Many a file lacks the trailer; one more does no harm to the others.
+const TRAILER: &[u8] = &[0x3B];
+
+/// Delays up to this are those of files that mean "as fast as you can"; browsers show such frames for 100 ms.
+const SHORTEST_DELAY_MS: u32 = 10;
+const DEFAULT_DELAY_MS: u32 = 100;
+
+type Source<'s> = Chain<BufReader<TimedReader<'s>>, &'static [u8]>;
+
+fn failed(error: DecodingError) -> CodecError {
+    CodecError::Decode { format: PictureFormat::Gif, source: error.into() }
+}
+
+fn open<'s>(
+    source: &'s [u8],
+    timer: &'s Timer,
+    skip_pixels: bool,
+) -> Result<Decoder<Source<'s>>, CodecError> {
+    let mut options = DecodeOptions::new();
+    options.set_color_output(ColorOutput::RGBA);
+    options.skip_frame_decoding(skip_pixels);
+    // As browsers do: what is unknown is passed over.
+    options.allow_unknown_blocks(true);
+    let reader = BufReader::new(TimedReader::new(source, timer)).chain(TRAILER);
+    options.read_info(reader).map_err(failed)
+}
+
+/// Counts the frames without decoding their pixels.
+pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
+    let mut decoder = open(source, timer, true)?;
+    let (mut width, mut height) = (u32::from(decoder.width()), u32::from(decoder.height()));
+    let mut frames = 0;
+    loop {
+        match decoder.next_frame_info() {
+            Ok(Some(frame)) => {
+                // Browsers enlarge the screen until the first frame fits; later frames are cut.
+                if frames == 0 {
+                    width = width.max(u32::from(frame.left) + u32::from(frame.width));
+                    height = height.max(u32::from(frame.top) + u32::from(frame.height));
+                }
+                frames += 1;
+            }
+            Ok(None) => break,
+            // What follows a frame and is none: browsers show what came before.
+            Err(DecodingError::Format(_)) if frames > 0 => break,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if frames == 0 {
+        return Err(CodecError::Container("it has no picture in it"));
+    }
+    // The frame, the canvas, and what lies below the frame; indices before colours.
+    let decode_bytes = u64::from(width) * u64::from(height) * 13;
+    Ok(Header { width, height, frames, decode_bytes, alpha: true, lossless: true })
+}
+
+pub(crate) struct GifFrames<'s> {
+    decoder: Decoder<Source<'s>>,
+    canvas: Canvas,
+    remaining: u32,
+}
+
+impl<'s> GifFrames<'s> {
+    /// `header` is that of the same source.
+    pub(crate) fn open(
+        source: &'s [u8],
+        header: &Header,
+        timer: &'s Timer,
+    ) -> Result<Self, CodecError> {
+        let decoder = open(source, timer, false)?;
+        let canvas = Canvas::new(header.width, header.height);
+        Ok(Self { decoder, canvas, remaining: header.frames })
+    }
+}
+
+impl Frames for GifFrames<'_> {
+    fn next(&mut self) -> Result<Option<Frame>, CodecError> {
+        if self.remaining == 0 {
+            return Ok(None);
+        }
+        self.remaining -= 1;
+        let Some(frame) = self.decoder.read_next_frame().map_err(failed)? else { return Ok(None) };
+        let area = Area {
+            left: u32::from(frame.left),
+            top: u32::from(frame.top),
+            width: u32::from(frame.width),
+            height: u32::from(frame.height),
+        };
+        let disposal = match frame.dispose {
+            DisposalMethod::Any | DisposalMethod::Keep => Disposal::Keep,
+            DisposalMethod::Background => Disposal::Clear,
+            DisposalMethod::Previous => Disposal::Restore,
+        };
+        let delay_ms = u32::from(frame.delay) * 10;
+        let duration_ms = if delay_ms <= SHORTEST_DELAY_MS { DEFAULT_DELAY_MS } else { delay_ms };
+        let rgba = self.canvas.draw(&frame.buffer, area, Blend::Over, disposal)?.to_vec();
+        Ok(Some(Frame { rgba, duration_ms }))
+    }
+
+    /// A file without the loop extension plays once; the extension counts repetitions after the first time.
+    fn plays(&self) -> u16 {
+        match self.decoder.repeat() {
+            Repeat::Infinite => 0,
+            Repeat::Finite(repetitions) => repetitions.saturating_add(1),
+        }
+    }
+
+    fn profile(&self) -> Option<Vec<u8>> {
+        self.decoder.icc_profile().map(<[u8]>::to_vec)
+    }
+
+    fn orientation(&self) -> Orientation {
+        Orientation::NoTransforms
+    }
+
+    fn is_cut(&mut self) -> bool {
+        !matches!(self.decoder.next_frame_info(), Ok(None))
+    }
+}

@@ -1,0 +1,140 @@
+//! ICO and CUR: the largest of their pictures, which is a PNG in newer files and a bitmap with a mask in older ones.
+//!
+//! Bitmaps are left to the image crate; its PNGs have to be RGBA, ours are any.
+
+use std::borrow::Cow;
+
+use crate::codec::error::CodecError;
+use crate::codec::formats::{image_crate, png};
+use crate::codec::header::Header;
+use crate::codec::pixels::raster::Raster;
+use crate::codec::sniff::PictureFormat;
+use crate::codec::timer::Timer;
+
+const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
+
+pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
+    let source = &with_true_sizes(source);
+    match largest(source) {
+        Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::header(picture, timer),
+        _ => image_crate::header(source, PictureFormat::Ico, timer),
+    }
+}
+
+pub(crate) fn decode(
+    source: &[u8],
+    memory_bytes: u64,
+    timer: &Timer,
+) -> Result<Raster, CodecError> {
+    let source = &with_true_sizes(source);
+    match largest(source) {
+        Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::decode(picture, timer),
+        _ => image_crate::decode(&with_alpha(source), PictureFormat::Ico, memory_bytes, timer),
+    }
+}
+
+/// Entries that say another size than their bitmaps made to say theirs: the decoder refuses them, other programs take what is there.
+fn with_true_sizes(source: &[u8]) -> Cow<'_, [u8]> {
+    const DIRECTORY: usize = 6;
+    let mut mended = Cow::Borrowed(source);
+    for (index, entry) in entries(source).enumerate() {
+        let (start, _) = place(entry);
+        let Some(header) = source.get(start..).and_then(<[u8]>::first_chunk::<12>) else {
+            continue;
+        };
+        // The mask below the pixels counts as rows of the picture.
+        let (width, height) = (long(header, 4), long(header, 8) / 2);
+        if long(header, 0) == 40 && (1..=256).contains(&width) && (1..=256).contains(&height) {
+            // 256 is written as 0.
+            let sides = [width.to_le_bytes()[0], height.to_le_bytes()[0]];
+            if entry[..2] != sides {
+                mended.to_mut()[DIRECTORY + size_of_val(entry) * index..][..2]
+                    .copy_from_slice(&sides);
+            }
+        }
+    }
+    mended
+}
+
+/// The bitmaps of 32 bits whose every alpha is 0 made opaque: they are from programs that knew of no alpha, and what is
+/// transparent in them is said by their masks alone. Windows and browsers take them so.
+fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
+    const HEADER: usize = 40;
+    let mut mended = Cow::Borrowed(source);
+    // Entries may claim the same bytes over and over.
+    let mut unread = source.len();
+    for (start, length) in entries(source).map(place) {
+        let Some(bitmap) = source.get(start..).and_then(|rest| rest.get(..length)) else {
+            continue;
+        };
+        let Some((header, pixels)) = bitmap.split_at_checked(HEADER) else { continue };
+        let is_deep = long(header, 0) == 40 && header[14..16] == [32, 0] && long(header, 16) == 0;
+        // The mask below the pixels counts as rows of the picture.
+        let size = u64::from(long(header, 4))
+            .saturating_mul(u64::from(long(header, 8) / 2))
+            .saturating_mul(4);
+        let Some(pixels) = usize::try_from(size).ok().and_then(|size| pixels.get(..size)) else {
+            continue;
+        };
+        unread = match unread.checked_sub(pixels.len()) {
+            Some(unread) => unread,
+            None => break,
+        };
+        if is_deep && pixels.as_chunks::<4>().0.iter().all(|[.., alpha]| *alpha == 0) {
+            for [.., alpha] in
+                mended.to_mut()[start + HEADER..][..pixels.len()].as_chunks_mut::<4>().0
+            {
+                *alpha = 255;
+            }
+        }
+    }
+    mended
+}
+
+/// The bytes of the picture with the most pixels, and of those with the most bits a pixel.
+fn largest(source: &[u8]) -> Option<&[u8]> {
+    // A side of 0 means 256.
+    let side = |value: u8| if value == 0 { 256 } else { u32::from(value) };
+    let largest = entries(source).max_by_key(|entry| {
+        (side(entry[0]) * side(entry[1]), u16::from_le_bytes([entry[6], entry[7]]))
+    })?;
+    let (start, length) = place(largest);
+    source.get(start..start.checked_add(length)?)
+}
+
+/// The directory: of each picture its size and where it is.
+fn entries(source: &[u8]) -> impl Iterator<Item = &[u8; 16]> {
+    let (count, entries) = match source.split_first_chunk::<6>() {
+        Some((directory, entries)) => (u16::from_le_bytes([directory[4], directory[5]]), entries),
+        None => (0, &[][..]),
+    };
+    entries.as_chunks::<16>().0.iter().take(usize::from(count))
+}
+
+/// Where a picture begins, and its length.
+fn place(entry: &[u8; 16]) -> (usize, usize) {
+    (long(entry, 12) as usize, long(entry, 8) as usize)
+}
+
+/// The number at a place within.
+fn long(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_say_what_their_bitmaps_are() {
+        let mut icon = vec![0, 0, 1, 0, 1, 0];
+        icon.extend([16, 32, 0, 0, 1, 0, 32, 0, 12, 0, 0, 0, 22, 0, 0, 0]);
+        icon.extend([40, 0, 0, 0, 16, 0, 0, 0, 32, 0, 0, 0]);
+        assert_eq!(with_true_sizes(&icon)[6..8], [16, 16]);
+        icon[6..8].copy_from_slice(&[16, 16]);
+        assert!(matches!(with_true_sizes(&icon), Cow::Borrowed(_)));
+        // 256 pixels are said by a 0.
+        icon[26..34].copy_from_slice(&[0, 1, 0, 0, 0, 2, 0, 0]);
+        assert_eq!(with_true_sizes(&icon)[6..8], [0, 0]);
+    }
+}

@@ -1,0 +1,166 @@
+//! The formats that the image crate decodes as they are: BMP, ICO, PNM, QOI and TGA.
+
+use std::borrow::Cow;
+
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::{ico, pnm, qoi, tga};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageResult};
+
+use crate::codec::error::CodecError;
+use crate::codec::formats::bmp;
+use crate::codec::header::Header;
+use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::raster::Raster;
+use crate::codec::sniff::PictureFormat;
+use crate::codec::timer::{TimedReader, Timer};
+
+fn open<'s>(
+    source: &'s [u8],
+    format: PictureFormat,
+    timer: &'s Timer,
+) -> ImageResult<Box<dyn ImageDecoder + 's>> {
+    let reader = TimedReader::new(source, timer);
+    Ok(match format {
+        PictureFormat::Bmp => Box::new(BmpDecoder::new(reader)?),
+        PictureFormat::Ico => Box::new(ico::IcoDecoder::new(reader)?),
+        PictureFormat::Pnm => Box::new(pnm::PnmDecoder::new(reader)?),
+        PictureFormat::Qoi => Box::new(qoi::QoiDecoder::new(reader)?),
+        PictureFormat::Tga => Box::new(tga::TgaDecoder::new(reader)?),
+        other => unreachable!("{other} has a decoder of its own"),
+    })
+}
+
+/// A source as the decoder wants it.
+fn mended(source: &[u8], format: PictureFormat) -> Cow<'_, [u8]> {
+    match format {
+        PictureFormat::Bmp => bmp::without_os2_fields(source),
+        PictureFormat::Tga => with_whole_alpha(source),
+        _ => Cow::Borrowed(source),
+    }
+}
+
+fn runs(source: &[u8], format: PictureFormat) -> Option<bmp::Runs> {
+    if format == PictureFormat::Bmp { bmp::Runs::of(source) } else { None }
+}
+
+/// A TGA with colours of 32 or 16 bits a pixel and an odd number of them for alpha as one with 8 or 1: the decoder takes no other,
+/// and writers put anything there.
+fn with_whole_alpha(source: &[u8]) -> Cow<'_, [u8]> {
+    const KIND: usize = 2;
+    const DEPTH: usize = 16;
+    const DESCRIPTOR: usize = 17;
+    let mut mended = Cow::Borrowed(source);
+    let Some(header) = source.first_chunk::<18>() else { return mended };
+    let whole = match (header[KIND], header[DEPTH]) {
+        (_, 32) => 8,
+        (2 | 10, 16) => 1,
+        _ => return mended,
+    };
+    let alpha_bits = header[DESCRIPTOR] & 0x0F;
+    if alpha_bits != 0 && alpha_bits != whole {
+        mended.to_mut()[DESCRIPTOR] = header[DESCRIPTOR] & 0xF0 | whole;
+    }
+    mended
+}
+
+pub(crate) fn header(
+    source: &[u8],
+    format: PictureFormat,
+    timer: &Timer,
+) -> Result<Header, CodecError> {
+    let mut source = mended(source, format);
+    let mut unpacked = 0;
+    if let Some(runs) = runs(&source, format) {
+        unpacked = runs.bytes(&source);
+        source = Cow::Owned(runs.headers(&source));
+    }
+    let decoder = open(&source, format, timer).map_err(|error| failed(format, error))?;
+    let (width, height) = decoder.dimensions();
+    let color = decoder.color_type();
+    // As decoded, and as 8-bit samples.
+    let narrowed = if color.bytes_per_pixel() > color.channel_count() {
+        u64::from(color.channel_count())
+    } else {
+        0
+    };
+    let growth = match (color.has_color(), color.has_alpha()) {
+        (false, false) => Channels::Grey.growth(),
+        (false, true) => Channels::GreyAlpha.growth(),
+        (true, _) => 0,
+    };
+    let beside = narrowed.max(growth as u64);
+    Ok(Header {
+        width,
+        height,
+        frames: 1,
+        decode_bytes: unpacked
+            + decoder.total_bytes()
+            + u64::from(width) * u64::from(height) * beside,
+        alpha: color.has_alpha(),
+        lossless: true,
+    })
+}
+
+pub(crate) fn decode(
+    source: &[u8],
+    format: PictureFormat,
+    memory_bytes: u64,
+    timer: &Timer,
+) -> Result<Raster, CodecError> {
+    let failed = |error| failed(format, error);
+    let mut source = mended(source, format);
+    if let Some(runs) = runs(&source, format) {
+        source = Cow::Owned(runs.unpacked(&source));
+    }
+    let mut decoder = open(&source, format, timer).map_err(failed)?;
+    let mut allocation = image::Limits::no_limits();
+    allocation.max_alloc = Some(memory_bytes);
+    decoder.set_limits(allocation).map_err(failed)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    // A profile that can't be read is as good as none: the picture is shown, as other programs would.
+    let profile = decoder.icc_profile().unwrap_or(None);
+    let picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let (width, height) = (picture.width(), picture.height());
+    let color = picture.color();
+    let (channels, samples) = match (color.has_color(), color.has_alpha()) {
+        (false, false) => (Channels::Grey, picture.into_luma8().into_raw()),
+        (false, true) => (Channels::GreyAlpha, picture.into_luma_alpha8().into_raw()),
+        (true, false) => (Channels::Rgb, picture.into_rgb8().into_raw()),
+        (true, true) => (Channels::Rgba, picture.into_rgba8().into_raw()),
+    };
+    Ok(Raster {
+        width,
+        height,
+        channels,
+        samples,
+        profile,
+        orientation,
+        partial: false,
+        notes: Vec::new(),
+    })
+}
+
+fn failed(format: PictureFormat, error: image::ImageError) -> CodecError {
+    CodecError::Decode { format, source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targas_with_any_number_of_alpha_bits_are_read() {
+        let timer = Timer::new(std::time::Duration::from_secs(10));
+        // One red pixel, in 5 bits a colour, and in 8.
+        for (depth, pixel) in [(16, &[0x00, 0x7C][..]), (32, &[0, 0, 255, 255])] {
+            for alpha_bits in 0..=8 {
+                let mut targa =
+                    vec![0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, depth, alpha_bits];
+                targa.extend_from_slice(pixel);
+                let raster = decode(&targa, PictureFormat::Tga, 1 << 20, &timer).unwrap();
+                assert_eq!(raster.samples[..3], [255, 0, 0], "{depth} bits, {alpha_bits} of alpha");
+            }
+        }
+    }
+}

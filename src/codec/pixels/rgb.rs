@@ -1,0 +1,52 @@
+//! RGB and RGBA pictures as bytes, and bytes as pictures.
+
+use image::{DynamicImage, RgbImage, RgbaImage};
+
+/// RGB or RGBA pixels, by how many there are.
+///
+/// # Panics
+/// When the length fits neither.
+pub(crate) fn from_pixels(width: u32, height: u32, pixels: Vec<u8>) -> DynamicImage {
+    let picture = if pixels.len() as u64 == u64::from(width) * u64::from(height) * 3 {
+        RgbImage::from_raw(width, height, pixels).map(DynamicImage::from)
+    } else {
+        RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from)
+    };
+    picture.expect("the pixels fill the picture")
+}
+
+/// The bytes of an RGB or RGBA picture, and how many a pixel has.
+pub(crate) fn pixels_of(picture: &DynamicImage) -> (&[u8], usize) {
+    match picture {
+        DynamicImage::ImageRgb8(rgb) => (rgb, 3),
+        DynamicImage::ImageRgba8(rgba) => (rgba, 4),
+        _ => unreachable!("pictures are RGB or RGBA here"),
+    }
+}
+
+/// Drops an alpha channel that hides nothing.
+pub(crate) fn without_needless_alpha(picture: DynamicImage) -> DynamicImage {
+    match picture {
+        DynamicImage::ImageRgba8(rgba) if rgba.pixels().all(|pixel| pixel[3] == u8::MAX) => {
+            let (width, height) = rgba.dimensions();
+            let mut pixels = rgba.into_raw();
+            for pixel in 0..pixels.len() / 4 {
+                pixels.copy_within(pixel * 4..pixel * 4 + 3, pixel * 3);
+            }
+            pixels.truncate(pixels.len() / 4 * 3);
+            from_pixels(width, height, pixels)
+        }
+        other => other,
+    }
+}
+
+/// Undoes what premultiplication did to a pixel whose last byte is alpha; of an invisible pixel no colour is left.
+#[cfg(any(feature = "avif", feature = "heic", feature = "jxl"))]
+pub(crate) fn divide_by_alpha(pixel: &mut [u8]) {
+    let Some((alpha, colours)) = pixel.split_last_mut() else { return };
+    let alpha = u16::from(*alpha);
+    for colour in colours {
+        let divided = (u16::from(*colour) * 255 + alpha / 2).checked_div(alpha).unwrap_or(0);
+        *colour = u8::try_from(divided).unwrap_or(u8::MAX);
+    }
+}
