@@ -1,25 +1,25 @@
 //! The way of one picture through the codec: recognised, weighed, decoded, made upright and sRGB, encoded.
 
-use crate::codec::decode::{checked_header, decode, is_animation, open_frames, recognise};
-use crate::codec::encode::animation::{Animation, Wanted};
-use crate::codec::encode::riff::RiffContainer;
-use crate::codec::encode::webp::{MAX_WEBP_SIDE, is_too_detailed, scaled_down_note};
-use crate::codec::encode::{animation, still};
-use crate::codec::error::CodecError;
-use crate::codec::formats::webp;
-use crate::codec::formats::webp::WebPFrames;
-use crate::codec::guard::guard;
-use crate::codec::header::Header;
-use crate::codec::limits::DecodeLimits;
-use crate::codec::pixels::channels::Channels;
-use crate::codec::pixels::colour::Conversion;
-use crate::codec::pixels::features::Features;
-use crate::codec::pixels::frames::Frames as _;
-use crate::codec::pixels::raster::Raster;
-use crate::codec::pixels::rgb::without_needless_alpha;
-use crate::codec::settings::Settings;
-use crate::codec::sniff::PictureFormat;
-use crate::codec::timer::Timer;
+use super::decode::{decode, is_animation, open_frames, read_header, recognise};
+use super::encode::animation::{AnimationOutputs, EncodedAnimation};
+use super::encode::riff::RiffContainer;
+use super::encode::webp::{MAX_WEBP_SIDE, is_too_detailed, scaled_down_note};
+use super::encode::{animation, still};
+use super::error::CodecError;
+use super::formats::webp;
+use super::formats::webp::WebPFrames;
+use super::guard::guard;
+use super::header::Header;
+use super::limits::DecodeLimits;
+use super::pixels::channels::Channels;
+use super::pixels::colour::Conversion;
+use super::pixels::features::Features;
+use super::pixels::frames::Frames as _;
+use super::pixels::raster::Raster;
+use super::pixels::rgb::drop_opaque_alpha;
+use super::settings::Settings;
+use super::sniff::PictureFormat;
+use super::timer::Timer;
 
 /// A source as a gallery keeps it.
 #[derive(Debug)]
@@ -60,15 +60,15 @@ pub fn convert(
 ) -> Result<Converted, CodecError> {
     let format = recognise(&source)?;
     guard(format, || {
-        let header = checked_header(&source, format, limits, timer)?;
+        let header = read_header(&source, format, limits, timer)?;
         if format == PictureFormat::WebP {
-            return take_over(source, &header, settings, timer);
+            return convert_webp(source, &header, settings, timer);
         }
         let mut broken_animation = false;
         if header.frames > 1 {
-            let wanted = Wanted { whole: true, widths: &settings.renditions };
-            match encode_animation(&source, format, &header, settings, &wanted, timer) {
-                Ok(animation) => return from_animation(animation, format),
+            let outputs = AnimationOutputs { whole: true, rendition_widths: &settings.renditions };
+            match encode_animation(&source, format, &header, settings, &outputs, timer) {
+                Ok(animation) => return converted_animation(animation, format),
                 // A PNG has a picture for programs that know of no animations.
                 Err(CodecError::Decode { .. } | CodecError::Container(_))
                     if format == PictureFormat::Png =>
@@ -85,7 +85,7 @@ pub fn convert(
                 raster.partial = true;
                 raster.notes.push("its animation is broken: this is its still picture".into());
             }
-            match from_raster(raster, format, header.lossless, settings, longest_side) {
+            match convert_still(raster, format, header.lossless, settings, longest_side) {
                 // So large a picture is decoded again rather than kept beside what is made of it.
                 Err(error) if is_too_detailed(&error) && longest_side > 1000 => {
                     longest_side = longest_side.min(header.width.max(header.height)) / 8 * 7;
@@ -96,7 +96,7 @@ pub fn convert(
     })
 }
 
-/// The renditions of a source at the widths of `settings`, without the image itself.
+/// The renditions of a source at the rendition_widths of `settings`, without the image itself.
 ///
 /// # Errors
 /// As [`convert`].
@@ -108,15 +108,16 @@ pub fn render(
 ) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
     let format = recognise(source)?;
     guard(format, || {
-        let header = checked_header(source, format, limits, timer)?;
+        let header = read_header(source, format, limits, timer)?;
         if is_animation(source, format, &header) {
-            let wanted = Wanted { whole: false, widths: &settings.renditions };
-            let animation = encode_animation(source, format, &header, settings, &wanted, timer)?;
+            let outputs = AnimationOutputs { whole: false, rendition_widths: &settings.renditions };
+            let animation = encode_animation(source, format, &header, settings, &outputs, timer)?;
             return Ok(animation.renditions);
         }
         let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
-        let picture = still::fit(without_needless_alpha(raster.upright().0), MAX_WEBP_SIDE)?;
-        still::renditions(&picture, settings)
+        let picture =
+            still::shrink_to_fit(drop_opaque_alpha(raster.into_upright_srgb().0), MAX_WEBP_SIDE)?;
+        still::encode_renditions(&picture, settings)
     })
 }
 
@@ -129,14 +130,14 @@ pub fn probe(source: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), CodecEr
     let format = recognise(source)?;
     let timer = Timer::new(limits.decode_time);
     guard(format, || {
-        let header = checked_header(source, format, limits, &timer)?;
+        let header = read_header(source, format, limits, &timer)?;
         if is_animation(source, format, &header) {
             let mut frames = open_frames(source, format, &header, &timer)?;
             while timer.time(|| frames.next())?.is_some() {}
             return Ok((header.width, header.height));
         }
         let raster = timer.time(|| decode(source, format, &header, limits, &timer))?;
-        let picture = raster.upright().0;
+        let picture = raster.into_upright_srgb().0;
         Ok((picture.width(), picture.height()))
     })
 }
@@ -146,15 +147,18 @@ fn encode_animation(
     format: PictureFormat,
     header: &Header,
     settings: &Settings,
-    wanted: &Wanted<'_>,
+    outputs: &AnimationOutputs<'_>,
     timer: &Timer,
-) -> Result<Animation, CodecError> {
+) -> Result<EncodedAnimation, CodecError> {
     let mut frames = open_frames(source, format, header, timer)?;
-    animation::encode(&mut *frames, (header.width, header.height), settings, wanted, timer)
+    animation::encode(&mut *frames, (header.width, header.height), settings, outputs, timer)
 }
 
-fn from_animation(animation: Animation, format: PictureFormat) -> Result<Converted, CodecError> {
-    let Animation { webp, renditions, width, height, features, partial, notes } = animation;
+fn converted_animation(
+    animation: EncodedAnimation,
+    format: PictureFormat,
+) -> Result<Converted, CodecError> {
+    let EncodedAnimation { webp, renditions, width, height, features, partial, notes } = animation;
     let header = webp::header(&webp)?;
     Ok(Converted {
         webp,
@@ -172,7 +176,7 @@ fn from_animation(animation: Animation, format: PictureFormat) -> Result<Convert
     })
 }
 
-fn from_raster(
+fn convert_still(
     raster: Raster,
     format: PictureFormat,
     lossless_source: bool,
@@ -180,15 +184,15 @@ fn from_raster(
     longest_side: u32,
 ) -> Result<Converted, CodecError> {
     let mut partial = raster.partial;
-    let (picture, mut notes) = raster.upright();
+    let (picture, mut notes) = raster.into_upright_srgb();
     let size = (picture.width(), picture.height());
-    let picture = still::fit(without_needless_alpha(picture), longest_side)?;
+    let picture = still::shrink_to_fit(drop_opaque_alpha(picture), longest_side)?;
     if size != (picture.width(), picture.height()) {
         partial = true;
         notes.push(scaled_down_note(size, longest_side));
     }
     let features = Features::of(&picture);
-    let renditions = still::renditions(&picture, settings)?;
+    let renditions = still::encode_renditions(&picture, settings)?;
     let (width, height) = (picture.width(), picture.height());
     let alpha = picture.color().has_alpha();
     Ok(Converted {
@@ -209,7 +213,7 @@ fn from_raster(
 
 /// Takes a WebP over byte for byte, less its metadata; one that must be turned, or whose colours are not sRGB, is encoded
 /// anew. It is decoded whole all the same: a gallery holds nothing that does not decode.
-fn take_over(
+fn convert_webp(
     source: Vec<u8>,
     header: &Header,
     settings: &Settings,
@@ -222,14 +226,15 @@ fn take_over(
             let profile = frames.profile();
             is_shown_as_stored(&frames.orientation(), Channels::Rgba, profile.as_deref())
         };
-        let wanted = Wanted { whole: !shown_as_stored, widths: &settings.renditions };
-        let mut animation = encode_animation(&source, format, header, settings, &wanted, timer)?;
+        let outputs =
+            AnimationOutputs { whole: !shown_as_stored, rendition_widths: &settings.renditions };
+        let mut animation = encode_animation(&source, format, header, settings, &outputs, timer)?;
         if shown_as_stored {
             animation.webp = RiffContainer::parse(&source)?.without_metadata().into_owned();
         } else {
             animation.notes.push("encoded anew: upright and in sRGB".into());
         }
-        return from_animation(animation, format);
+        return converted_animation(animation, format);
     }
     let mut raster = timer.time(|| webp::decode(&source))?;
     let stored = RiffContainer::parse(&source)?.without_metadata().into_owned();
@@ -239,10 +244,10 @@ fn take_over(
         let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
         raster.notes.push(format!("encoded anew: {note}"));
         drop((source, stored));
-        return from_raster(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
+        return convert_still(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
     }
-    let (picture, notes) = raster.upright();
-    let picture = without_needless_alpha(picture);
+    let (picture, notes) = raster.into_upright_srgb();
+    let picture = drop_opaque_alpha(picture);
     let features = Features::of(&picture);
     Ok(Converted {
         webp: stored,
@@ -254,7 +259,7 @@ fn take_over(
         thumbhash: features.thumbhash,
         color: features.color,
         perceptual_hash: features.perceptual_hash,
-        renditions: still::renditions(&picture, settings)?,
+        renditions: still::encode_renditions(&picture, settings)?,
         partial: false,
         notes,
     })

@@ -1,22 +1,22 @@
 //! From a source to its decoder: one place that knows them all.
 
 #[cfg(any(feature = "avif", feature = "heic"))]
-use crate::codec::decoders::heif;
-use crate::codec::decoders::tiff;
-use crate::codec::error::CodecError;
-use crate::codec::formats::gif::GifFrames;
+use super::decoders::heif;
+use super::decoders::tiff;
+use super::error::CodecError;
+use super::formats::gif::GifFrames;
 #[cfg(feature = "jxl")]
-use crate::codec::formats::jxl;
-use crate::codec::formats::png::PngFrames;
-use crate::codec::formats::webp::WebPFrames;
-use crate::codec::formats::{gif, ico, image_crate, jpeg, png, webp};
-use crate::codec::header::Header;
-use crate::codec::limits::DecodeLimits;
-use crate::codec::pixels::channels::Channels;
-use crate::codec::pixels::frames::{CUT_NOTE, Frames};
-use crate::codec::pixels::raster::Raster;
-use crate::codec::sniff::{PictureFormat, Sniffed, sniff};
-use crate::codec::timer::Timer;
+use super::formats::jxl;
+use super::formats::png::PngFrames;
+use super::formats::webp::WebPFrames;
+use super::formats::{gif, ico, image_crate, jpeg, png, webp};
+use super::header::Header;
+use super::limits::DecodeLimits;
+use super::pixels::channels::Channels;
+use super::pixels::frames::{Frames, TRUNCATED_NOTE};
+use super::pixels::raster::Raster;
+use super::sniff::{PictureFormat, Sniffed, sniff};
+use super::timer::Timer;
 
 pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     match sniff(source) {
@@ -26,7 +26,7 @@ pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     }
 }
 
-pub(super) fn checked_header(
+pub(super) fn read_header(
     source: &[u8],
     format: PictureFormat,
     limits: &DecodeLimits,
@@ -76,7 +76,7 @@ pub(super) fn decode(
         PictureFormat::Gif => {
             let mut frames = GifFrames::open(source, header, timer)?;
             let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
-            let is_cut = frames.is_cut();
+            let is_truncated = frames.is_truncated();
             Ok(Raster {
                 width: header.width,
                 height: header.height,
@@ -84,8 +84,8 @@ pub(super) fn decode(
                 samples: first.rgba,
                 profile: frames.profile(),
                 orientation: frames.orientation(),
-                partial: is_cut,
-                notes: is_cut.then(|| CUT_NOTE.into()).into_iter().collect(),
+                partial: is_truncated,
+                notes: is_truncated.then(|| TRUNCATED_NOTE.into()).into_iter().collect(),
             })
         }
         #[cfg(feature = "avif")]

@@ -1,13 +1,13 @@
 //! The memory that a conversion will take, estimated from the source's headers.
 
-use super::decode::{checked_header, recognise};
-use super::encode::still::AUTO_LOSSLESS_PIXELS;
+use super::decode::{read_header, recognise};
+use super::encode::still::MAX_AUTO_LOSSLESS_PIXELS;
 use super::encode::webp::MAX_WEBP_SIDE;
 use super::error::CodecError;
 use super::guard::guard;
 use super::header::Header;
 use super::limits::DecodeLimits;
-use super::pixels::resize::{self, Shrinker, fitting, scaled_height};
+use super::pixels::resize::{self, Shrinker, fit_within, scaled_height};
 use super::settings::{Lossless, Settings};
 use super::timer::Timer;
 
@@ -31,7 +31,7 @@ pub fn memory_bytes(
 ) -> Result<u64, CodecError> {
     let format = recognise(source)?;
     guard(format, || {
-        let header = checked_header(source, format, limits, timer)?;
+        let header = read_header(source, format, limits, timer)?;
         let needed = estimate(&header, settings).saturating_add(source.len() as u64);
         if needed > limits.memory_bytes {
             let Header { width, height, .. } = header;
@@ -65,7 +65,7 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
     let picture = pixels * if header.alpha { 4 } else { 3 };
     let lossless = match settings.lossless {
         Lossless::Always => true,
-        Lossless::Auto => header.lossless && pixels <= AUTO_LOSSLESS_PIXELS,
+        Lossless::Auto => header.lossless && pixels <= MAX_AUTO_LOSSLESS_PIXELS,
         Lossless::Never => false,
     };
     let encoding = match (lossless, header.alpha) {
@@ -73,9 +73,9 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
         (false, true) => pixels * LOSSY_ALPHA_BYTES_PER_PIXEL,
         (false, false) => 0,
     };
-    let (_, fitting_height) = fitting((width, height), MAX_WEBP_SIDE);
-    let fitting = resize::shrink_bytes(width, height, fitting_height, header.alpha);
-    header.decode_bytes.max(picture + encoding.max(shrinking).max(fitting))
+    let (_, fitting_height) = fit_within((width, height), MAX_WEBP_SIDE);
+    let fit_within = resize::shrink_bytes(width, height, fitting_height, header.alpha);
+    header.decode_bytes.max(picture + encoding.max(shrinking).max(fit_within))
 }
 
 #[cfg(test)]

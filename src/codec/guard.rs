@@ -4,8 +4,8 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::codec::error::CodecError;
-use crate::codec::sniff::PictureFormat;
+use super::error::CodecError;
+use super::sniff::PictureFormat;
 
 thread_local! {
     static CATCHES_PANICS: Cell<bool> = const { Cell::new(false) };

@@ -13,9 +13,9 @@ pub struct Timer {
     limit: Duration,
     base: Instant,
     /// Milliseconds spent before the decoder that runs now.
-    spent: AtomicU64,
+    spent_ms: AtomicU64,
     /// When that decoder began, in milliseconds since `base`; [`Timer::IDLE`] when none runs.
-    began: AtomicU64,
+    began_ms: AtomicU64,
 }
 
 impl Timer {
@@ -26,17 +26,17 @@ impl Timer {
         Self {
             limit,
             base: Instant::now(),
-            spent: AtomicU64::new(0),
-            began: AtomicU64::new(Self::IDLE),
+            spent_ms: AtomicU64::new(0),
+            began_ms: AtomicU64::new(Self::IDLE),
         }
     }
 
     /// Time spent in decoders so far.
     #[must_use]
     pub fn spent(&self) -> Duration {
-        let began = self.began.load(Ordering::Acquire);
-        let running = if began == Self::IDLE { 0 } else { self.now().saturating_sub(began) };
-        Duration::from_millis(self.spent.load(Ordering::Relaxed) + running)
+        let began = self.began_ms.load(Ordering::Acquire);
+        let running = if began == Self::IDLE { 0 } else { self.now_ms().saturating_sub(began) };
+        Duration::from_millis(self.spent_ms.load(Ordering::Relaxed) + running)
     }
 
     /// Counts the time of `decode`, unless there is none left.
@@ -45,10 +45,10 @@ impl Timer {
         decode: impl FnOnce() -> Result<T, CodecError>,
     ) -> Result<T, CodecError> {
         self.check()?;
-        self.began.store(self.now(), Ordering::Release);
+        self.began_ms.store(self.now_ms(), Ordering::Release);
         let decoded = decode();
-        let took = self.now().saturating_sub(self.began.swap(Self::IDLE, Ordering::AcqRel));
-        self.spent.fetch_add(took, Ordering::Relaxed);
+        let took = self.now_ms().saturating_sub(self.began_ms.swap(Self::IDLE, Ordering::AcqRel));
+        self.spent_ms.fetch_add(took, Ordering::Relaxed);
         // A decoder that the clock stopped reports whatever its reader's error makes of it.
         if decoded.is_err() {
             self.check()?;
@@ -65,7 +65,7 @@ impl Timer {
         Ok(())
     }
 
-    fn now(&self) -> u64 {
+    fn now_ms(&self) -> u64 {
         u64::try_from(self.base.elapsed().as_millis()).unwrap_or(Self::IDLE - 1)
     }
 }
@@ -79,17 +79,17 @@ pub(super) struct TimedReader<'s> {
 
 impl<'s> TimedReader<'s> {
     /// The most bytes handed out at once, so that a decoder comes back for more before long.
-    const CHUNK: usize = 64 << 10;
+    const CHUNK_BYTES: usize = 64 << 10;
     /// Small reads cost less than a look at the clock.
-    const READS_A_LOOK: u32 = 64;
+    const READS_PER_CHECK: u32 = 64;
 
     pub(super) fn new(source: &'s [u8], timer: &'s Timer) -> Self {
         Self { source: io::Cursor::new(source), timer, reads: 0 }
     }
 
-    fn look(&mut self, bytes: usize) -> io::Result<()> {
+    fn check_time(&mut self, bytes: usize) -> io::Result<()> {
         self.reads += 1;
-        if bytes >= Self::CHUNK || self.reads.is_multiple_of(Self::READS_A_LOOK) {
+        if bytes >= Self::CHUNK_BYTES || self.reads.is_multiple_of(Self::READS_PER_CHECK) {
             self.timer.check().map_err(|error| io::Error::new(io::ErrorKind::TimedOut, error))?;
         }
         Ok(())
@@ -98,16 +98,16 @@ impl<'s> TimedReader<'s> {
 
 impl Read for TimedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.look(buffer.len())?;
+        self.check_time(buffer.len())?;
         self.source.read(buffer)
     }
 }
 
 impl BufRead for TimedReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.look(0)?;
+        self.check_time(0)?;
         let rest = self.source.fill_buf()?;
-        Ok(&rest[..rest.len().min(Self::CHUNK)])
+        Ok(&rest[..rest.len().min(Self::CHUNK_BYTES)])
     }
 
     fn consume(&mut self, amount: usize) {
@@ -117,7 +117,7 @@ impl BufRead for TimedReader<'_> {
 
 impl Seek for TimedReader<'_> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.look(0)?;
+        self.check_time(0)?;
         self.source.seek(position)
     }
 }

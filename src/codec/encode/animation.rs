@@ -3,23 +3,23 @@
 use image::DynamicImage;
 use webpx::AnimationEncoder;
 
-use crate::codec::encode::webp::MAX_WEBP_SIDE;
-use crate::codec::encode::webp::{encoding_error, scaled_down_note};
+use super::webp::MAX_WEBP_SIDE;
+use super::webp::{encoding_error, scaled_down_note};
 use crate::codec::error::CodecError;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::colour::Conversion;
 use crate::codec::pixels::features::Features;
-use crate::codec::pixels::frames::{CUT_NOTE, Frames};
-use crate::codec::pixels::orientation::turned;
-use crate::codec::pixels::resize::fitting;
+use crate::codec::pixels::frames::{Frames, TRUNCATED_NOTE};
+use crate::codec::pixels::orientation::apply_orientation;
+use crate::codec::pixels::resize::fit_within;
 use crate::codec::pixels::resize::{Shrinker, scaled_height};
 use crate::codec::pixels::rgb::from_pixels;
 use crate::codec::settings::{Lossless, Settings};
 use crate::codec::timer::Timer;
 
 /// An encoded animation.
-pub(crate) struct Animation {
-    /// Empty unless it was wanted.
+pub(crate) struct EncodedAnimation {
+    /// Empty unless it was outputs.
     pub(crate) webp: Vec<u8>,
     /// Width and WebP, ascending.
     pub(crate) renditions: Vec<(u16, Vec<u8>)>,
@@ -31,23 +31,23 @@ pub(crate) struct Animation {
     pub(crate) notes: Vec<String>,
 }
 
-/// Which encodings of an animation are wanted.
-pub(crate) struct Wanted<'w> {
+/// Which encodings of an animation are outputs.
+pub(crate) struct AnimationOutputs<'w> {
     /// The animation at its own size.
     pub(crate) whole: bool,
     /// Renditions; ascending, and those that are not smaller are left out.
-    pub(crate) widths: &'w [u16],
+    pub(crate) rendition_widths: &'w [u16],
 }
 
-/// Decodes all frames, and encodes them, upright and in sRGB, at every size that is wanted.
+/// Decodes all frames, and encodes them, upright and in sRGB, at every size that is outputs.
 pub(crate) fn encode(
     frames: &mut dyn Frames,
     (width, height): (u32, u32),
     settings: &Settings,
-    wanted: &Wanted<'_>,
+    outputs: &AnimationOutputs<'_>,
     timer: &Timer,
-) -> Result<Animation, CodecError> {
-    let mut encoders: Option<Vec<Encoder>> = None;
+) -> Result<EncodedAnimation, CodecError> {
+    let mut encoders: Option<Vec<SizedEncoder>> = None;
     let mut conversion = None;
     let mut features = None;
     let mut notes = Vec::new();
@@ -60,25 +60,30 @@ pub(crate) fn encode(
             conversion
         });
         let picture = from_pixels(width, height, conversion.apply(frame.rgba, width as usize));
-        let picture = turned(picture, frames.orientation());
+        let picture = apply_orientation(picture, frames.orientation());
         if features.is_none() {
             size = (picture.width(), picture.height());
-            if fitting(size, MAX_WEBP_SIDE) != size {
+            if fit_within(size, MAX_WEBP_SIDE) != size {
                 notes.push(scaled_down_note(size, MAX_WEBP_SIDE));
             }
             features = Some(Features::of(&picture));
         }
         let encoders = match &mut encoders {
             Some(encoders) => encoders,
-            none => none.insert(Encoder::of_each_size(size, settings, wanted, frames.plays())?),
+            none => none.insert(SizedEncoder::for_each_size(
+                size,
+                settings,
+                outputs,
+                frames.loop_count(),
+            )?),
         };
-        add(encoders, &picture, time_ms)?;
+        add_frame(encoders, &picture, time_ms)?;
         // Players stop at a frame of no time.
         let duration = i32::try_from(frame.duration_ms.max(1)).unwrap_or(i32::MAX);
         time_ms = time_ms.saturating_add(duration);
     }
     let features = features.ok_or(CodecError::Container("it has no picture in it"))?;
-    let (width, height) = fitting(size, MAX_WEBP_SIDE);
+    let (width, height) = fit_within(size, MAX_WEBP_SIDE);
     let (mut webp, mut renditions) = (Vec::new(), Vec::new());
     for encoder in encoders.unwrap_or_default() {
         let encoded = encoder.encoder.finish(time_ms).map_err(encoding_error)?;
@@ -88,43 +93,45 @@ pub(crate) fn encode(
         }
     }
     renditions.reverse();
-    let is_cut = frames.is_cut();
-    if is_cut {
-        notes.push(CUT_NOTE.into());
+    let is_truncated = frames.is_truncated();
+    if is_truncated {
+        notes.push(TRUNCATED_NOTE.into());
     }
-    let partial = is_cut || (width, height) != size;
-    Ok(Animation { webp, renditions, width, height, features, partial, notes })
+    let partial = is_truncated || (width, height) != size;
+    Ok(EncodedAnimation { webp, renditions, width, height, features, partial, notes })
 }
 
-struct Encoder {
+struct SizedEncoder {
     encoder: AnimationEncoder,
     width: u32,
     /// `None` for the animation itself.
     rendition: Option<u16>,
 }
 
-impl Encoder {
+impl SizedEncoder {
     /// From wide to narrow.
-    fn of_each_size(
+    fn for_each_size(
         size: (u32, u32),
         settings: &Settings,
-        wanted: &Wanted<'_>,
-        plays: u16,
+        outputs: &AnimationOutputs<'_>,
+        loop_count: u16,
     ) -> Result<Vec<Self>, CodecError> {
-        let (width, height) = fitting(size, MAX_WEBP_SIDE);
-        let whole = wanted.whole.then_some((None, width, height));
-        let smaller =
-            wanted.widths.iter().rev().filter(|smaller| u32::from(**smaller) < width).map(
-                |smaller| {
-                    let smaller_width = u32::from(*smaller);
-                    (Some(*smaller), smaller_width, scaled_height(width, height, smaller_width))
-                },
-            );
+        let (width, height) = fit_within(size, MAX_WEBP_SIDE);
+        let whole = outputs.whole.then_some((None, width, height));
+        let smaller = outputs
+            .rendition_widths
+            .iter()
+            .rev()
+            .filter(|smaller| u32::from(**smaller) < width)
+            .map(|smaller| {
+                let smaller_width = u32::from(*smaller);
+                (Some(*smaller), smaller_width, scaled_height(width, height, smaller_width))
+            });
         let encoder = |(rendition, width, height)| {
             // In mixed mode each frame is stored as whichever of lossy and lossless is smaller.
             let mixed = settings.lossless == Lossless::Auto;
             let mut encoder =
-                AnimationEncoder::with_options(width, height, mixed, u32::from(plays))
+                AnimationEncoder::with_options(width, height, mixed, u32::from(loop_count))
                     .map_err(encoding_error)?;
             encoder.set_quality(f32::from(settings.quality));
             encoder.set_lossless(settings.lossless == Lossless::Always);
@@ -135,7 +142,11 @@ impl Encoder {
 }
 
 /// Gives a frame to every encoder, at its size.
-fn add(encoders: &mut [Encoder], picture: &DynamicImage, time_ms: i32) -> Result<(), CodecError> {
+fn add_frame(
+    encoders: &mut [SizedEncoder],
+    picture: &DynamicImage,
+    time_ms: i32,
+) -> Result<(), CodecError> {
     let mut shrinker: Option<Shrinker> = None;
     for encoder in encoders {
         let result = if encoder.width == picture.width() {

@@ -7,28 +7,31 @@ use image::DynamicImage;
 use super::webp::{self, Effort};
 use crate::codec::error::CodecError;
 use crate::codec::memory::give_back_freed;
-use crate::codec::pixels::resize::{self, Shrinker, fitting};
+use crate::codec::pixels::resize::{self, Shrinker, fit_within};
 use crate::codec::settings::{Lossless, Settings};
 
 /// Sources with more colours are not tried without loss by [`Lossless::Auto`]: lossy would win, and trying is slow.
-const FEW_COLOURS: usize = 1024;
+const MAX_AUTO_LOSSLESS_COLOURS: usize = 1024;
 
 /// Nor are larger ones: it takes [`LOSSLESS_BYTES_PER_PIXEL`].
-pub(crate) const AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
+pub(crate) const MAX_AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
 
 /// When a quick attempt without loss is this many times as large as lossy, a thorough one is not made. Of the pictures with few
 /// colours among some hundred, those that are smaller without loss were at most 2.4 times as large after the quick attempt.
-const HOPELESS_LOSSLESS: usize = 3;
+const MAX_QUICK_LOSSLESS_RATIO: usize = 3;
 
 /// Scales a picture down whose longer side has more pixels.
-pub(crate) fn fit(picture: DynamicImage, longest_side: u32) -> Result<DynamicImage, CodecError> {
+pub(crate) fn shrink_to_fit(
+    picture: DynamicImage,
+    longest_side: u32,
+) -> Result<DynamicImage, CodecError> {
     let size = (picture.width(), picture.height());
-    let (width, height) = fitting(size, longest_side);
+    let (width, height) = fit_within(size, longest_side);
     if (width, height) == size { Ok(picture) } else { resize::shrink(picture, width, height) }
 }
 
 /// Ascending in width; each is made from the next larger one.
-pub(crate) fn renditions(
+pub(crate) fn encode_renditions(
     picture: &DynamicImage,
     settings: &Settings,
 ) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
@@ -44,10 +47,8 @@ pub(crate) fn renditions(
         };
         let copy = shrinker.copy(wide)?;
         let webp = match settings.lossless {
-            Lossless::Always => webp::encode_lossless(&copy, Effort::Usual)?,
-            Lossless::Auto | Lossless::Never => {
-                webp::encode(copy, settings.quality, Effort::Quick)?
-            }
+            Lossless::Always => webp::encode_lossless(&copy, Effort::Normal)?,
+            Lossless::Auto | Lossless::Never => webp::encode(copy, settings.quality, Effort::Fast)?,
         };
         renditions.push((*width, webp));
     }
@@ -65,20 +66,22 @@ pub(crate) fn encode(
 ) -> Result<Vec<u8>, CodecError> {
     let pixels = u64::from(picture.width()) * u64::from(picture.height());
     match settings.lossless {
-        Lossless::Always => webp::encode_lossless(&picture, Effort::Usual),
+        Lossless::Always => webp::encode_lossless(&picture, Effort::Normal),
         Lossless::Auto
-            if lossless_source && pixels <= AUTO_LOSSLESS_PIXELS && has_few_colours(&picture) =>
+            if lossless_source
+                && pixels <= MAX_AUTO_LOSSLESS_PIXELS
+                && has_few_colours(&picture) =>
         {
-            let lossy = webp::encode(picture.clone(), settings.quality, Effort::Usual)?;
-            if webp::encode_lossless(&picture, Effort::Quick)?.len()
-                > HOPELESS_LOSSLESS * lossy.len()
+            let lossy = webp::encode(picture.clone(), settings.quality, Effort::Normal)?;
+            if webp::encode_lossless(&picture, Effort::Fast)?.len()
+                > MAX_QUICK_LOSSLESS_RATIO * lossy.len()
             {
                 return Ok(lossy);
             }
-            let lossless = webp::encode_lossless(&picture, Effort::Usual)?;
+            let lossless = webp::encode_lossless(&picture, Effort::Normal)?;
             Ok(if lossless.len() <= lossy.len() { lossless } else { lossy })
         }
-        Lossless::Auto | Lossless::Never => webp::encode(picture, settings.quality, Effort::Usual),
+        Lossless::Auto | Lossless::Never => webp::encode(picture, settings.quality, Effort::Normal),
     }
 }
 
@@ -90,7 +93,7 @@ fn has_few_colours(picture: &DynamicImage) -> bool {
             last = Some(colour);
             colours.insert(colour);
         }
-        colours.len() > FEW_COLOURS
+        colours.len() > MAX_AUTO_LOSSLESS_COLOURS
     };
     let too_many = match picture {
         DynamicImage::ImageRgba8(rgba) => rgba.pixels().any(|pixel| is_new(pixel.0)),

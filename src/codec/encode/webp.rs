@@ -33,9 +33,9 @@ const QUICK_LOSSLESS_LEVEL: u8 = 0;
 /// How much time an encoding may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    Quick,
+    Fast,
     /// What is usual for pictures of this size.
-    Usual,
+    Normal,
 }
 
 /// Encodes RGB or RGBA pixels, lossy. Large pictures may have too much detail for the 512 KiB in which VP8 holds the
@@ -47,8 +47,7 @@ pub(crate) fn encode(
 ) -> Result<Vec<u8>, CodecError> {
     let (width, height) = (picture.width(), picture.height());
     let pixels = u64::from(width) * u64::from(height);
-    let method =
-        if pixels > LARGE_PIXELS || effort == Effort::Quick { FAST_METHOD } else { METHOD };
+    let method = if pixels > LARGE_PIXELS || effort == Effort::Fast { FAST_METHOD } else { METHOD };
     // When the modes do not fit, libwebp would try again with a lower limit, and again, which with this method changes nothing.
     let limit = if method == FAST_METHOD { 100 } else { 0 };
     let segments = if pixels > HUGE_PIXELS { 1 } else { 4 };
@@ -86,8 +85,8 @@ pub(crate) fn encode_lossless(
     effort: Effort,
 ) -> Result<Vec<u8>, CodecError> {
     let config = EncoderConfig::new_lossless_level(match effort {
-        Effort::Quick => QUICK_LOSSLESS_LEVEL,
-        Effort::Usual => LOSSLESS_LEVEL,
+        Effort::Fast => QUICK_LOSSLESS_LEVEL,
+        Effort::Normal => LOSSLESS_LEVEL,
     });
     let (bytes, channels) = pixels_of(picture);
     let encoder = if channels == 4 {

@@ -32,7 +32,7 @@ pub(crate) fn without_os2_fields(source: &[u8]) -> Cow<'_, [u8]> {
 ///
 /// Source: Microsoft, "Bitmap Compression" (Win32 GDI).
 #[derive(Debug)]
-pub(crate) struct Runs {
+pub(crate) struct RunLengthBitmap {
     bits: u8,
     colours: u32,
     width: usize,
@@ -40,28 +40,28 @@ pub(crate) struct Runs {
     pixels_at: usize,
 }
 
-impl Runs {
+impl RunLengthBitmap {
     const BITS_AT: usize = FILE_HEADER + 14;
     const COMPRESSION_AT: usize = FILE_HEADER + 16;
     const COLOURS_AT: usize = FILE_HEADER + 32;
     const HEADERS: usize = FILE_HEADER + 40;
 
     /// None where the pixels of `source` are coded otherwise.
-    pub(crate) fn of(source: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(source: &[u8]) -> Option<Self> {
         let headers = source.get(..Self::HEADERS)?;
-        let long = |at: usize| headers[at..].first_chunk().copied().map(u32::from_le_bytes);
-        let side = |at| usize::try_from(long(at)?.cast_signed().unsigned_abs()).ok();
+        let u32_at = |at: usize| headers[at..].first_chunk().copied().map(u32::from_le_bytes);
+        let side = |at| usize::try_from(u32_at(at)?.cast_signed().unsigned_abs()).ok();
         let bits = headers[Self::BITS_AT];
-        matches!((long(Self::COMPRESSION_AT)?, bits), (1, 8) | (2, 4)).then_some(())?;
+        matches!((u32_at(Self::COMPRESSION_AT)?, bits), (1, 8) | (2, 4)).then_some(())?;
         // A header of 12 bytes has no compression.
-        (long(FILE_HEADER)? >= 40).then_some(())?;
+        (u32_at(FILE_HEADER)? >= 40).then_some(())?;
         // Some say that their pixels begin where their palette does.
-        let colours = long(Self::COLOURS_AT)
+        let colours = u32_at(Self::COLOURS_AT)
             .filter(|colours| (1..=256).contains(colours))
             .unwrap_or(1 << bits);
         let palette_end =
-            (FILE_HEADER as u64) + u64::from(long(FILE_HEADER)?) + 4 * u64::from(colours);
-        let pixels_at = usize::try_from(palette_end.max(u64::from(long(10)?))).ok()?;
+            (FILE_HEADER as u64) + u64::from(u32_at(FILE_HEADER)?) + 4 * u64::from(colours);
+        let pixels_at = usize::try_from(palette_end.max(u64::from(u32_at(10)?))).ok()?;
         (Self::HEADERS..=source.len()).contains(&pixels_at).then_some(())?;
         Some(Self {
             bits,
@@ -76,13 +76,13 @@ impl Runs {
         self.width.next_multiple_of(4)
     }
 
-    /// Memory that [`Runs::unpacked`] takes.
-    pub(crate) fn bytes(&self, source: &[u8]) -> u64 {
+    /// Memory that [`RunLengthBitmap::unpacked`] takes.
+    pub(crate) fn unpacked_bytes(&self, source: &[u8]) -> u64 {
         self.row_bytes() as u64 * self.rows as u64 + source.len() as u64
     }
 
     /// The headers of a BMP with 8 bits a pixel and no runs, without its pixels.
-    pub(crate) fn headers(&self, source: &[u8]) -> Vec<u8> {
+    pub(crate) fn unpacked_headers(&self, source: &[u8]) -> Vec<u8> {
         let mut headers = source[..self.pixels_at].to_vec();
         headers[10..14]
             .copy_from_slice(&u32::try_from(self.pixels_at).unwrap_or(u32::MAX).to_le_bytes());
@@ -95,8 +95,8 @@ impl Runs {
 
     /// A BMP with 8 bits a pixel and no runs. What lies beyond a row or the last row is dropped, what is skipped has the first
     /// colour of the palette; where the source ends before its picture does, so does what is returned.
-    pub(crate) fn unpacked(&self, source: &[u8]) -> Vec<u8> {
-        let mut bmp = self.headers(source);
+    pub(crate) fn unpack(&self, source: &[u8]) -> Vec<u8> {
+        let mut bmp = self.unpacked_headers(source);
         let start = bmp.len();
         let row_bytes = self.row_bytes();
         bmp.resize(start + row_bytes * self.rows, 0);
@@ -154,23 +154,23 @@ mod tests {
 
     /// A BMP of 5 x 3 pixels in runs.
     fn coded(bits: u8, height: i32, runs: &[u8]) -> Vec<u8> {
-        let mut bmp = vec![0; Runs::HEADERS + (4 << bits)];
+        let mut bmp = vec![0; RunLengthBitmap::HEADERS + (4 << bits)];
         bmp[..2].copy_from_slice(b"BM");
-        bmp[10] = u8::try_from(Runs::HEADERS).unwrap();
+        bmp[10] = u8::try_from(RunLengthBitmap::HEADERS).unwrap();
         bmp[FILE_HEADER] = 40;
         bmp[FILE_HEADER + 4] = 5;
         bmp[FILE_HEADER + 8..FILE_HEADER + 12].copy_from_slice(&height.to_le_bytes());
-        bmp[Runs::BITS_AT] = bits;
-        bmp[Runs::COMPRESSION_AT] = if bits == 4 { 2 } else { 1 };
+        bmp[RunLengthBitmap::BITS_AT] = bits;
+        bmp[RunLengthBitmap::COMPRESSION_AT] = if bits == 4 { 2 } else { 1 };
         bmp.extend_from_slice(runs);
         bmp
     }
 
     fn rows(bits: u8, height: i32, runs: &[u8]) -> Vec<[u8; 5]> {
         let source = coded(bits, height, runs);
-        let found = Runs::of(&source).unwrap();
-        let unpacked = found.unpacked(&source);
-        assert!(unpacked.len() as u64 <= found.bytes(&source));
+        let found = RunLengthBitmap::parse(&source).unwrap();
+        let unpacked = found.unpack(&source);
+        assert!(unpacked.len() as u64 <= found.unpacked_bytes(&source));
         unpacked[found.pixels_at..].chunks(8).map(|row| row[..5].try_into().unwrap()).collect()
     }
 
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn others_are_left_alone() {
-        assert!(Runs::of(&coded(24, 3, &[])).is_none());
-        assert!(Runs::of(b"BM").is_none());
+        assert!(RunLengthBitmap::parse(&coded(24, 3, &[])).is_none());
+        assert!(RunLengthBitmap::parse(b"BM").is_none());
     }
 }

@@ -21,7 +21,7 @@ const DEFAULT_DELAY_MS: u32 = 100;
 
 type Source<'s> = Chain<BufReader<TimedReader<'s>>, &'static [u8]>;
 
-fn failed(error: DecodingError) -> CodecError {
+fn decode_error(error: DecodingError) -> CodecError {
     CodecError::Decode { format: PictureFormat::Gif, source: error.into() }
 }
 
@@ -36,7 +36,7 @@ fn open<'s>(
     // As browsers do: what is unknown is passed over.
     options.allow_unknown_blocks(true);
     let reader = BufReader::new(TimedReader::new(source, timer)).chain(TRAILER);
-    options.read_info(reader).map_err(failed)
+    options.read_info(reader).map_err(decode_error)
 }
 
 /// Counts the frames without decoding their pixels.
@@ -57,7 +57,7 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
             Ok(None) => break,
             // What follows a frame and is none: browsers show what came before.
             Err(DecodingError::Format(_)) if frames > 0 => break,
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(decode_error(error)),
         }
     }
     if frames == 0 {
@@ -93,7 +93,9 @@ impl Frames for GifFrames<'_> {
             return Ok(None);
         }
         self.remaining -= 1;
-        let Some(frame) = self.decoder.read_next_frame().map_err(failed)? else { return Ok(None) };
+        let Some(frame) = self.decoder.read_next_frame().map_err(decode_error)? else {
+            return Ok(None);
+        };
         let area = Area {
             left: u32::from(frame.left),
             top: u32::from(frame.top),
@@ -111,8 +113,8 @@ impl Frames for GifFrames<'_> {
         Ok(Some(Frame { rgba, duration_ms }))
     }
 
-    /// A file without the loop extension plays once; the extension counts repetitions after the first time.
-    fn plays(&self) -> u16 {
+    /// A file without the loop extension loop_count once; the extension counts repetitions after the first time.
+    fn loop_count(&self) -> u16 {
         match self.decoder.repeat() {
             Repeat::Infinite => 0,
             Repeat::Finite(repetitions) => repetitions.saturating_add(1),
@@ -127,7 +129,7 @@ impl Frames for GifFrames<'_> {
         Orientation::NoTransforms
     }
 
-    fn is_cut(&mut self) -> bool {
+    fn is_truncated(&mut self) -> bool {
         !matches!(self.decoder.next_frame_info(), Ok(None))
     }
 }

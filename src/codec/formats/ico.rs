@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::{image_crate, png};
 use crate::codec::error::CodecError;
-use crate::codec::formats::{image_crate, png};
 use crate::codec::header::Header;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
@@ -14,7 +14,7 @@ use crate::codec::timer::Timer;
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 
 pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
-    let source = &with_true_sizes(source);
+    let source = &with_corrected_sizes(source);
     match largest(source) {
         Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::header(picture, timer),
         _ => image_crate::header(source, PictureFormat::Ico, timer),
@@ -26,52 +26,58 @@ pub(crate) fn decode(
     memory_bytes: u64,
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
-    let source = &with_true_sizes(source);
+    let source = &with_corrected_sizes(source);
     match largest(source) {
         Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::decode(picture, timer),
-        _ => image_crate::decode(&with_alpha(source), PictureFormat::Ico, memory_bytes, timer),
+        _ => image_crate::decode(
+            &with_opaque_bitmaps(source),
+            PictureFormat::Ico,
+            memory_bytes,
+            timer,
+        ),
     }
 }
 
 /// Entries that say another size than their bitmaps made to say theirs: the decoder refuses them, other programs take what is there.
-fn with_true_sizes(source: &[u8]) -> Cow<'_, [u8]> {
+fn with_corrected_sizes(source: &[u8]) -> Cow<'_, [u8]> {
     const DIRECTORY: usize = 6;
-    let mut mended = Cow::Borrowed(source);
+    let mut corrected = Cow::Borrowed(source);
     for (index, entry) in entries(source).enumerate() {
-        let (start, _) = place(entry);
+        let (start, _) = location(entry);
         let Some(header) = source.get(start..).and_then(<[u8]>::first_chunk::<12>) else {
             continue;
         };
         // The mask below the pixels counts as rows of the picture.
-        let (width, height) = (long(header, 4), long(header, 8) / 2);
-        if long(header, 0) == 40 && (1..=256).contains(&width) && (1..=256).contains(&height) {
+        let (width, height) = (u32_at(header, 4), u32_at(header, 8) / 2);
+        if u32_at(header, 0) == 40 && (1..=256).contains(&width) && (1..=256).contains(&height) {
             // 256 is written as 0.
             let sides = [width.to_le_bytes()[0], height.to_le_bytes()[0]];
             if entry[..2] != sides {
-                mended.to_mut()[DIRECTORY + size_of_val(entry) * index..][..2]
+                corrected.to_mut()[DIRECTORY + size_of_val(entry) * index..][..2]
                     .copy_from_slice(&sides);
             }
         }
     }
-    mended
+    corrected
 }
 
 /// The bitmaps of 32 bits whose every alpha is 0 made opaque: they are from programs that knew of no alpha, and what is
 /// transparent in them is said by their masks alone. Windows and browsers take them so.
-fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
+fn with_opaque_bitmaps(source: &[u8]) -> Cow<'_, [u8]> {
     const HEADER: usize = 40;
-    let mut mended = Cow::Borrowed(source);
+    let mut corrected = Cow::Borrowed(source);
     // Entries may claim the same bytes over and over.
     let mut unread = source.len();
-    for (start, length) in entries(source).map(place) {
+    for (start, length) in entries(source).map(location) {
         let Some(bitmap) = source.get(start..).and_then(|rest| rest.get(..length)) else {
             continue;
         };
         let Some((header, pixels)) = bitmap.split_at_checked(HEADER) else { continue };
-        let is_deep = long(header, 0) == 40 && header[14..16] == [32, 0] && long(header, 16) == 0;
+        let is_deep =
+            u32_at(header, 0) == 40 && header[14..16] == [32, 0] && u32_at(header, 16) == 0;
         // The mask below the pixels counts as rows of the picture.
-        let size = u64::from(long(header, 4))
-            .saturating_mul(u64::from(long(header, 8) / 2))
+        let size = u64::from(u32_at(header, 4))
+            .saturating_mul(u64::from(u32_at(header, 8) / 2))
             .saturating_mul(4);
         let Some(pixels) = usize::try_from(size).ok().and_then(|size| pixels.get(..size)) else {
             continue;
@@ -82,13 +88,13 @@ fn with_alpha(source: &[u8]) -> Cow<'_, [u8]> {
         };
         if is_deep && pixels.as_chunks::<4>().0.iter().all(|[.., alpha]| *alpha == 0) {
             for [.., alpha] in
-                mended.to_mut()[start + HEADER..][..pixels.len()].as_chunks_mut::<4>().0
+                corrected.to_mut()[start + HEADER..][..pixels.len()].as_chunks_mut::<4>().0
             {
                 *alpha = 255;
             }
         }
     }
-    mended
+    corrected
 }
 
 /// The bytes of the picture with the most pixels, and of those with the most bits a pixel.
@@ -98,7 +104,7 @@ fn largest(source: &[u8]) -> Option<&[u8]> {
     let largest = entries(source).max_by_key(|entry| {
         (side(entry[0]) * side(entry[1]), u16::from_le_bytes([entry[6], entry[7]]))
     })?;
-    let (start, length) = place(largest);
+    let (start, length) = location(largest);
     source.get(start..start.checked_add(length)?)
 }
 
@@ -112,12 +118,12 @@ fn entries(source: &[u8]) -> impl Iterator<Item = &[u8; 16]> {
 }
 
 /// Where a picture begins, and its length.
-fn place(entry: &[u8; 16]) -> (usize, usize) {
-    (long(entry, 12) as usize, long(entry, 8) as usize)
+fn location(entry: &[u8; 16]) -> (usize, usize) {
+    (u32_at(entry, 12) as usize, u32_at(entry, 8) as usize)
 }
 
 /// The number at a place within.
-fn long(bytes: &[u8], at: usize) -> u32 {
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
@@ -130,11 +136,11 @@ mod tests {
         let mut icon = vec![0, 0, 1, 0, 1, 0];
         icon.extend([16, 32, 0, 0, 1, 0, 32, 0, 12, 0, 0, 0, 22, 0, 0, 0]);
         icon.extend([40, 0, 0, 0, 16, 0, 0, 0, 32, 0, 0, 0]);
-        assert_eq!(with_true_sizes(&icon)[6..8], [16, 16]);
+        assert_eq!(with_corrected_sizes(&icon)[6..8], [16, 16]);
         icon[6..8].copy_from_slice(&[16, 16]);
-        assert!(matches!(with_true_sizes(&icon), Cow::Borrowed(_)));
+        assert!(matches!(with_corrected_sizes(&icon), Cow::Borrowed(_)));
         // 256 pixels are said by a 0.
         icon[26..34].copy_from_slice(&[0, 1, 0, 0, 0, 2, 0, 0]);
-        assert_eq!(with_true_sizes(&icon)[6..8], [0, 0]);
+        assert_eq!(with_corrected_sizes(&icon)[6..8], [0, 0]);
     }
 }

@@ -7,8 +7,8 @@ use image::codecs::{ico, pnm, qoi, tga};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageResult};
 
+use super::bmp;
 use crate::codec::error::CodecError;
-use crate::codec::formats::bmp;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::raster::Raster;
@@ -32,36 +32,36 @@ fn open<'s>(
 }
 
 /// A source as the decoder wants it.
-fn mended(source: &[u8], format: PictureFormat) -> Cow<'_, [u8]> {
+fn corrected(source: &[u8], format: PictureFormat) -> Cow<'_, [u8]> {
     match format {
         PictureFormat::Bmp => bmp::without_os2_fields(source),
-        PictureFormat::Tga => with_whole_alpha(source),
+        PictureFormat::Tga => with_valid_alpha_bits(source),
         _ => Cow::Borrowed(source),
     }
 }
 
-fn runs(source: &[u8], format: PictureFormat) -> Option<bmp::Runs> {
-    if format == PictureFormat::Bmp { bmp::Runs::of(source) } else { None }
+fn runs(source: &[u8], format: PictureFormat) -> Option<bmp::RunLengthBitmap> {
+    if format == PictureFormat::Bmp { bmp::RunLengthBitmap::parse(source) } else { None }
 }
 
 /// A TGA with colours of 32 or 16 bits a pixel and an odd number of them for alpha as one with 8 or 1: the decoder takes no other,
 /// and writers put anything there.
-fn with_whole_alpha(source: &[u8]) -> Cow<'_, [u8]> {
+fn with_valid_alpha_bits(source: &[u8]) -> Cow<'_, [u8]> {
     const KIND: usize = 2;
     const DEPTH: usize = 16;
     const DESCRIPTOR: usize = 17;
-    let mut mended = Cow::Borrowed(source);
-    let Some(header) = source.first_chunk::<18>() else { return mended };
+    let mut corrected = Cow::Borrowed(source);
+    let Some(header) = source.first_chunk::<18>() else { return corrected };
     let whole = match (header[KIND], header[DEPTH]) {
         (_, 32) => 8,
         (2 | 10, 16) => 1,
-        _ => return mended,
+        _ => return corrected,
     };
     let alpha_bits = header[DESCRIPTOR] & 0x0F;
     if alpha_bits != 0 && alpha_bits != whole {
-        mended.to_mut()[DESCRIPTOR] = header[DESCRIPTOR] & 0xF0 | whole;
+        corrected.to_mut()[DESCRIPTOR] = header[DESCRIPTOR] & 0xF0 | whole;
     }
-    mended
+    corrected
 }
 
 pub(crate) fn header(
@@ -69,13 +69,13 @@ pub(crate) fn header(
     format: PictureFormat,
     timer: &Timer,
 ) -> Result<Header, CodecError> {
-    let mut source = mended(source, format);
+    let mut source = corrected(source, format);
     let mut unpacked = 0;
     if let Some(runs) = runs(&source, format) {
-        unpacked = runs.bytes(&source);
-        source = Cow::Owned(runs.headers(&source));
+        unpacked = runs.unpacked_bytes(&source);
+        source = Cow::Owned(runs.unpacked_headers(&source));
     }
-    let decoder = open(&source, format, timer).map_err(|error| failed(format, error))?;
+    let decoder = open(&source, format, timer).map_err(|error| decode_error(format, error))?;
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     // As decoded, and as 8-bit samples.
@@ -108,19 +108,19 @@ pub(crate) fn decode(
     memory_bytes: u64,
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
-    let failed = |error| failed(format, error);
-    let mut source = mended(source, format);
+    let decode_error = |error| decode_error(format, error);
+    let mut source = corrected(source, format);
     if let Some(runs) = runs(&source, format) {
-        source = Cow::Owned(runs.unpacked(&source));
+        source = Cow::Owned(runs.unpack(&source));
     }
-    let mut decoder = open(&source, format, timer).map_err(failed)?;
+    let mut decoder = open(&source, format, timer).map_err(decode_error)?;
     let mut allocation = image::Limits::no_limits();
     allocation.max_alloc = Some(memory_bytes);
-    decoder.set_limits(allocation).map_err(failed)?;
+    decoder.set_limits(allocation).map_err(decode_error)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // A profile that can't be read is as good as none: the picture is shown, as other programs would.
     let profile = decoder.icc_profile().unwrap_or(None);
-    let picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(decode_error)?;
     let (width, height) = (picture.width(), picture.height());
     let color = picture.color();
     let (channels, samples) = match (color.has_color(), color.has_alpha()) {
@@ -141,7 +141,7 @@ pub(crate) fn decode(
     })
 }
 
-fn failed(format: PictureFormat, error: image::ImageError) -> CodecError {
+fn decode_error(format: PictureFormat, error: image::ImageError) -> CodecError {
     CodecError::Decode { format, source: error.into() }
 }
 

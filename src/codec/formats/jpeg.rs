@@ -7,9 +7,9 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::jpeg_markers::Markers;
 use crate::codec::decoders::tiff::exif::exif_orientation;
 use crate::codec::error::CodecError;
-use crate::codec::formats::jpeg_markers::Markers;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::raster::Raster;
@@ -20,7 +20,7 @@ const MAX_SCANS: usize = 200;
 
 type Decoder<'s> = JpegDecoder<ZCursor<&'s [u8]>>;
 
-fn failed(error: &DecodeErrors) -> CodecError {
+fn decode_error(error: &DecodeErrors) -> CodecError {
     // It quotes its own words.
     let words = error.to_string();
     CodecError::Decode { format: PictureFormat::Jpeg, source: words.trim_matches('"').into() }
@@ -33,7 +33,7 @@ fn open(source: &[u8]) -> Result<Decoder<'_>, CodecError> {
         .set_max_height(usize::MAX)
         .jpeg_set_max_scans(MAX_SCANS);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(source), options);
-    decoder.decode_headers().map_err(|error| failed(&error))?;
+    decoder.decode_headers().map_err(|error| decode_error(&error))?;
     Ok(decoder)
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let mut samples = vec![0; width * height * channels.count()];
-    decoder.decode_into(&mut samples).map_err(|error| failed(&error))?;
+    decoder.decode_into(&mut samples).map_err(|error| decode_error(&error))?;
     if channels == Channels::Cmyk {
         to_ink(&mut samples, space);
     }

@@ -35,7 +35,7 @@ const MAX_FRAMES: usize = 200_000;
 /// What decoding takes for each sample of the canvas, beside the result. Measured: 8 to 9 in lossy pictures, 15 with noise,
 /// 2 to 3 in lossless ones of 8 bits.
 const BYTES_PER_SAMPLE: u64 = 15;
-const BYTES: u64 = 24 << 20;
+const BASE_BYTES: u64 = 24 << 20;
 /// What a frame that was shown goes on taking, for each of its samples: jxl-oxide keeps them all.
 const RETAINED_BYTES_PER_SAMPLE: u64 = 4;
 
@@ -80,7 +80,7 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, BoxedError> {
 
 /// Decodes a still picture, or an animation's first frame, within the memory given.
 pub(crate) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
-    let opened = Opened::new(source, memory_limit)?;
+    let opened = OpenedImage::new(source, memory_limit)?;
     let mut notes = opened.notes.clone();
     let render = opened.image.render_frame(0)?;
     let (width, height) = (opened.image.width(), opened.image.height());
@@ -103,7 +103,7 @@ pub(crate) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedEr
 
 /// The frames of an animation, one after the other.
 pub(crate) struct JxlFrames {
-    opened: Opened,
+    opened: OpenedImage,
     next: usize,
     /// Ticks shown so far, and milliseconds given for them, so that rounding does not add up.
     ticks: u64,
@@ -117,7 +117,7 @@ pub(crate) struct JxlFrames {
 impl JxlFrames {
     /// Opens an animation; frames fail once they would take more than the memory given.
     pub(crate) fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
-        let mut opened = Opened::new(source, memory_limit)?;
+        let mut opened = OpenedImage::new(source, memory_limit)?;
         let animation = opened.image.image_header().metadata.animation.as_ref();
         let loop_count = animation.map_or(1, |animation| animation.num_loops);
         let profile = opened.profile.take();
@@ -160,7 +160,7 @@ impl Frames for JxlFrames {
             .map_err(|source| CodecError::Decode { format: PictureFormat::Jxl, source })
     }
 
-    fn plays(&self) -> u16 {
+    fn loop_count(&self) -> u16 {
         u16::try_from(self.loop_count).unwrap_or(u16::MAX)
     }
 
@@ -183,7 +183,7 @@ fn animation_bytes(header: &Header) -> u64 {
 }
 
 /// A picture ready to be rendered.
-struct Opened {
+struct OpenedImage {
     image: JxlImage,
     /// `None` where the samples come as sRGB.
     profile: Option<Vec<u8>>,
@@ -191,7 +191,7 @@ struct Opened {
     notes: Vec<String>,
 }
 
-impl Opened {
+impl OpenedImage {
     fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
         let codestream = codestream(source)?;
         let header = image_header(&codestream)?;
@@ -283,7 +283,7 @@ fn decoding_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
     let colours = if metadata.grayscale() && !metadata.xyb_encoded { 1 } else { 3 };
     let samples = pixels.saturating_mul(colours + metadata.ec_info.len() as u64);
     let tracked = samples.saturating_mul(BYTES_PER_SAMPLE);
-    tracked.saturating_add(untracked_bytes(image, source_bytes)).saturating_add(BYTES)
+    tracked.saturating_add(untracked_bytes(image, source_bytes)).saturating_add(BASE_BYTES)
 }
 
 /// The result, and the source twice on its way to the decoder's groups.

@@ -16,7 +16,7 @@ use crate::codec::timer::{TimedReader, Timer};
 /// What the decoder may allocate beside the picture: rows, and chunks such as a colour profile once inflated.
 const SIDE_BYTES: usize = 64 << 20;
 
-fn failed(error: DecodingError) -> CodecError {
+fn decode_error(error: DecodingError) -> CodecError {
     CodecError::Decode { format: PictureFormat::Png, source: error.into() }
 }
 
@@ -25,7 +25,7 @@ fn open<'s>(source: &'s [u8], timer: &'s Timer) -> Result<Reader<TimedReader<'s>
     let mut decoder = Decoder::new_with_limits(TimedReader::new(source, timer), limits);
     decoder.set_transformations(Transformations::normalize_to_color8());
     decoder.set_ignore_text_chunk(true);
-    decoder.read_info().map_err(failed)
+    decoder.read_info().map_err(decode_error)
 }
 
 pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
@@ -54,7 +54,7 @@ pub(crate) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, CodecError>
     let mut reader = open(source, timer)?;
     let (width, height) = reader.info().size();
     let mut samples = frame_buffer(&reader)?;
-    reader.next_frame(&mut samples).map_err(failed)?;
+    reader.next_frame(&mut samples).map_err(decode_error)?;
     // Metadata may follow the pixels; what is wrong with it does not matter.
     let _ = reader.finish();
     Ok(Raster {
@@ -96,7 +96,7 @@ pub(crate) struct PngFrames<'s> {
     channels: Channels,
     buffer: Vec<u8>,
     remaining: u32,
-    plays: u16,
+    loop_count: u16,
 }
 
 impl<'s> PngFrames<'s> {
@@ -107,7 +107,7 @@ impl<'s> PngFrames<'s> {
         let animation = reader.info().animation_control().copied();
         let mut buffer = frame_buffer(&reader)?;
         if reader.info().frame_control().is_none() {
-            reader.next_frame(&mut buffer).map_err(failed)?;
+            reader.next_frame(&mut buffer).map_err(decode_error)?;
         }
         Ok(Self {
             canvas: Canvas::new(width, height),
@@ -115,7 +115,7 @@ impl<'s> PngFrames<'s> {
             reader,
             buffer,
             remaining: animation.map_or(1, |animation| animation.num_frames),
-            plays: animation
+            loop_count: animation
                 .map_or(0, |animation| u16::try_from(animation.num_plays).unwrap_or(u16::MAX)),
         })
     }
@@ -127,7 +127,7 @@ impl Frames for PngFrames<'_> {
             return Ok(None);
         }
         self.remaining -= 1;
-        let output = self.reader.next_frame(&mut self.buffer).map_err(failed)?;
+        let output = self.reader.next_frame(&mut self.buffer).map_err(decode_error)?;
         let control =
             *self.reader.info().frame_control().ok_or(CodecError::Container(
                 "a frame of its animation says nothing of its place",
@@ -154,8 +154,8 @@ impl Frames for PngFrames<'_> {
         Ok(Some(Frame { rgba, duration_ms: delay_ms }))
     }
 
-    fn plays(&self) -> u16 {
-        self.plays
+    fn loop_count(&self) -> u16 {
+        self.loop_count
     }
 
     fn profile(&self) -> Option<Vec<u8>> {

@@ -11,15 +11,13 @@ use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::frames::{Frame, Frames};
 use crate::codec::pixels::raster::Raster;
 
-type Failed = webpx::At<webpx::Error>;
-
-fn corrupt(error: Failed) -> CodecError {
+fn bitstream_error(error: webpx::At<webpx::Error>) -> CodecError {
     CodecError::Bitstream(error.decompose().0)
 }
 
 pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     let container = RiffContainer::parse(source)?;
-    let info = webpx::ImageInfo::from_webp(source).map_err(corrupt)?;
+    let info = webpx::ImageInfo::from_webp(source).map_err(bitstream_error)?;
     let frames =
         if info.has_animation { u32::try_from(container.frames()).unwrap_or(u32::MAX) } else { 1 };
     let pixels = u64::from(info.width) * u64::from(info.height);
@@ -54,16 +52,16 @@ pub(crate) fn is_demuxable(webp: &[u8]) -> bool {
 pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     let container = RiffContainer::parse(source)?;
     let picture = container.without_metadata();
-    let info = webpx::ImageInfo::from_webp(&picture).map_err(corrupt)?;
+    let info = webpx::ImageInfo::from_webp(&picture).map_err(bitstream_error)?;
     // Ours are checked before; webpx's own would refuse large pictures.
     let config = DecoderConfig::new().limits(webpx::Limits::none());
-    let decoder = Decoder::new(&picture).map_err(corrupt)?.config(config);
+    let decoder = Decoder::new(&picture).map_err(bitstream_error)?.config(config);
     let (channels, decoded) = if info.has_alpha {
         (Channels::Rgba, decoder.decode_rgba_raw())
     } else {
         (Channels::Rgb, decoder.decode_rgb_raw())
     };
-    let (samples, width, height) = decoded.map_err(corrupt)?;
+    let (samples, width, height) = decoded.map_err(bitstream_error)?;
     if samples.len() as u64 != u64::from(width) * u64::from(height) * channels.count() as u64 {
         return Err(CodecError::Container("its picture has another size than its header says"));
     }
@@ -89,17 +87,20 @@ impl<'s> WebPFrames<'s> {
         let no_limits = webpx::Limits::none();
         let decoder =
             AnimationDecoder::with_options_limits(source, ColorMode::Rgba, false, &no_limits);
-        Ok(Self { decoder: decoder.map_err(corrupt)?, container: RiffContainer::parse(source)? })
+        Ok(Self {
+            decoder: decoder.map_err(bitstream_error)?,
+            container: RiffContainer::parse(source)?,
+        })
     }
 }
 
 impl Frames for WebPFrames<'_> {
     fn next(&mut self) -> Result<Option<Frame>, CodecError> {
-        let frame = self.decoder.next_frame().map_err(corrupt)?;
+        let frame = self.decoder.next_frame().map_err(bitstream_error)?;
         Ok(frame.map(|frame| Frame { rgba: frame.data, duration_ms: frame.duration_ms }))
     }
 
-    fn plays(&self) -> u16 {
+    fn loop_count(&self) -> u16 {
         u16::try_from(self.decoder.info().loop_count).unwrap_or(u16::MAX)
     }
 

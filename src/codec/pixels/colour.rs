@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
-use crate::codec::pixels::channels::Channels;
+use super::channels::Channels;
 
 /// What two profiles may differ by, in a channel of 8 bits, and still be called the same.
 const SAME_WITHIN: u8 = 2;

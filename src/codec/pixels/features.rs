@@ -2,7 +2,7 @@
 
 use image::{DynamicImage, RgbaImage};
 
-use crate::codec::pixels::rgb::pixels_of;
+use super::rgb::pixels_of;
 
 /// Longest side of the copy that all this is computed from; thumbhash takes no larger one.
 const SIDE: u32 = 100;

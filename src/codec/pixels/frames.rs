@@ -15,14 +15,14 @@ pub(crate) struct Frame {
 pub(crate) trait Frames {
     /// The next frame; `None` after the last.
     fn next(&mut self) -> Result<Option<Frame>, CodecError>;
-    /// How often it plays, 0 for ever; known once the first frame is decoded.
-    fn plays(&self) -> u16;
+    /// How often it loop_count, 0 for ever; known once the first frame is decoded.
+    fn loop_count(&self) -> u16;
     fn profile(&self) -> Option<Vec<u8>>;
     fn orientation(&self) -> Orientation;
     /// Whether there are frames that can't be read behind the last.
-    fn is_cut(&mut self) -> bool {
+    fn is_truncated(&mut self) -> bool {
         false
     }
 }
 
-pub(crate) const CUT_NOTE: &str = "frames behind the last one shown are broken";
+pub(crate) const TRUNCATED_NOTE: &str = "frames behind the last one shown are broken";

@@ -3,16 +3,16 @@
 use image::DynamicImage;
 use image::metadata::Orientation;
 
-use crate::codec::pixels::rgb::{from_pixels, pixels_of};
-use crate::codec::pixels::transpose;
+use super::rgb::{from_pixels, pixels_of};
+use super::transpose;
 
 /// The picture, upright, in the memory that it has: the largest pictures of telephones have a quarter turn.
-pub(crate) fn turned(picture: DynamicImage, orientation: Orientation) -> DynamicImage {
+pub(crate) fn apply_orientation(picture: DynamicImage, orientation: Orientation) -> DynamicImage {
     let (picture, rest) = match orientation {
-        Orientation::Rotate90 => (transposed(picture), Orientation::FlipHorizontal),
-        Orientation::Rotate270 => (transposed(picture), Orientation::FlipVertical),
-        Orientation::Rotate90FlipH => (transposed(picture), Orientation::NoTransforms),
-        Orientation::Rotate270FlipH => (transposed(picture), Orientation::Rotate180),
+        Orientation::Rotate90 => (transpose_picture(picture), Orientation::FlipHorizontal),
+        Orientation::Rotate270 => (transpose_picture(picture), Orientation::FlipVertical),
+        Orientation::Rotate90FlipH => (transpose_picture(picture), Orientation::NoTransforms),
+        Orientation::Rotate270FlipH => (transpose_picture(picture), Orientation::Rotate180),
         other => (picture, other),
     };
     let mut picture = picture;
@@ -20,7 +20,7 @@ pub(crate) fn turned(picture: DynamicImage, orientation: Orientation) -> Dynamic
     picture
 }
 
-fn transposed(picture: DynamicImage) -> DynamicImage {
+fn transpose_picture(picture: DynamicImage) -> DynamicImage {
     let (width, height) = (picture.width(), picture.height());
     let pixel_bytes = pixels_of(&picture).1;
     let pixels =

@@ -3,10 +3,10 @@
 use image::DynamicImage;
 use image::metadata::Orientation;
 
-use crate::codec::pixels::channels::Channels;
-use crate::codec::pixels::colour::Conversion;
-use crate::codec::pixels::orientation::turned;
-use crate::codec::pixels::rgb::from_pixels;
+use super::channels::Channels;
+use super::colour::Conversion;
+use super::orientation::apply_orientation;
+use super::rgb::from_pixels;
 
 /// One picture as its file holds it: neither turned nor converted to sRGB. Alpha is not premultiplied.
 pub(crate) struct Raster {
@@ -31,12 +31,12 @@ pub(crate) const HDR_NOTE: &str = "HDR: brightness was reduced to what sRGB hold
 
 impl Raster {
     /// The picture upright in sRGB, 8-bit RGB or RGBA, and the notes on it.
-    pub(crate) fn upright(self) -> (DynamicImage, Vec<String>) {
+    pub(crate) fn into_upright_srgb(self) -> (DynamicImage, Vec<String>) {
         let Self { width, height, channels, samples, profile, orientation, mut notes, partial: _ } =
             self;
         let (conversion, note) = Conversion::new(channels, profile.as_deref());
         notes.extend(note);
         let pixels = conversion.apply(samples, width as usize);
-        (turned(from_pixels(width, height, pixels), orientation), notes)
+        (apply_orientation(from_pixels(width, height, pixels), orientation), notes)
     }
 }

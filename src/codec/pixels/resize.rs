@@ -11,16 +11,16 @@ use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::DynamicImage;
 
+use super::rgb::{from_pixels, pixels_of};
 use crate::codec::error::CodecError;
-use crate::codec::pixels::rgb::{from_pixels, pixels_of};
 
 /// The filter begins with at least this many times the width that it makes.
-const FILTERED_FROM: u32 = 2;
+const MIN_FILTER_RATIO: u32 = 2;
 
 /// Most pixels that averaging may leave, of 6 or 8 bytes each; else the filter does all.
 const MAX_AVERAGED_PIXELS: u64 = 10_000_000;
 
-/// Rows of a copy that are made at once.
+/// RowShrinker of a copy that are made at once.
 const BAND_ROWS: u32 = 16;
 
 /// Makes copies of a picture, each from the one before: ask for the largest first.
@@ -41,7 +41,8 @@ impl Shrinker {
             Some(side) => average_blocks(picture, side),
             None => {
                 let (bytes, channels) = pixels_of(picture);
-                let mut rows = Rows::of(picture, largest, scaled_height(width, height, largest));
+                let mut rows =
+                    RowShrinker::new(picture, largest, scaled_height(width, height, largest));
                 let mut linear = Image::new(largest, rows.copy_height, pixel_type(channels));
                 let mut target = linear.buffer_mut();
                 for row in bytes.chunks_exact(width as usize * channels) {
@@ -104,7 +105,7 @@ pub(crate) fn shrink(
     width: u32,
     height: u32,
 ) -> Result<DynamicImage, CodecError> {
-    let mut rows = Rows::of(&picture, width, height);
+    let mut rows = RowShrinker::new(&picture, width, height);
     let row_bytes = picture.width() as usize * pixels_of(&picture).1;
     let mut bytes = picture.into_bytes();
     let mut written = 0;
@@ -129,23 +130,23 @@ pub(crate) fn shrink_bytes(width: u32, height: u32, copy_height: u32, alpha: boo
 }
 
 /// A copy made while the picture passes row by row.
-struct Rows {
+struct RowShrinker {
     channels: usize,
     width: u32,
     height: u32,
     copy_width: u32,
     copy_height: u32,
-    /// Rows in linear light that are still needed, and the first one's number.
+    /// RowShrinker in linear light that are still needed, and the first one's number.
     linear: Vec<u8>,
     first: u32,
-    /// Rows that came so far, and rows of the copy that went.
-    came: u32,
-    gone: u32,
+    /// RowShrinker that rows_read so far, and rows of the copy that went.
+    rows_read: u32,
+    rows_copied: u32,
     resizer: Resizer,
 }
 
-impl Rows {
-    fn of(picture: &DynamicImage, copy_width: u32, copy_height: u32) -> Self {
+impl RowShrinker {
+    fn new(picture: &DynamicImage, copy_width: u32, copy_height: u32) -> Self {
         let (width, height) = (picture.width(), picture.height());
         Self {
             channels: pixels_of(picture).1,
@@ -155,8 +156,8 @@ impl Rows {
             copy_height,
             linear: Vec::new(),
             first: 0,
-            came: 0,
-            gone: 0,
+            rows_read: 0,
+            rows_copied: 0,
             resizer: Resizer::new(),
         }
     }
@@ -166,37 +167,38 @@ impl Rows {
         let start = self.linear.len();
         self.linear.resize(start + row.len() * 2, 0);
         linear_row(row, self.channels, &mut self.linear[start..]);
-        self.came += 1;
+        self.rows_read += 1;
         let scale = f64::from(self.height) / f64::from(self.copy_height);
         // Catmull-Rom reaches two pixels of the copy to both sides.
         let reach = 2.0 * scale + 1.0;
         let mut copied = Vec::new();
-        while self.gone < self.copy_height {
-            let until = (self.gone + BAND_ROWS).min(self.copy_height);
+        while self.rows_copied < self.copy_height {
+            let until = (self.rows_copied + BAND_ROWS).min(self.copy_height);
             let needed = (f64::from(until) * scale + reach).min(f64::from(self.height));
-            if f64::from(self.came) < needed {
+            if f64::from(self.rows_read) < needed {
                 break;
             }
             copied.extend_from_slice(self.band(until, scale)?.buffer());
-            self.gone = until;
+            self.rows_copied = until;
             let row_bytes = row.len() * 2;
-            while f64::from(self.first) + 1.0 < f64::from(self.gone) * scale - reach {
+            while f64::from(self.first) + 1.0 < f64::from(self.rows_copied) * scale - reach {
                 self.first += 1;
             }
-            let held = (self.came - self.first) as usize * row_bytes;
+            let held = (self.rows_read - self.first) as usize * row_bytes;
             self.linear.drain(..self.linear.len() - held);
         }
         Ok(copied)
     }
 
-    /// Rows of the copy, from those that went to `until`.
+    /// RowShrinker of the copy, from those that went to `until`.
     fn band(&mut self, until: u32, scale: f64) -> Result<Image<'static>, CodecError> {
         let kind = pixel_type(self.channels);
-        let mut source = Image::new(self.width, self.came - self.first, kind);
+        let mut source = Image::new(self.width, self.rows_read - self.first, kind);
         source.buffer_mut().copy_from_slice(&self.linear);
-        let mut band = Image::new(self.copy_width, until - self.gone, kind);
-        let top = f64::from(self.gone) * scale - f64::from(self.first);
-        let height = (f64::from(until - self.gone) * scale).min(f64::from(source.height()) - top);
+        let mut band = Image::new(self.copy_width, until - self.rows_copied, kind);
+        let top = f64::from(self.rows_copied) * scale - f64::from(self.first);
+        let height =
+            (f64::from(until - self.rows_copied) * scale).min(f64::from(source.height()) - top);
         let filter = filter().crop(0.0, top, f64::from(self.width), height);
         self.resizer.resize(&source, &mut band, &filter).map_err(CodecError::Resize)?;
         Ok(band)
@@ -218,7 +220,7 @@ pub(crate) fn scaled_height(width: u32, height: u32, new_width: u32) -> u32 {
 }
 
 /// The size, or the largest of its shape whose longer side is at most this.
-pub(crate) fn fitting((width, height): (u32, u32), longest_side: u32) -> (u32, u32) {
+pub(crate) fn fit_within((width, height): (u32, u32), longest_side: u32) -> (u32, u32) {
     let longest = width.max(height);
     if longest <= longest_side {
         return (width, height);
@@ -233,7 +235,7 @@ pub(crate) fn fitting((width, height): (u32, u32), longest_side: u32) -> (u32, u
 
 /// Side of the blocks that are averaged, if any are.
 fn block_side(width: u32, height: u32, largest: u32) -> Option<u32> {
-    let side = width / (FILTERED_FROM * largest).max(1);
+    let side = width / (MIN_FILTER_RATIO * largest).max(1);
     let left = u64::from(width.div_ceil(side.max(1))) * u64::from(height.div_ceil(side.max(1)));
     (side > 1 && left <= MAX_AVERAGED_PIXELS).then_some(side)
 }

@@ -25,7 +25,7 @@ pub(crate) fn pixels_of(picture: &DynamicImage) -> (&[u8], usize) {
 }
 
 /// Drops an alpha channel that hides nothing.
-pub(crate) fn without_needless_alpha(picture: DynamicImage) -> DynamicImage {
+pub(crate) fn drop_opaque_alpha(picture: DynamicImage) -> DynamicImage {
     match picture {
         DynamicImage::ImageRgba8(rgba) if rgba.pixels().all(|pixel| pixel[3] == u8::MAX) => {
             let (width, height) = rgba.dimensions();

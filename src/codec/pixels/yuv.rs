@@ -19,7 +19,7 @@ impl Yuv {
     /// Converts `width * height` RGB pixels.
     pub(crate) fn from_rgb(mut bytes: Vec<u8>, width: u32, height: u32) -> Self {
         let (columns, rows) = (width as usize, height as usize);
-        let layout = Layout::new(columns);
+        let layout = RowPairLayout::new(columns);
         let pairs = rows.div_ceil(2);
         // One pair more than is used, so that each plane is as long as its stride times its rows, wherever it begins. Only a
         // picture of few rows becomes longer by that.
@@ -49,7 +49,7 @@ impl Yuv {
     }
 
     pub(crate) fn planes(&self) -> YuvPlanesRef<'_> {
-        let layout = Layout::new(self.width as usize);
+        let layout = RowPairLayout::new(self.width as usize);
         YuvPlanesRef {
             y: &self.bytes,
             y_stride: layout.pair / 2,
@@ -84,7 +84,7 @@ fn release_spare(bytes: &mut Vec<u8>) {
     };
 }
 
-struct Layout {
+struct RowPairLayout {
     width: usize,
     /// Chroma samples of a row.
     chroma: usize,
@@ -92,7 +92,7 @@ struct Layout {
     pair: usize,
 }
 
-impl Layout {
+impl RowPairLayout {
     const fn new(width: usize) -> Self {
         let chroma = width.div_ceil(2);
         Self { width, chroma, pair: 2 * (width + chroma) }
