@@ -27,7 +27,7 @@ const LOSSLESS_BYTES_PER_PIXEL: u64 = 40;
 /// Memory that an animation's encoder takes, in bytes a pixel of the canvas. Measured: 41.
 const ANIMATION_BYTES_PER_PIXEL: u64 = 48;
 
-/// Returns the peak memory, in bytes, that [`super::convert`] or [`super::render`] will take,
+/// Returns the peak memory, in bytes, that [`super::convert()`] or [`super::render()`] will take,
 /// including the source itself.
 ///
 /// # Errors
