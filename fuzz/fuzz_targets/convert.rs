@@ -1,4 +1,5 @@
-//! Any bytes through the codec: an error or an image, and what comes out decodes at the size that it says.
+//! Sends any bytes through the codec, which must give an error or an image that decodes at the size
+//! it claims.
 #![no_main]
 
 use imagepool::codec::{self, CodecError, Lossless, Settings, Timer};

@@ -150,6 +150,7 @@ pub fn probe(source: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), CodecEr
     })
 }
 
+/// Decodes an animation and encodes it at the sizes asked for.
 fn encode_animation(
     source: &[u8],
     format: PictureFormat,
@@ -162,6 +163,7 @@ fn encode_animation(
     animation::encode(&mut *frames, (header.width, header.height), settings, outputs, timer)
 }
 
+/// Returns an encoded animation as the result of the conversion.
 fn converted_animation(
     animation: EncodedAnimation,
     format: PictureFormat,
@@ -184,6 +186,7 @@ fn converted_animation(
     })
 }
 
+/// Converts a decoded still picture, scaled down if its longer side exceeds `longest_side`.
 fn convert_still(
     raster: Raster,
     format: PictureFormat,
