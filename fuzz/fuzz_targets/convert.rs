@@ -1,5 +1,4 @@
-//! Sends any bytes through the codec, which must give an error or an image that decodes at the size
-//! it claims.
+//! Converts any bytes, which must give an error or an image that decodes at the size it claims.
 #![no_main]
 
 use imagepool::codec::{self, CodecError, Lossless, Settings, Timer};

@@ -1,4 +1,4 @@
-//! What the fuzz targets that decode have in common: their limits, and which panics they tolerate.
+//! Holds what the decoding fuzz targets share: their limits, and which panics they tolerate.
 
 use std::sync::Once;
 use std::time::Duration;

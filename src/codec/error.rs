@@ -1,4 +1,4 @@
-//! The error of the whole codec: why a source became no image.
+//! Defines the codec's error: why a source became no image.
 
 use std::time::Duration;
 

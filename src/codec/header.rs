@@ -1,4 +1,4 @@
-//! What every decoder says of a picture before it decodes any pixel.
+//! Defines what every decoder says of a picture before it decodes any pixel.
 
 /// Size and needs of a picture, read from its headers.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
-//! What a source may ask for: size, memory, time. A source that asks for more is refused before it
-//! gets any of it.
+//! Defines the limits on what a source may ask for: size, memory, time.
+//!
+//! A source that asks for more is refused before it gets any of it.
 //!
 //! How the time is measured is in `timer`.
 

@@ -1,10 +1,10 @@
-//! Returns memory that allocators keep to the system.
+//! Gives the memory that allocators keep back to the system.
 
-/// Smallest amount of work for which freed memory is returned, in bytes. Less leaves too little
+/// Smallest amount of work for which freed memory is given back, in bytes. Less leaves too little
 /// behind to be worth the time.
 const LARGE_BYTES: u64 = 100_000_000;
 
-/// Returns freed memory to the system, before or after work that takes `bytes`, if that is much.
+/// Gives freed memory back to the system, before or after work that takes `bytes`, if that is much.
 ///
 /// The import's budget counts what conversions hold, but what allocators keep of earlier
 /// conversions was measured to reach 250 MB. Both allocators are asked: mimalloc has our own

@@ -1,4 +1,4 @@
-//! What a conversion makes: quality, lossless or lossy, and widths of renditions.
+//! Defines the settings of a conversion: quality, lossless or lossy, widths of renditions.
 
 /// When images are stored without loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

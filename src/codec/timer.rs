@@ -1,4 +1,4 @@
-//! The time that decoders may take: measured around them, and checked while they read.
+//! Limits the time that decoders take: measures it around them, and checks it while they read.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};

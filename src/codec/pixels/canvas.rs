@@ -1,4 +1,4 @@
-//! The canvas of an animation, on which the frames of GIF and APNG are composed.
+//! Composes the frames of GIF and APNG on the canvas of an animation.
 
 use crate::codec::error::CodecError;
 

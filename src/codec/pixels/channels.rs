@@ -1,4 +1,4 @@
-//! The kinds of pixels that decoders give, all with 8 bits a sample.
+//! Names the kinds of pixels that decoders give, all with 8 bits a sample.
 
 /// The meaning of a pixel's samples, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,4 @@
-//! Converts samples to sRGB: by the ICC profile if there is one, else by what the samples mean
-//! without one.
+//! Converts samples to sRGB, by their ICC profile if there is one.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! Computes what is stored of a picture's look: a placeholder, the dominant colour, and a hash that
-//! similar pictures share.
+//! Computes the features of a picture: placeholder, dominant colour, perceptual hash.
 
 use image::{DynamicImage, RgbaImage};
 

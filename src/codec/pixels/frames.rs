@@ -1,4 +1,4 @@
-//! The interface to a decoded animation: one composed frame after the other.
+//! Defines how a decoded animation is read: one composed frame after the other.
 
 use image::metadata::Orientation;
 

@@ -1,4 +1,4 @@
-//! Applies the orientation that EXIF metadata or a container gives: turns a picture upright.
+//! Turns a picture upright, by the orientation that EXIF metadata or a container gives.
 //!
 //! Reading the orientation is up to each format; EXIF is read in `decoders/tiff/exif.rs`.
 

@@ -1,4 +1,4 @@
-//! A picture between decoder and encoder: as its file holds it, then upright in sRGB.
+//! Holds a picture between decoder and encoder, and makes it upright and sRGB.
 
 use image::DynamicImage;
 use image::metadata::Orientation;

@@ -1,4 +1,4 @@
-//! 8-bit RGB and RGBA pictures, and their bytes.
+//! Makes 8-bit RGB and RGBA pictures from bytes, and gives their bytes.
 //!
 //! Whatever comes behind [`super::raster::Raster::into_upright_srgb`] is one of these two.
 

@@ -67,7 +67,7 @@ impl Yuv {
     }
 }
 
-/// Returns the pages behind the vector's end to the system, if they are worth a system call.
+/// Gives the pages behind the vector's end back to the system, if they are worth a system call.
 ///
 /// The encoder may need them.
 #[allow(unsafe_code, reason = "there is no safe interface to madvise")]
