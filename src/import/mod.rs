@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::codec::{Limits, Settings};
+use crate::codec::{DecodeLimits, Settings};
 use crate::store::{Store, StoreError};
 use commit::Committer;
 use originals::Content;
@@ -41,7 +41,7 @@ const WAITING_IMAGES: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub settings: Settings,
-    pub limits: Limits,
+    pub limits: DecodeLimits,
     /// Files converted at once; at least 1.
     pub jobs: usize,
     /// Put on every image.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::codec::{self, CodecError, Converted, Limits, Settings, Timer};
+use crate::codec::{self, CodecError, Converted, DecodeLimits, Settings, Timer};
 
 /// How long a decoder may be late before it is given up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ const STACK_BYTES: usize = 8 << 20;
 pub(super) struct Job {
     pub(super) source: Vec<u8>,
     pub(super) settings: Arc<Settings>,
-    pub(super) limits: Limits,
+    pub(super) limits: DecodeLimits,
     /// What the job was weighed at.
     pub(super) memory_bytes: u64,
     /// Only the renditions, of an image that the gallery has.
