@@ -13,6 +13,11 @@
 //!
 //! The library exists for the program, its tests and its benches; its interface is not a promise.
 
+#![cfg_attr(
+    test,
+    allow(clippy::duplicate_mod, reason = "a loom model reads its subject with other atomics")
+)]
+
 pub mod catalog;
 pub mod cli;
 pub mod codec;
