@@ -33,7 +33,7 @@ const OWNED: [(&str, &str); 28] = [
     ("gif", "codec"),
     ("png", "codec"),
     ("zune_jpeg", "codec"),
-    ("fax", "codec"),
+    ("hayro_ccitt", "codec"),
     ("heifer_hevc_dec", "codec"),
     ("jxl_oxide", "codec"),
     ("re_rav1d", "codec"),

@@ -11,7 +11,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::directory::tag;
-use super::fax::Fax;
+use super::fax;
 use super::layout::{Compression, Layout};
 use super::problem::{Problem, reading};
 use crate::codec::error::CodecError;
@@ -62,7 +62,9 @@ pub(super) fn open<'s>(
         }
         Compression::None => Box::new(Cursor::new(bytes)),
         Compression::FaxRows { .. } | Compression::FaxGroup3 { .. } | Compression::FaxGroup4 => {
-            Box::new(Fax::new(bytes, layout.compression, layout.chunk_width))
+            let rows =
+                fax::decode(&bytes, layout.compression, layout.chunk_width, layout.rows(row))?;
+            Box::new(Cursor::new(rows))
         }
         Compression::Lzw => subsampled(layout, Lzw::new(bytes)),
         Compression::Deflate => {

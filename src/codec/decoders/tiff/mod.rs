@@ -107,12 +107,17 @@ fn decode_bytes(layout: &Layout<'_>) -> u64 {
     let shown = layout.shown().count() as u64;
     let rows = planes * 2 * layout.row_bytes().saturating_mul(u64::from(layout.subsampling.1))
         + shown * 2 * u64::from(layout.width);
-    let inner = if matches!(layout.compression, Compression::Jpeg | Compression::WebP) {
-        let samples = u64::from(layout.chunk_width) * u64::from(layout.chunk_height);
-        let samples = samples.saturating_mul(planes * layout.samples_in_chunk() as u64);
-        samples.saturating_mul(coding::BYTES_PER_INNER_SAMPLE)
-    } else {
-        0
+    let inner = match layout.compression {
+        Compression::Jpeg | Compression::WebP => {
+            let samples = u64::from(layout.chunk_width) * u64::from(layout.chunk_height);
+            let samples = samples.saturating_mul(planes * layout.samples_in_chunk() as u64);
+            samples.saturating_mul(coding::BYTES_PER_INNER_SAMPLE)
+        }
+        compression if compression.is_fax() => {
+            let rows = layout.chunk_height.min(layout.height);
+            planes * fax::memory_bytes(layout.chunk_width, rows, layout.longest_chunk())
+        }
+        _ => 0,
     };
     // Of a chunk that is JPEG, or whose bits are reversed, there is a copy.
     let has_copy = layout.bits_reversed || layout.compression == Compression::Jpeg;
