@@ -1,7 +1,7 @@
 //! The boxes of HEIC and AVIF files: items, their properties, references and bytes (ISO/IEC 14496-12 for boxes,
 //! 23008-12 for items).
 //!
-//! What makes up a picture is worked out in [`super::picture`]. Left out on purpose: image sequences, and items that are
+//! What makes up a picture is worked out in [`super::primary`]. Left out on purpose: image sequences, and items that are
 //! built from other items. Everything read is hostile. Each list is bounded by a constant, as some boxes can declare
 //! entries of no length.
 
@@ -21,7 +21,7 @@ const MAX_REFERENCES: usize = 200_000;
 
 /// Why a container is no picture for us.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ContainerError {
+pub(super) enum HeifError {
     #[error("the file ends too early")]
     Truncated,
     #[error("a `{0}` box is missing")]
@@ -38,12 +38,12 @@ pub(super) enum ContainerError {
     Unsupported(&'static str),
 }
 
-use ContainerError::{Contradiction, Missing, NoSuchItem, TooMuch, Truncated, Unsupported};
+use HeifError::{Contradiction, Missing, NoSuchItem, TooMuch, Truncated, Unsupported};
 
-pub(super) type Result<T> = std::result::Result<T, ContainerError>;
+pub(super) type Result<T> = std::result::Result<T, HeifError>;
 
 /// What stands in `ipco` and says something of an item.
-pub(super) enum Property<'s> {
+pub(super) enum ItemProperty<'s> {
     Size(u32, u32),
     /// `hvcC` or `av1C`.
     #[cfg_attr(
@@ -63,34 +63,34 @@ pub(super) enum Property<'s> {
     Other,
 }
 
-pub(super) struct Item {
+pub(super) struct HeifItem {
     pub(super) kind: [u8; 4],
     pub(super) hidden: bool,
     /// Whether extents count from the start of `idat` rather than of the file.
     in_data_box: bool,
     /// Offset and length; a length of 0 reaches to the end.
     extents: Vec<(u64, u64)>,
-    /// Indexes into [`Container::properties`].
+    /// Indexes into [`HeifContainer::properties`].
     properties: Vec<usize>,
 }
 
-pub(super) struct Reference {
+pub(super) struct ItemReference {
     pub(super) kind: [u8; 4],
     pub(super) from: u32,
     pub(super) to: Vec<u32>,
 }
 
-pub(super) struct Container<'s> {
+pub(super) struct HeifContainer<'s> {
     source: &'s [u8],
     pub(super) brands: Vec<[u8; 4]>,
     pub(super) primary: u32,
-    pub(super) items: BTreeMap<u32, Item>,
-    properties: Vec<Property<'s>>,
-    pub(super) references: Vec<Reference>,
+    pub(super) items: BTreeMap<u32, HeifItem>,
+    properties: Vec<ItemProperty<'s>>,
+    pub(super) references: Vec<ItemReference>,
     data_box: &'s [u8],
 }
 
-impl<'s> Container<'s> {
+impl<'s> HeifContainer<'s> {
     pub(super) fn parse(source: &'s [u8]) -> Result<Self> {
         let mut container = Self {
             source,
@@ -101,7 +101,7 @@ impl<'s> Container<'s> {
             references: Vec::new(),
             data_box: &[],
         };
-        let mut file = Reader(source);
+        let mut file = BoxReader(source);
         let mut meta = None;
         // A file cut short within its pixels is found out later; its `meta` box is all that is needed here.
         while let Some((kind, content)) = file.next_box()? {
@@ -114,7 +114,7 @@ impl<'s> Container<'s> {
                 break;
             }
         }
-        let mut meta = Reader(meta.ok_or(Missing("meta"))?);
+        let mut meta = BoxReader(meta.ok_or(Missing("meta"))?);
         meta.version_and_flags()?;
         let mut primary = None;
         let mut associations = Vec::new();
@@ -127,7 +127,7 @@ impl<'s> Container<'s> {
                 b"iref" => container.item_references(content)?,
                 b"idat" => container.data_box = content,
                 b"iprp" => {
-                    let mut inner = Reader(content);
+                    let mut inner = BoxReader(content);
                     while let Some((kind, content)) = inner.next_box()? {
                         match &kind {
                             b"ipco" => container.item_properties(content)?,
@@ -152,14 +152,14 @@ impl<'s> Container<'s> {
     }
 
     fn item_infos(&mut self, content: &[u8]) -> Result<()> {
-        let mut reader = Reader(content);
+        let mut reader = BoxReader(content);
         let wide = reader.version_and_flags()?.0 != 0;
         reader.id(wide)?; // how many
         while let Some((kind, content)) = reader.next_box()? {
             if &kind != b"infe" {
                 continue;
             }
-            let mut entry = Reader(content);
+            let mut entry = BoxReader(content);
             let (version, flags) = entry.version_and_flags()?;
             let id = match version {
                 2 => u32::from(entry.u16()?),
@@ -172,7 +172,7 @@ impl<'s> Container<'s> {
                 return Err(TooMuch("iinf"));
             }
             let hidden = flags & 1 == 1;
-            self.items.entry(id).or_insert(Item {
+            self.items.entry(id).or_insert(HeifItem {
                 kind,
                 hidden,
                 in_data_box: false,
@@ -184,7 +184,7 @@ impl<'s> Container<'s> {
     }
 
     fn item_locations(&mut self, content: &[u8], extents_left: &mut usize) -> Result<()> {
-        let mut reader = Reader(content);
+        let mut reader = BoxReader(content);
         let version = reader.version_and_flags()?.0;
         let sizes = reader.u16()?;
         let (offset_bytes, length_bytes) = (sizes >> 12, sizes >> 8 & 0xF);
@@ -216,35 +216,35 @@ impl<'s> Container<'s> {
     }
 
     fn item_references(&mut self, content: &[u8]) -> Result<()> {
-        let mut reader = Reader(content);
+        let mut reader = BoxReader(content);
         let wide = reader.version_and_flags()?.0 != 0;
         let known: usize = self.references.iter().map(|reference| reference.to.len() + 1).sum();
         let mut left = MAX_REFERENCES.saturating_sub(known);
         while let Some((kind, content)) = reader.next_box()? {
-            let mut entry = Reader(content);
+            let mut entry = BoxReader(content);
             let from = entry.id(wide)?;
             let count = usize::from(entry.u16()?);
             left = left.checked_sub(count + 1).ok_or(TooMuch("iref"))?;
             let to = (0..count).map(|_| entry.id(wide)).collect::<Result<_>>()?;
-            self.references.push(Reference { kind, from, to });
+            self.references.push(ItemReference { kind, from, to });
         }
         Ok(())
     }
 
     fn item_properties(&mut self, content: &'s [u8]) -> Result<()> {
-        let mut reader = Reader(content);
+        let mut reader = BoxReader(content);
         while let Some((kind, content)) = reader.next_box()? {
             if self.properties.len() > usize::from(u16::MAX) {
                 return Err(TooMuch("ipco"));
             }
             // A property that can't be read says nothing; what it was needed for fails later.
-            self.properties.push(property(kind, content).unwrap_or(Property::Other));
+            self.properties.push(property(kind, content).unwrap_or(ItemProperty::Other));
         }
         Ok(())
     }
 
     fn property_associations(&mut self, content: &[u8]) -> Result<()> {
-        let mut reader = Reader(content);
+        let mut reader = BoxReader(content);
         let (version, flags) = reader.version_and_flags()?;
         for _ in 0..reader.u32()? {
             let id = reader.id(version >= 1)?;
@@ -269,18 +269,18 @@ impl<'s> Container<'s> {
         Ok(())
     }
 
-    pub(super) fn item(&self, id: u32) -> Result<&Item> {
+    pub(super) fn item(&self, id: u32) -> Result<&HeifItem> {
         self.items.get(&id).ok_or(NoSuchItem)
     }
 
-    pub(super) fn properties_of(&self, id: u32) -> impl Iterator<Item = &Property<'s>> {
+    pub(super) fn properties_of(&self, id: u32) -> impl Iterator<Item = &ItemProperty<'s>> {
         let indexes = self.items.get(&id).map_or(&[][..], |item| &item.properties);
         indexes.iter().filter_map(|index| self.properties.get(*index))
     }
 
     pub(super) fn size_of(&self, id: u32) -> Result<(u32, u32)> {
         let size = self.properties_of(id).find_map(|property| match property {
-            Property::Size(width, height) => Some((*width, *height)),
+            ItemProperty::Size(width, height) => Some((*width, *height)),
             _ => None,
         });
         let (width, height) = size.ok_or(Missing("ispe"))?;
@@ -291,7 +291,7 @@ impl<'s> Container<'s> {
     #[cfg(feature = "heic")]
     pub(super) fn configuration(&self, id: u32) -> Option<&'s [u8]> {
         self.properties_of(id).find_map(|property| match property {
-            Property::Configuration(bytes) => Some(*bytes),
+            ItemProperty::Configuration(bytes) => Some(*bytes),
             _ => None,
         })
     }
@@ -346,7 +346,7 @@ impl<'s> Container<'s> {
             self.properties_of(from).any(|property| {
                 matches!(
                     property,
-                    Property::Auxiliary(
+                    ItemProperty::Auxiliary(
                         b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
                             | b"urn:mpeg:hevc:2015:auxid:1"
                     )
@@ -362,43 +362,43 @@ impl<'s> Container<'s> {
 }
 
 fn primary_item(content: &[u8]) -> Result<u32> {
-    let mut reader = Reader(content);
+    let mut reader = BoxReader(content);
     let version = reader.version_and_flags()?.0;
     reader.id(version != 0)
 }
 
-fn property(kind: [u8; 4], content: &[u8]) -> Result<Property<'_>> {
-    let mut reader = Reader(content);
+fn property(kind: [u8; 4], content: &[u8]) -> Result<ItemProperty<'_>> {
+    let mut reader = BoxReader(content);
     Ok(match &kind {
         b"ispe" => {
             reader.version_and_flags()?;
-            Property::Size(reader.u32()?, reader.u32()?)
+            ItemProperty::Size(reader.u32()?, reader.u32()?)
         }
-        b"hvcC" | b"av1C" => Property::Configuration(content),
+        b"hvcC" | b"av1C" => ItemProperty::Configuration(content),
         b"colr" => match &reader.four()? {
-            b"nclx" => Property::Cicp(Cicp {
+            b"nclx" => ItemProperty::Cicp(Cicp {
                 primaries: reader.u16()?,
                 transfer: reader.u16()?,
                 matrix: reader.u16()?,
                 full_range: reader.u8()? & 0x80 != 0,
             }),
-            b"prof" | b"rICC" => Property::Profile(reader.0),
-            _ => Property::Other,
+            b"prof" | b"rICC" => ItemProperty::Profile(reader.0),
+            _ => ItemProperty::Other,
         },
-        b"irot" => Property::Rotation(reader.u8()? & 3),
-        b"imir" => Property::Mirror(reader.u8()? & 1 == 0),
+        b"irot" => ItemProperty::Rotation(reader.u8()? & 3),
+        b"imir" => ItemProperty::Mirror(reader.u8()? & 1 == 0),
         b"clap" => {
             let mut fields = [0; 8];
             for field in &mut fields {
                 *field = reader.u32()?;
             }
-            Property::Aperture(fields)
+            ItemProperty::Aperture(fields)
         }
         b"auxC" => {
             reader.version_and_flags()?;
-            Property::Auxiliary(reader.0.split(|byte| *byte == 0).next().unwrap_or_default())
+            ItemProperty::Auxiliary(reader.0.split(|byte| *byte == 0).next().unwrap_or_default())
         }
-        _ => Property::Other,
+        _ => ItemProperty::Other,
     })
 }
 
@@ -407,9 +407,9 @@ fn four(bytes: &[u8]) -> [u8; 4] {
 }
 
 /// Big-endian numbers and boxes from the front of a slice.
-pub(super) struct Reader<'s>(pub(super) &'s [u8]);
+pub(super) struct BoxReader<'s>(pub(super) &'s [u8]);
 
-impl<'s> Reader<'s> {
+impl<'s> BoxReader<'s> {
     fn take(&mut self, count: usize) -> Result<&'s [u8]> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Truncated)?;
         self.0 = rest;

@@ -55,19 +55,19 @@ impl Cicp {
     }
 }
 
-type Matrix = [[f32; 3]; 3];
+type GamutMatrix = [[f32; 3]; 3];
 
 /// Turns gamma-encoded RGB into sRGB bytes.
-pub(super) struct ToSrgb {
+pub(super) struct SrgbConverter {
     /// `None` when the primaries are sRGB's already.
-    gamut: Option<Matrix>,
+    gamut: Option<GamutMatrix>,
     linear: Vec<f32>,
     encoded: Vec<u8>,
     hdr: bool,
     hlg: bool,
 }
 
-impl ToSrgb {
+impl SrgbConverter {
     /// `None` when the samples are sRGB as they are.
     pub(super) fn new(cicp: Cicp) -> Option<Self> {
         let same_primaries = matches!(cicp.primaries, 0..=2);
@@ -171,7 +171,7 @@ fn srgb_encode(value: f32) -> f32 {
 }
 
 /// RGB of these primaries to XYZ, adapted to D65 where their white is another.
-fn to_xyz(primaries: u16) -> Matrix {
+fn to_xyz(primaries: u16) -> GamutMatrix {
     const D65: [f32; 2] = [0.3127, 0.3290];
     const C: [f32; 2] = [0.310, 0.316];
     let (red, green, blue, white) = match primaries {
@@ -190,15 +190,15 @@ fn to_xyz(primaries: u16) -> Matrix {
     let column = |[x, y]: [f32; 2]| [x, y, 1.0 - x - y];
     let light = |[x, y]: [f32; 2]| [x / y, 1.0, (1.0 - x - y) / y];
     let columns = [column(red), column(green), column(blue)];
-    let unscaled: Matrix =
+    let unscaled: GamutMatrix =
         std::array::from_fn(|row| std::array::from_fn(|channel| columns[channel][row]));
     let scale = apply(&invert(&unscaled), light(white));
-    let matrix: Matrix =
+    let matrix: GamutMatrix =
         unscaled.map(|row| [row[0] * scale[0], row[1] * scale[1], row[2] * scale[2]]);
     if white == D65 {
         return matrix;
     }
-    const BRADFORD: Matrix =
+    const BRADFORD: GamutMatrix =
         [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]];
     let (from, to) = (apply(&BRADFORD, light(white)), apply(&BRADFORD, light(D65)));
     let mut cones = multiply(&BRADFORD, &matrix);
@@ -208,16 +208,16 @@ fn to_xyz(primaries: u16) -> Matrix {
     multiply(&invert(&BRADFORD), &cones)
 }
 
-fn apply(matrix: &Matrix, vector: [f32; 3]) -> [f32; 3] {
+fn apply(matrix: &GamutMatrix, vector: [f32; 3]) -> [f32; 3] {
     matrix.map(|row| row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2])
 }
 
-fn multiply(left: &Matrix, right: &Matrix) -> Matrix {
+fn multiply(left: &GamutMatrix, right: &GamutMatrix) -> GamutMatrix {
     left.map(|row| std::array::from_fn(|column| (0..3).map(|at| row[at] * right[at][column]).sum()))
 }
 
 /// By cofactors; every matrix here has an inverse.
-fn invert(matrix: &Matrix) -> Matrix {
+fn invert(matrix: &GamutMatrix) -> GamutMatrix {
     let cofactor = |row: usize, column: usize| {
         let (a, b, c, d) = ((row + 1) % 3, (row + 2) % 3, (column + 1) % 3, (column + 2) % 3);
         matrix[a][c] * matrix[b][d] - matrix[a][d] * matrix[b][c]
@@ -237,14 +237,14 @@ mod tests {
     #[test]
     fn srgb_and_its_relatives_are_left_alone() {
         for transfer in [1, 2, 6, 13, 14, 15] {
-            assert!(ToSrgb::new(cicp(1, transfer)).is_none(), "transfer {transfer}");
+            assert!(SrgbConverter::new(cicp(1, transfer)).is_none(), "transfer {transfer}");
         }
     }
 
     #[test]
     fn white_stays_white_and_grey_grey_whatever_the_primaries() {
         for primaries in [4, 5, 6, 8, 9, 10, 11, 12, 22] {
-            let convert = ToSrgb::new(cicp(primaries, 13)).expect("other primaries");
+            let convert = SrgbConverter::new(cicp(primaries, 13)).expect("other primaries");
             assert_eq!(convert.convert([1.0; 3]), [255; 3], "primaries {primaries}");
             let grey = convert.convert([0.5; 3]);
             assert!(
@@ -257,19 +257,19 @@ mod tests {
     #[test]
     fn known_colours_come_out_as_computed_by_hand() {
         // Display P3's (1, 0.5, 0) by hand: linear green is -0.0420 + 1.0421 * 0.2140 = 0.1810, which sRGB encodes as 118.
-        let p3 = ToSrgb::new(cicp(12, 13)).expect("P3").convert([1.0, 0.5, 0.0]);
+        let p3 = SrgbConverter::new(cicp(12, 13)).expect("P3").convert([1.0, 0.5, 0.0]);
         assert!(p3[0] == 255 && p3[1].abs_diff(118) <= 1 && p3[2] == 0, "{p3:?}");
-        let linear = ToSrgb::new(cicp(1, 8)).expect("linear").convert([0.215_86; 3]);
+        let linear = SrgbConverter::new(cicp(1, 8)).expect("linear").convert([0.215_86; 3]);
         assert_eq!(linear, [128; 3]);
     }
 
     #[test]
     fn hdr_keeps_greys_and_orders_highlights() {
         // PQ's 0.58 is 203 cd/m²: SDR white, which lies above the knee.
-        let pq = ToSrgb::new(cicp(9, PQ)).expect("PQ");
+        let pq = SrgbConverter::new(cicp(9, PQ)).expect("PQ");
         let [dark, white, bright] = [0.3, 0.58, 0.75].map(|value| pq.convert([value; 3])[0]);
         assert!(dark < white && white < bright && white > 215, "{dark} {white} {bright}");
-        let hlg = ToSrgb::new(cicp(9, HLG)).expect("HLG");
+        let hlg = SrgbConverter::new(cicp(9, HLG)).expect("HLG");
         let [grey, white, peak] = [0.4, 0.75, 1.0].map(|value| hlg.convert([value; 3])[0]);
         assert!(grey < white && white > 215 && peak >= 254, "{grey} {white} {peak}");
     }

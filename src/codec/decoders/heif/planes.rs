@@ -1,18 +1,18 @@
 //! Planes of luma and chroma, as video decoders give them, to interleaved bytes of grey or RGB.
 //!
-//! Chroma of half the size is interpolated, each sample taken to lie in the middle of the two or four pixels it stands
+//! ChromaPlanes of half the size is interpolated, each sample taken to lie in the middle of the two or four pixels it stands
 //! for: AVIF's and HEIC's common encoders make it so, and libavif and libheif read it so. Matrices by ITU-T H.273.
 //! `ICtCp` and the constant-luminance ways, which no still picture was seen with, are left out.
 
-use super::cicp::{Cicp, ToSrgb, to_byte};
+use super::cicp::{Cicp, SrgbConverter, to_byte};
 
-/// Samples of one plane as a decoder keeps them.
+/// PlaneSamples of one plane as a decoder keeps them.
 #[cfg_attr(
     not(all(feature = "avif", feature = "heic")),
     allow(dead_code, reason = "each decoder has its own kind")
 )]
 #[derive(Clone, Copy)]
-pub(super) enum Samples<'f> {
+pub(super) enum PlaneSamples<'f> {
     Bytes(&'f [u8]),
     Words(&'f [u16]),
     /// Words in the machine's own byte order.
@@ -21,10 +21,10 @@ pub(super) enum Samples<'f> {
 
 #[derive(Clone, Copy)]
 pub(super) struct Plane<'f> {
-    pub(super) samples: Samples<'f>,
-    /// Samples from one row to the next.
+    pub(super) samples: PlaneSamples<'f>,
+    /// PlaneSamples from one row to the next.
     pub(super) stride: usize,
-    /// Samples to be left out at the start of each row.
+    /// PlaneSamples to be left out at the start of each row.
     pub(super) left: usize,
     /// Rows to be left out.
     pub(super) top: usize,
@@ -36,17 +36,17 @@ impl Plane<'_> {
         let start = (self.top + y) * self.stride + self.left;
         let range = start..start + row.len();
         match self.samples {
-            Samples::Bytes(samples) => {
+            PlaneSamples::Bytes(samples) => {
                 row.iter_mut()
                     .zip(&samples[range])
                     .for_each(|(value, sample)| *value = f32::from(*sample));
             }
-            Samples::Words(samples) => {
+            PlaneSamples::Words(samples) => {
                 row.iter_mut()
                     .zip(&samples[range])
                     .for_each(|(value, sample)| *value = f32::from(*sample));
             }
-            Samples::WordBytes(bytes) => {
+            PlaneSamples::WordBytes(bytes) => {
                 let pairs = bytes[range.start * 2..range.end * 2].chunks_exact(2);
                 row.iter_mut().zip(pairs).for_each(|(value, pair)| {
                     *value = f32::from(u16::from_ne_bytes([pair[0], pair[1]]))
@@ -57,7 +57,7 @@ impl Plane<'_> {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Chroma<'f> {
+pub(super) struct ChromaPlanes<'f> {
     pub(super) cb: Plane<'f>,
     pub(super) cr: Plane<'f>,
     pub(super) half_width: bool,
@@ -71,13 +71,13 @@ pub(super) struct Planes<'f> {
     pub(super) height: usize,
     pub(super) luma: Plane<'f>,
     /// None in monochrome.
-    pub(super) chroma: Option<Chroma<'f>>,
+    pub(super) chroma: Option<ChromaPlanes<'f>>,
     /// Bits of a sample of luma and of chroma, from 8 to 16.
     pub(super) depths: [u8; 2],
 }
 
 /// Where pixels go: rows of bytes.
-pub(super) struct Canvas {
+pub(super) struct PixelBuffer {
     pub(super) width: usize,
     pub(super) height: usize,
     /// Bytes of a pixel: grey, or RGB in the first three.
@@ -85,7 +85,7 @@ pub(super) struct Canvas {
     pub(super) bytes: Vec<u8>,
 }
 
-impl Canvas {
+impl PixelBuffer {
     pub(super) fn new(width: u32, height: u32, channels: usize) -> Self {
         let (width, height) = (width as usize, height as usize);
         Self { width, height, channels, bytes: vec![0; width * height * channels] }
@@ -94,12 +94,12 @@ impl Canvas {
 
 /// How code values become light values: `(code - zero) * scale`.
 #[derive(Clone, Copy)]
-struct Range {
+struct CodeRange {
     zero: f32,
     scale: f32,
 }
 
-impl Range {
+impl CodeRange {
     fn luma(depth: u8, full: bool) -> Self {
         let unit = f32::from(1_u16 << (depth - 8));
         if full {
@@ -124,7 +124,7 @@ impl Range {
 
 /// The linear ways from luma and chroma to RGB.
 #[derive(Clone, Copy)]
-enum Matrix {
+enum MatrixCoefficients {
     /// The planes are green, blue and red.
     Identity,
     YCgCo,
@@ -137,7 +137,7 @@ enum Matrix {
     },
 }
 
-impl Matrix {
+impl MatrixCoefficients {
     fn new(cicp: Cicp) -> Self {
         match cicp.matrix {
             0 => Self::Identity,
@@ -179,13 +179,13 @@ pub(super) const fn is_supported(cicp: Cicp) -> bool {
     !matches!(cicp.matrix, 11 | 14)
 }
 
-/// Paints a picture at a place of the canvas, as much of it as lies inside. Samples are converted to sRGB by `convert`
+/// Paints a picture at a place of the canvas, as much of it as lies inside. PlaneSamples are converted to sRGB by `convert`
 /// if there is one. A canvas of one channel takes the luma alone.
 pub(super) fn paint(
     planes: &Planes,
     cicp: Cicp,
-    convert: Option<&ToSrgb>,
-    canvas: &mut Canvas,
+    convert: Option<&SrgbConverter>,
+    canvas: &mut PixelBuffer,
     left: usize,
     top: usize,
 ) {
@@ -194,15 +194,15 @@ pub(super) fn paint(
     if width == 0 || height == 0 {
         return;
     }
-    let luma_range = Range::luma(planes.depths[0], cicp.full_range);
-    let matrix = Matrix::new(cicp);
+    let luma_range = CodeRange::luma(planes.depths[0], cicp.full_range);
+    let matrix = MatrixCoefficients::new(cicp);
     let chroma_range = match matrix {
-        Matrix::Identity => Range::luma(planes.depths[1], cicp.full_range),
-        _ => Range::chroma(planes.depths[1], cicp.full_range),
+        MatrixCoefficients::Identity => CodeRange::luma(planes.depths[1], cicp.full_range),
+        _ => CodeRange::chroma(planes.depths[1], cicp.full_range),
     };
     let chroma = planes.chroma.filter(|_| canvas.channels >= 3);
     let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
-    let mut scratch = Scratch::default();
+    let mut scratch = ChromaUpsampler::default();
     let (channels, stride) = (canvas.channels, canvas.width * canvas.channels);
     let targets = canvas.bytes.chunks_exact_mut(stride).skip(top).take(height);
     for (y, target) in targets.enumerate() {
@@ -224,17 +224,17 @@ pub(super) fn paint(
 
 /// Two rows of chroma.
 #[derive(Default)]
-struct Scratch {
+struct ChromaUpsampler {
     near: Vec<f32>,
     far: Vec<f32>,
 }
 
-impl Scratch {
+impl ChromaUpsampler {
     /// Fills `row` with what a plane of chroma is at row `y` of the picture.
     fn upsample(
         &mut self,
         plane: &Plane,
-        chroma: &Chroma,
+        chroma: &ChromaPlanes,
         planes: &Planes,
         y: usize,
         row: &mut [f32],
@@ -277,7 +277,7 @@ impl Scratch {
     }
 }
 
-fn write_grey(row: &[f32], convert: Option<&ToSrgb>, target: &mut [u8], channels: usize) {
+fn write_grey(row: &[f32], convert: Option<&SrgbConverter>, target: &mut [u8], channels: usize) {
     let colours = channels.min(3) - if channels == 2 { 1 } else { 0 };
     for (pixel, value) in target.chunks_exact_mut(channels).zip(row) {
         let byte =
@@ -286,7 +286,12 @@ fn write_grey(row: &[f32], convert: Option<&ToSrgb>, target: &mut [u8], channels
     }
 }
 
-fn write_rgb(rows: &[Vec<f32>; 3], convert: Option<&ToSrgb>, target: &mut [u8], channels: usize) {
+fn write_rgb(
+    rows: &[Vec<f32>; 3],
+    convert: Option<&SrgbConverter>,
+    target: &mut [u8],
+    channels: usize,
+) {
     let values = rows[0].iter().zip(&rows[1]).zip(&rows[2]);
     let pixels = target.chunks_exact_mut(channels).zip(values);
     match convert {
@@ -308,13 +313,17 @@ mod tests {
     const BT601: Cicp = Cicp { primaries: 1, transfer: 13, matrix: 6, full_range: false };
 
     fn plane(samples: &[u8], stride: usize) -> Plane<'_> {
-        Plane { samples: Samples::Bytes(samples), stride, left: 0, top: 0 }
+        Plane { samples: PlaneSamples::Bytes(samples), stride, left: 0, top: 0 }
     }
 
     fn painted(luma: u8, cb: u8, cr: u8, cicp: Cicp) -> Vec<u8> {
         let (luma, cb, cr) = ([luma; 9], [cb; 4], [cr; 4]);
-        let chroma =
-            Chroma { cb: plane(&cb, 2), cr: plane(&cr, 2), half_width: true, half_height: true };
+        let chroma = ChromaPlanes {
+            cb: plane(&cb, 2),
+            cr: plane(&cr, 2),
+            half_width: true,
+            half_height: true,
+        };
         let planes = Planes {
             width: 3,
             height: 3,
@@ -322,7 +331,7 @@ mod tests {
             chroma: Some(chroma),
             depths: [8, 8],
         };
-        let mut canvas = Canvas::new(3, 3, 3);
+        let mut canvas = PixelBuffer::new(3, 3, 3);
         paint(&planes, cicp, None, &mut canvas, 0, 0);
         canvas.bytes
     }
@@ -349,7 +358,7 @@ mod tests {
         let luma = [200_u8; 16];
         let planes =
             Planes { width: 4, height: 4, luma: plane(&luma, 4), chroma: None, depths: [8, 8] };
-        let mut canvas = Canvas::new(3, 3, 1);
+        let mut canvas = PixelBuffer::new(3, 3, 1);
         paint(&planes, Cicp { full_range: true, ..BT601 }, None, &mut canvas, 2, 1);
         assert_eq!(canvas.bytes, [0, 0, 0, 0, 0, 200, 0, 0, 200]);
         paint(&planes, BT601, None, &mut canvas, 9, 9);

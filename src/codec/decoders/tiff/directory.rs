@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::problem::Problem;
+use super::error::TiffError;
 
 /// The tags that are read; those of a directory beside them are stepped over.
 pub(super) mod tag {
@@ -78,14 +78,14 @@ const MAX_PAGES: usize = 1_000;
 /// Tags of a directory, which classic TIFF can't hold more of.
 const MAX_ENTRIES: u64 = 0xFFFF;
 
-/// Order of the bytes of numbers.
+/// ByteOrder of the bytes of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum ByteOrder {
     Little,
     Big,
 }
 
-impl Order {
+impl ByteOrder {
     /// A number of up to eight bytes.
     pub(super) fn number(self, bytes: &[u8]) -> u64 {
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
@@ -101,32 +101,32 @@ impl Order {
 
 /// A file whose directories can be read.
 #[derive(Clone, Copy)]
-pub(super) struct File<'s> {
+pub(super) struct TiffFile<'s> {
     pub(super) source: &'s [u8],
-    pub(super) order: Order,
+    pub(super) byte_order: ByteOrder,
     big: bool,
     first: u64,
 }
 
 /// What one directory says of what is read here.
 pub(super) struct Directory<'s> {
-    pub(super) file: File<'s>,
-    entries: Vec<Entry>,
+    pub(super) file: TiffFile<'s>,
+    entries: Vec<DirectoryEntry>,
     /// Where the next one is; 0 for none.
     next: u64,
 }
 
-struct Entry {
+struct DirectoryEntry {
     tag: u16,
-    kind: Kind,
+    field_type: FieldType,
     count: u64,
     /// Where the first value is.
-    at: u64,
+    offset: u64,
 }
 
 /// The type of a tag's values.
 #[derive(Clone, Copy)]
-enum Kind {
+enum FieldType {
     Unsigned(u64),
     Signed(u64),
     UnsignedRatio,
@@ -135,7 +135,7 @@ enum Kind {
     Double,
 }
 
-impl Kind {
+impl FieldType {
     fn new(number: u64) -> Option<Self> {
         Some(match number {
             1 | 2 | 7 => Self::Unsigned(1),
@@ -163,25 +163,25 @@ impl Kind {
     }
 }
 
-impl<'s> File<'s> {
-    /// Reads the header: byte order, 42 or 43, and where the first directory is.
+impl<'s> TiffFile<'s> {
+    /// Reads the header: byte byte_order, 42 or 43, and where the first directory is.
     ///
     /// # Errors
     /// When it is no TIFF.
-    pub(super) fn open(source: &'s [u8]) -> Result<Self, Problem> {
-        let order = match source.get(..2) {
-            Some(b"II") => Order::Little,
-            Some(b"MM") => Order::Big,
-            _ => return Err(Problem::Corrupt("no TIFF header")),
+    pub(super) fn open(source: &'s [u8]) -> Result<Self, TiffError> {
+        let byte_order = match source.get(..2) {
+            Some(b"II") => ByteOrder::Little,
+            Some(b"MM") => ByteOrder::Big,
+            _ => return Err(TiffError::Corrupt("no TIFF header")),
         };
-        let mut file = Self { source, order, big: false, first: 0 };
+        let mut file = Self { source, byte_order, big: false, first: 0 };
         match file.number(2, 2)? {
             42 => file.first = file.number(4, 4)?,
             43 if file.number(4, 2)? == 8 => {
                 file.big = true;
                 file.first = file.number(8, 8)?;
             }
-            _ => return Err(Problem::Corrupt("no TIFF header")),
+            _ => return Err(TiffError::Corrupt("no TIFF header")),
         }
         Ok(file)
     }
@@ -191,7 +191,7 @@ impl<'s> File<'s> {
     ///
     /// # Errors
     /// When the file ends before the directory does.
-    pub(super) fn first_page(&self) -> Result<Directory<'s>, Problem> {
+    pub(super) fn first_page(&self) -> Result<Directory<'s>, TiffError> {
         self.directory(self.first)
     }
 
@@ -213,34 +213,34 @@ impl<'s> File<'s> {
         pages
     }
 
-    fn directory(&self, at: u64) -> Result<Directory<'s>, Problem> {
+    fn directory(&self, at: u64) -> Result<Directory<'s>, TiffError> {
         let (count_bytes, entry_bytes, offset_bytes) =
             if self.big { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.number(at, count_bytes)?;
         if count > MAX_ENTRIES {
-            return Err(Problem::Corrupt("a directory has too many tags"));
+            return Err(TiffError::Corrupt("a directory has too many tags"));
         }
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<DirectoryEntry> = Vec::new();
         let mut entry_at = at + count_bytes;
         for _ in 0..count {
             let tag = self.number(entry_at, 2)?;
-            let kind = Kind::new(self.number(entry_at + 2, 2)?);
+            let field_type = FieldType::new(self.number(entry_at + 2, 2)?);
             let count = self.number(entry_at + 4, offset_bytes)?;
             let value_at = entry_at + 4 + offset_bytes;
             entry_at += entry_bytes;
             let known = tag::ALL.into_iter().find(|known| u64::from(*known) == tag);
-            let (Some(tag), Some(kind)) = (known, kind) else { continue };
+            let (Some(tag), Some(field_type)) = (known, field_type) else { continue };
             // Of a tag given twice the first counts, as for libtiff.
             if entries.iter().any(|entry| entry.tag == tag) {
                 continue;
             }
             // Values that fit into the room of their own offset are there. If they are not in the file, what is missing may
             // be anything, the number of bits a sample, say: without it the picture would come out wrong.
-            let bytes = count.checked_mul(kind.bytes()).ok_or(Problem::Truncated)?;
-            let at =
+            let bytes = count.checked_mul(field_type.bytes()).ok_or(TiffError::Truncated)?;
+            let offset =
                 if bytes <= offset_bytes { value_at } else { self.number(value_at, offset_bytes)? };
-            self.bytes(at, bytes).ok_or(Problem::Truncated)?;
-            entries.push(Entry { tag, kind, count, at });
+            self.bytes(offset, bytes).ok_or(TiffError::Truncated)?;
+            entries.push(DirectoryEntry { tag, field_type, count, offset });
         }
         // A file that was cut off behind its only directory is whole but for this.
         let next = self.number(entry_at, offset_bytes).unwrap_or(0);
@@ -248,8 +248,8 @@ impl<'s> File<'s> {
     }
 
     /// A number of `bytes` bytes.
-    fn number(&self, at: u64, bytes: u64) -> Result<u64, Problem> {
-        self.bytes(at, bytes).map(|bytes| self.order.number(bytes)).ok_or(Problem::Truncated)
+    fn number(&self, at: u64, bytes: u64) -> Result<u64, TiffError> {
+        self.bytes(at, bytes).map(|bytes| self.byte_order.number(bytes)).ok_or(TiffError::Truncated)
     }
 
     /// Bytes of the file; `None` unless all are there.
@@ -261,7 +261,7 @@ impl<'s> File<'s> {
 }
 
 impl<'s> Directory<'s> {
-    fn entry(&self, tag: u16) -> Option<&Entry> {
+    fn entry(&self, tag: u16) -> Option<&DirectoryEntry> {
         self.entries.iter().find(|entry| entry.tag == tag)
     }
 
@@ -272,11 +272,11 @@ impl<'s> Directory<'s> {
 
     /// A value that is a whole number and not negative.
     pub(super) fn number(&self, tag: u16, index: u64) -> Option<u64> {
-        let (kind, bytes) = self.value(tag, index)?;
-        let number = self.file.order.number(bytes);
-        match kind {
-            Kind::Unsigned(_) => Some(number),
-            Kind::Signed(bytes) => (number >> (bytes * 8 - 1) == 0).then_some(number),
+        let (field_type, bytes) = self.value(tag, index)?;
+        let number = self.file.byte_order.number(bytes);
+        match field_type {
+            FieldType::Unsigned(_) => Some(number),
+            FieldType::Signed(bytes) => (number >> (bytes * 8 - 1) == 0).then_some(number),
             _ => None,
         }
     }
@@ -288,19 +288,19 @@ impl<'s> Directory<'s> {
         clippy::cast_possible_wrap
     )]
     pub(super) fn real(&self, tag: u16, index: u64) -> Option<f64> {
-        let (kind, bytes) = self.value(tag, index)?;
-        let number = self.file.order.number(bytes);
-        Some(match kind {
-            Kind::Unsigned(_) => number as f64,
-            Kind::Signed(bytes) => {
+        let (field_type, bytes) = self.value(tag, index)?;
+        let number = self.file.byte_order.number(bytes);
+        Some(match field_type {
+            FieldType::Unsigned(_) => number as f64,
+            FieldType::Signed(bytes) => {
                 let unused = 64 - bytes * 8;
                 ((number << unused) as i64 >> unused) as f64
             }
-            Kind::UnsignedRatio | Kind::SignedRatio => {
+            FieldType::UnsignedRatio | FieldType::SignedRatio => {
                 let halves =
-                    [&bytes[..4], &bytes[4..]].map(|half| self.file.order.number(half) as u32);
+                    [&bytes[..4], &bytes[4..]].map(|half| self.file.byte_order.number(half) as u32);
                 let [over, under] = halves.map(|half| {
-                    if matches!(kind, Kind::SignedRatio) {
+                    if matches!(field_type, FieldType::SignedRatio) {
                         f64::from(half as i32)
                     } else {
                         half.into()
@@ -308,25 +308,25 @@ impl<'s> Directory<'s> {
                 });
                 over / under
             }
-            Kind::Float => f32::from_bits(number as u32).into(),
-            Kind::Double => f64::from_bits(number),
+            FieldType::Float => f32::from_bits(number as u32).into(),
+            FieldType::Double => f64::from_bits(number),
         })
     }
 
     /// All bytes of a tag whose values are bytes.
     pub(super) fn bytes(&self, tag: u16) -> Option<&'s [u8]> {
         let entry = self.entry(tag)?;
-        self.file.bytes(entry.at, entry.count.checked_mul(entry.kind.bytes())?)
+        self.file.bytes(entry.offset, entry.count.checked_mul(entry.field_type.bytes())?)
     }
 
-    fn value(&self, tag: u16, index: u64) -> Option<(Kind, &'s [u8])> {
+    fn value(&self, tag: u16, index: u64) -> Option<(FieldType, &'s [u8])> {
         let entry = self.entry(tag)?;
-        let bytes = entry.kind.bytes();
-        let at = entry.at.checked_add(index.checked_mul(bytes)?)?;
+        let bytes = entry.field_type.bytes();
+        let at = entry.offset.checked_add(index.checked_mul(bytes)?)?;
         (index < entry.count)
             .then(|| self.file.bytes(at, bytes))
             .flatten()
-            .map(|value| (entry.kind, value))
+            .map(|value| (entry.field_type, value))
     }
 }
 
@@ -363,7 +363,7 @@ mod tests {
             // So does damage.
             (&[(0, 38), (0, 9_999)], 2),
         ] {
-            assert_eq!(File::open(&file(pages)).unwrap().pages(), expected, "{pages:?}");
+            assert_eq!(TiffFile::open(&file(pages)).unwrap().pages(), expected, "{pages:?}");
         }
     }
 }

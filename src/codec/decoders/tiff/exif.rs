@@ -4,7 +4,7 @@
 
 use image::metadata::Orientation;
 
-use super::directory::{Directory, File, tag};
+use super::directory::{Directory, TiffFile, tag};
 
 /// The orientation in EXIF metadata. Some programs write it as a number of another type than the standard's.
 pub(in crate::codec) fn exif_orientation(exif: &[u8]) -> Orientation {
@@ -13,7 +13,7 @@ pub(in crate::codec) fn exif_orientation(exif: &[u8]) -> Orientation {
 }
 
 fn lenient(exif: &[u8]) -> Option<Orientation> {
-    orientation(&File::open(exif).ok()?.first_page().ok()?)
+    orientation(&TiffFile::open(exif).ok()?.first_page().ok()?)
 }
 
 /// The orientation that a directory says.

@@ -7,8 +7,8 @@
 
 use hayro_ccitt::{DecodeError, DecodeSettings, Decoder, DecoderContext, EncodingMode};
 
+use super::error::TiffError;
 use super::layout::Compression;
-use super::problem::Problem;
 
 /// Bytes that the decoder keeps for each change of colour in a row: two lists of 32-bit numbers, which grow by doubling.
 const BYTES_PER_CHANGE: u64 = 2 * 2 * 4;
@@ -33,7 +33,7 @@ pub(super) fn decode(
     compression: Compression,
     width: u32,
     rows: u32,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<Vec<u8>, TiffError> {
     let at_words = compression == Compression::FaxRows { at_words: true };
     let mut packed = PackedRows::new(width, rows);
     let mut context = DecoderContext::new(settings(compression, width, rows));
@@ -48,8 +48,8 @@ pub(super) fn decode(
         Ok(end) if packed.count > 0 && (end < source.len() || ends_with_mark(source)) => {
             Ok(packed.bytes)
         }
-        Ok(_) | Err(DecodeError::UnexpectedEof) => Err(Problem::Truncated),
-        Err(_) => Err(Problem::Corrupt("corrupt fax data")),
+        Ok(_) | Err(DecodeError::UnexpectedEof) => Err(TiffError::Truncated),
+        Err(_) => Err(TiffError::Corrupt("corrupt fax data")),
     }
 }
 

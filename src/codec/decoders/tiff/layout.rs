@@ -2,8 +2,8 @@
 //!
 //! A chunk is a strip or a tile. Here everything that a file may claim is checked; nothing is read but tags.
 
-use super::directory::{Directory, Order, tag};
-use super::problem::Problem;
+use super::directory::{ByteOrder, Directory, tag};
+use super::error::TiffError;
 
 /// How the bytes of a chunk are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) enum Predictor {
 
 /// What a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SampleKind {
     Unsigned,
     Signed,
     Float,
@@ -82,14 +82,14 @@ pub(super) struct Alpha {
     pub(super) associated: bool,
 }
 
-pub(super) struct Layout<'s> {
+pub(super) struct TiffLayout<'s> {
     pub(super) directory: Directory<'s>,
     pub(super) width: u32,
     pub(super) height: u32,
     /// Samples of a pixel, those included that are not shown.
     pub(super) samples: usize,
     pub(super) bits: u32,
-    pub(super) kind: Kind,
+    pub(super) sample_kind: SampleKind,
     pub(super) colour: Colour,
     pub(super) alpha: Option<Alpha>,
     pub(super) compression: Compression,
@@ -106,14 +106,14 @@ pub(super) struct Layout<'s> {
     tiled: bool,
 }
 
-impl<'s> Layout<'s> {
+impl<'s> TiffLayout<'s> {
     /// # Errors
     /// When tags are missing, contradict one another, or ask for what this module can't do.
-    pub(super) fn new(directory: Directory<'s>) -> Result<Self, Problem> {
+    pub(super) fn new(directory: Directory<'s>) -> Result<Self, TiffError> {
         let number = |tag| directory.number(tag, 0);
         let side = |tag, missing| match number(tag).map(u32::try_from) {
             Some(Ok(side)) if side > 0 => Ok(side),
-            _ => Err(Problem::Corrupt(missing)),
+            _ => Err(TiffError::Corrupt(missing)),
         };
         let width = side(tag::IMAGE_WIDTH, "it has no width")?;
         let height = side(tag::IMAGE_LENGTH, "it has no height")?;
@@ -121,11 +121,11 @@ impl<'s> Layout<'s> {
             .unwrap_or_else(|| directory.count(tag::BITS_PER_SAMPLE).max(1));
         let samples = u16::try_from(samples)
             .map(usize::from)
-            .map_err(|_| Problem::Corrupt("too many samples"))?;
+            .map_err(|_| TiffError::Corrupt("too many samples"))?;
         let compression = compression(&directory)?;
         let colour = colour(&directory, samples, compression)?;
         if samples < colour.samples() {
-            return Err(Problem::Corrupt("a pixel has too few samples"));
+            return Err(TiffError::Corrupt("a pixel has too few samples"));
         }
         let bits = bits(&directory, samples)?;
         let tiled = number(tag::TILE_WIDTH).is_some();
@@ -145,7 +145,7 @@ impl<'s> Layout<'s> {
             height,
             samples,
             bits,
-            kind: kind(&directory, colour, bits)?,
+            sample_kind: sample_kind(&directory, colour, bits)?,
             colour,
             alpha: alpha(&directory, samples, colour),
             compression,
@@ -163,19 +163,19 @@ impl<'s> Layout<'s> {
     }
 
     /// Refuses what no writer makes and nothing here is prepared for.
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), TiffError> {
         let bits = u64::from(self.bits);
-        let depth = |what| Err(Problem::Bits { what, bits });
-        match (self.kind, self.colour) {
+        let depth = |what| Err(TiffError::Bits { what, bits });
+        match (self.sample_kind, self.colour) {
             (_, Colour::Palette) if self.bits > 16 => return depth("palettes"),
-            (Kind::Float, Colour::Lab { .. }) if self.bits == 32 => {}
+            (SampleKind::Float, Colour::Lab { .. }) if self.bits == 32 => {}
             (_, Colour::Lab { .. }) if !matches!(self.bits, 8 | 16) => {
                 return depth("L*a*b* colours");
             }
-            (Kind::Float, _) if !matches!(self.bits, 16 | 24 | 32 | 64) => {
+            (SampleKind::Float, _) if !matches!(self.bits, 16 | 24 | 32 | 64) => {
                 return depth("floating-point samples");
             }
-            (Kind::Signed | Kind::Unsigned, _) if self.bits > 32 && self.bits != 64 => {
+            (SampleKind::Signed | SampleKind::Unsigned, _) if self.bits > 32 && self.bits != 64 => {
                 return depth("samples");
             }
             _ => {}
@@ -184,8 +184,8 @@ impl<'s> Layout<'s> {
             Predictor::Horizontal if !matches!(self.bits, 8 | 16 | 32 | 64) => {
                 return depth("predicted samples");
             }
-            Predictor::FloatingPoint if self.kind != Kind::Float => {
-                return Err(Problem::Corrupt("the predictor is for floating-point samples"));
+            Predictor::FloatingPoint if self.sample_kind != SampleKind::Float => {
+                return Err(TiffError::Corrupt("the predictor is for floating-point samples"));
             }
             _ => {}
         }
@@ -195,25 +195,27 @@ impl<'s> Layout<'s> {
                 || self.samples != 3
                 || self.predictor != Predictor::None)
         {
-            return Err(Problem::Unsupported("this kind of YCbCr with fewer colours than pixels"));
+            return Err(TiffError::Unsupported(
+                "this sample_kind of YCbCr with fewer colours than pixels",
+            ));
         }
         let is_inner = matches!(self.compression, Compression::Jpeg | Compression::WebP);
         if is_inner && self.bits != 8 {
             return depth("JPEG or WebP pictures inside");
         }
         if self.compression.is_fax() && (self.bits != 1 || self.samples_in_chunk() != 1) {
-            return Err(Problem::Corrupt("fax compression is for one bit a pixel"));
+            return Err(TiffError::Corrupt("fax compression is for one bit a pixel"));
         }
         Ok(())
     }
 
-    /// Order of the bytes of samples, once decompressed.
-    pub(super) fn order(&self) -> Order {
+    /// ByteOrder of the bytes of samples, once decompressed.
+    pub(super) fn sample_byte_order(&self) -> ByteOrder {
         // The floating-point predictor puts the highest byte first (Adobe, "TIFF Technical Note 3").
         if self.predictor == Predictor::FloatingPoint {
-            Order::Big
+            ByteOrder::Big
         } else {
-            self.directory.file.order
+            self.directory.file.byte_order
         }
     }
 
@@ -269,7 +271,12 @@ impl<'s> Layout<'s> {
     ///
     /// # Errors
     /// When nothing is there.
-    pub(super) fn chunk(&self, sample: usize, column: u32, row: u32) -> Result<&'s [u8], Problem> {
+    pub(super) fn chunk(
+        &self,
+        sample: usize,
+        column: u32,
+        row: u32,
+    ) -> Result<&'s [u8], TiffError> {
         let (across, down) = self.chunks();
         let plane = if self.planar { sample as u64 } else { 0 };
         let index = plane * u64::from(across) * u64::from(down)
@@ -283,11 +290,11 @@ impl<'s> Layout<'s> {
         let offset = self
             .directory
             .number(offsets, index)
-            .ok_or(Problem::Corrupt("a strip or tile has no place"))?;
-        let start = usize::try_from(offset).map_err(|_| Problem::Truncated)?;
+            .ok_or(TiffError::Corrupt("a strip or tile has no place"))?;
+        let start = usize::try_from(offset).map_err(|_| TiffError::Truncated)?;
         let rest = self.directory.file.source.get(start..).unwrap_or_default();
         if start == 0 || rest.is_empty() {
-            return Err(Problem::Truncated);
+            return Err(TiffError::Truncated);
         }
         // Some writers leave the counts out; decompressors know where they end. Of the only strip without
         // compression a count that is too small is known to be wrong.
@@ -301,7 +308,7 @@ impl<'s> Layout<'s> {
     }
 }
 
-fn compression(directory: &Directory<'_>) -> Result<Compression, Problem> {
+fn compression(directory: &Directory<'_>) -> Result<Compression, TiffError> {
     let number = directory.number(tag::COMPRESSION, 0).unwrap_or(1);
     let name = match number {
         1 => return Ok(Compression::None),
@@ -330,10 +337,10 @@ fn compression(directory: &Directory<'_>) -> Result<Compression, Problem> {
         50_002 | 52_546 => "JPEG XL",
         _ => "unknown",
     };
-    Err(Problem::Compression { number, name })
+    Err(TiffError::Compression { number, name })
 }
 
-fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Predictor, Problem> {
+fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Predictor, TiffError> {
     // Of the others it is a mistake that does not matter, as for libtiff.
     if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
         return Ok(Predictor::None);
@@ -342,7 +349,7 @@ fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Pred
         None | Some(1) => Ok(Predictor::None),
         Some(2) => Ok(Predictor::Horizontal),
         Some(3) => Ok(Predictor::FloatingPoint),
-        Some(_) => Err(Problem::Unsupported("this predictor")),
+        Some(_) => Err(TiffError::Unsupported("this predictor")),
     }
 }
 
@@ -351,7 +358,7 @@ fn colour(
     directory: &Directory<'_>,
     samples: usize,
     compression: Compression,
-) -> Result<Colour, Problem> {
+) -> Result<Colour, TiffError> {
     match directory.number(tag::PHOTOMETRIC, 0) {
         Some(0) => Ok(Colour::Grey { white_is_zero: true }),
         // 4 is a mask for another page: white where that is to be seen.
@@ -361,45 +368,49 @@ fn colour(
             Ok(Colour::Cmyk)
         }
         Some(5) if samples == 4 => Ok(Colour::Cmyk),
-        Some(5) => Err(Problem::Unsupported("a set of inks other than CMYK")),
+        Some(5) => Err(TiffError::Unsupported("a set of inks other than CMYK")),
         Some(6) => Ok(Colour::YCbCr),
         Some(8) => Ok(Colour::Lab { icc: false }),
         Some(9) => Ok(Colour::Lab { icc: true }),
         None if samples < 3 => Ok(Colour::Grey { white_is_zero: compression.is_fax() }),
         Some(2) | None => Ok(Colour::Rgb),
-        Some(number) => Err(Problem::Photometric(number)),
+        Some(number) => Err(TiffError::Photometric(number)),
     }
 }
 
-fn bits(directory: &Directory<'_>, samples: usize) -> Result<u32, Problem> {
+fn bits(directory: &Directory<'_>, samples: usize) -> Result<u32, TiffError> {
     let first = directory.number(tag::BITS_PER_SAMPLE, 0).unwrap_or(1);
     let given = directory.count(tag::BITS_PER_SAMPLE).min(samples as u64);
     if (1..given).any(|index| directory.number(tag::BITS_PER_SAMPLE, index) != Some(first)) {
-        return Err(Problem::Unsupported("samples of different numbers of bits"));
+        return Err(TiffError::Unsupported("samples of different numbers of bits"));
     }
     match u32::try_from(first) {
         Ok(bits @ 1..=64) => Ok(bits),
-        _ => Err(Problem::Bits { what: "samples", bits: first }),
+        _ => Err(TiffError::Bits { what: "samples", bits: first }),
     }
 }
 
-fn kind(directory: &Directory<'_>, colour: Colour, bits: u32) -> Result<Kind, Problem> {
+fn sample_kind(
+    directory: &Directory<'_>,
+    colour: Colour,
+    bits: u32,
+) -> Result<SampleKind, TiffError> {
     // These say themselves what their samples are, and writers disagree on what the tag is to be.
     if colour == Colour::Palette || matches!(colour, Colour::Lab { .. }) && bits < 32 {
-        return Ok(Kind::Unsigned);
+        return Ok(SampleKind::Unsigned);
     }
     let format = |index| directory.number(tag::SAMPLE_FORMAT, index);
     let given = directory.count(tag::SAMPLE_FORMAT).min(colour.samples() as u64);
     if (1..given).any(|index| format(index) != format(0)) {
-        return Err(Problem::Unsupported("a mixture of kinds of samples"));
+        return Err(TiffError::Unsupported("a mixture of kinds of samples"));
     }
     match format(0) {
-        None | Some(1 | 4) => Ok(Kind::Unsigned),
+        None | Some(1 | 4) => Ok(SampleKind::Unsigned),
         // libtiff, and so everyone, shows signed bytes as if they were not.
-        Some(2) if bits <= 8 => Ok(Kind::Unsigned),
-        Some(2) => Ok(Kind::Signed),
-        Some(3) => Ok(Kind::Float),
-        Some(_) => Err(Problem::Unsupported("this kind of samples")),
+        Some(2) if bits <= 8 => Ok(SampleKind::Unsigned),
+        Some(2) => Ok(SampleKind::Signed),
+        Some(3) => Ok(SampleKind::Float),
+        Some(_) => Err(TiffError::Unsupported("this sample_kind of samples")),
     }
 }
 
@@ -425,7 +436,7 @@ fn subsampling(
     directory: &Directory<'_>,
     colour: Colour,
     compression: Compression,
-) -> Result<(u32, u32), Problem> {
+) -> Result<(u32, u32), TiffError> {
     if colour != Colour::YCbCr || matches!(compression, Compression::Jpeg | Compression::WebP) {
         return Ok((1, 1));
     }
@@ -433,7 +444,7 @@ fn subsampling(
         None | Some(2) => Ok(2),
         Some(1) => Ok(1),
         Some(4) => Ok(4),
-        Some(_) => Err(Problem::Corrupt("impossible YCbCr subsampling")),
+        Some(_) => Err(TiffError::Corrupt("impossible YCbCr subsampling")),
     };
     Ok((factor(0)?, factor(1)?))
 }

@@ -8,23 +8,23 @@
 //! The tiff crate is not used: it decodes no palettes, CIE L*a*b*, YCbCr with fewer colours than pixels, mixtures of
 //! sample formats or files without byte counts, and panics at some planar tiles.
 
-mod coding;
+mod decompress;
 mod directory;
+mod error;
 pub(in crate::codec) mod exif;
 mod fax;
 mod lab;
 mod layout;
 mod paint;
-mod problem;
 mod samples;
 
 use image::metadata::Orientation;
 
-use self::directory::{File, tag};
+use self::directory::{TiffFile, tag};
 use self::exif::orientation;
-use self::layout::{Colour, Compression, Layout};
+use self::layout::{Colour, Compression, TiffLayout};
 use self::paint::Painter;
-use self::samples::{Range, Survey, Unpack, has_open_range, undo_predictor};
+use self::samples::{SampleRange, SampleSurvey, SampleUnpacker, has_open_range, undo_predictor};
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
@@ -40,7 +40,7 @@ const MAX_PROFILE_BYTES: usize = 64 << 20;
 /// When they make no sense, or ask for what is not supported.
 pub(in crate::codec) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     timer.check()?;
-    let layout = Layout::new(File::open(source)?.first_page()?)?;
+    let layout = TiffLayout::new(TiffFile::open(source)?.first_page()?)?;
     Ok(Header {
         width: layout.width,
         height: layout.height,
@@ -60,8 +60,8 @@ pub(in crate::codec) fn decode(
     memory_bytes: u64,
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
-    let file = File::open(source)?;
-    let layout = Layout::new(file.first_page()?)?;
+    let file = TiffFile::open(source)?;
+    let layout = TiffLayout::new(file.first_page()?)?;
     let (width, height) = (layout.width, layout.height);
     let needed = decode_bytes(&layout);
     if needed > memory_bytes {
@@ -98,7 +98,7 @@ pub(in crate::codec) fn decode(
 
 /// Memory until the picture is upright: its samples, and either what decoding takes beside them, or its copies in
 /// RGB.
-fn decode_bytes(layout: &Layout<'_>) -> u64 {
+fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
     let channels = paint::channels(layout);
     let pixels = u64::from(layout.width) * u64::from(layout.height);
     let raster = pixels.saturating_mul(channels.count() as u64);
@@ -111,7 +111,7 @@ fn decode_bytes(layout: &Layout<'_>) -> u64 {
         Compression::Jpeg | Compression::WebP => {
             let samples = u64::from(layout.chunk_width) * u64::from(layout.chunk_height);
             let samples = samples.saturating_mul(planes * layout.samples_in_chunk() as u64);
-            samples.saturating_mul(coding::BYTES_PER_INNER_SAMPLE)
+            samples.saturating_mul(decompress::BYTES_PER_INNER_SAMPLE)
         }
         compression if compression.is_fax() => {
             let rows = layout.chunk_height.min(layout.height);
@@ -125,14 +125,14 @@ fn decode_bytes(layout: &Layout<'_>) -> u64 {
     let decoding = rows
         .saturating_add(inner)
         .saturating_add(copies)
-        .saturating_add(planes * coding::state_bytes(layout.compression));
+        .saturating_add(planes * decompress::state_bytes(layout.compression));
     let rgb = pixels.saturating_mul(if channels.has_alpha() { 4 } else { 3 });
     let grows = if rgb > raster { rgb } else { 0 };
     raster.saturating_add(decoding.max(grows))
 }
 
-fn paint(layout: &Layout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8>, CodecError> {
-    let unpack = Unpack::new(layout, range(layout, timer)?);
+fn paint(layout: &TiffLayout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8>, CodecError> {
+    let unpack = SampleUnpacker::new(layout, range(layout, timer)?);
     let pixel_bytes = painter.channels.count();
     let row_bytes = layout.width as usize * pixel_bytes;
     let mut picture = vec![0; row_bytes * layout.height as usize];
@@ -157,7 +157,7 @@ fn paint(layout: &Layout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8
 }
 
 /// Whether the bytes of a row are those of a raster.
-fn is_stored_as_shown(layout: &Layout<'_>, pixel_bytes: usize) -> bool {
+fn is_stored_as_shown(layout: &TiffLayout<'_>, pixel_bytes: usize) -> bool {
     let is_plain =
         matches!(layout.colour, Colour::Grey { white_is_zero: false } | Colour::Rgb | Colour::Cmyk);
     let alpha_is_plain =
@@ -170,13 +170,13 @@ fn is_stored_as_shown(layout: &Layout<'_>, pixel_bytes: usize) -> bool {
 }
 
 /// Which numbers are black and white: where that is open, from all of the picture, which is decoded once more for it.
-fn range(layout: &Layout<'_>, timer: &Timer) -> Result<Range, CodecError> {
+fn range(layout: &TiffLayout<'_>, timer: &Timer) -> Result<SampleRange, CodecError> {
     let has_range = matches!(layout.colour, Colour::Palette | Colour::Lab { .. });
-    if has_range || !has_open_range(layout.kind, layout.bits) {
-        return Ok(Range::default());
+    if has_range || !has_open_range(layout.sample_kind, layout.bits) {
+        return Ok(SampleRange::default());
     }
-    let unpack = Unpack::new(layout, Range::default());
-    let mut survey = Survey::default();
+    let unpack = SampleUnpacker::new(layout, SampleRange::default());
+    let mut survey = SampleSurvey::default();
     each_row(layout, timer, |part| {
         for sample in 0..layout.colour.samples() {
             let (row, offset) =
@@ -185,11 +185,11 @@ fn range(layout: &Layout<'_>, timer: &Timer) -> Result<Range, CodecError> {
             survey.look(&unpack, row, (0..part.pixels).map(|x| offset + x * stride));
         }
     })?;
-    Ok(survey.range(layout.kind, layout.bits))
+    Ok(survey.range(layout.sample_kind, layout.bits))
 }
 
 /// A row of a chunk, without what lies beyond the edge of the picture.
-struct Part<'p> {
+struct ChunkRow<'p> {
     x: u32,
     y: u32,
     pixels: usize,
@@ -199,29 +199,30 @@ struct Part<'p> {
 
 /// Decompresses the picture, chunk by chunk, each from its top.
 fn each_row(
-    layout: &Layout<'_>,
+    layout: &TiffLayout<'_>,
     timer: &Timer,
-    mut visit: impl FnMut(Part<'_>),
+    mut visit: impl FnMut(ChunkRow<'_>),
 ) -> Result<(), CodecError> {
     let (across, down) = layout.chunks();
     let with_chunks: Vec<usize> = if layout.planar { layout.shown().collect() } else { vec![0] };
     let row_bytes = usize::try_from(layout.row_bytes())
-        .map_err(|_| problem::Problem::Corrupt("rows are too long"))?;
+        .map_err(|_| error::TiffError::Corrupt("rows are too long"))?;
     let mut planes = vec![vec![0; row_bytes]; with_chunks.len()];
     for row in 0..down {
         for column in 0..across {
             timer.check()?;
-            let chunks =
-                with_chunks.iter().map(|sample| coding::open(layout, *sample, column, row));
+            let chunks = with_chunks
+                .iter()
+                .map(|sample| decompress::open_chunk(layout, *sample, column, row));
             let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
             let x = column * layout.chunk_width;
             let pixels = layout.chunk_width.min(layout.width - x) as usize;
             for y in 0..layout.rows(row) {
                 for (chunk, plane) in chunks.iter_mut().zip(&mut planes) {
-                    chunk.read_exact(plane).map_err(problem::reading)?;
+                    chunk.read_exact(plane).map_err(error::from_io)?;
                     undo_predictor(layout, plane);
                 }
-                visit(Part { x, y: row * layout.chunk_height + y, pixels, planes: &planes });
+                visit(ChunkRow { x, y: row * layout.chunk_height + y, pixels, planes: &planes });
             }
         }
     }

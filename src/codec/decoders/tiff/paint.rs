@@ -2,9 +2,9 @@
 //! its own, `lab`.
 
 use super::directory::{Directory, tag};
-use super::lab::Lab;
-use super::layout::{Colour, Layout};
-use super::problem::Problem;
+use super::error::TiffError;
+use super::lab::LabConverter;
+use super::layout::{Colour, TiffLayout};
 use crate::codec::pixels::channels::Channels;
 
 /// Turns rows of 16-bit samples, one slice for each that is shown, into rows of a raster.
@@ -14,21 +14,21 @@ pub(super) struct Painter {
     /// Whether there is an opacity, and whether colours are multiplied with it.
     alpha: Option<bool>,
     palette: Vec<[u8; 3]>,
-    lab: Option<Lab>,
-    luma: Luma,
+    lab: Option<LabConverter>,
+    ycbcr: YCbCrConverter,
 }
 
 impl Painter {
     /// # Errors
     /// When a palette is missing.
-    pub(super) fn new(layout: &Layout<'_>) -> Result<Self, Problem> {
+    pub(super) fn new(layout: &TiffLayout<'_>) -> Result<Self, TiffError> {
         let palette = if layout.colour == Colour::Palette {
             palette(&layout.directory, layout.bits)?
         } else {
             Vec::new()
         };
         let lab = match layout.colour {
-            Colour::Lab { icc } => Some(Lab::new(layout, icc)),
+            Colour::Lab { icc } => Some(LabConverter::new(layout, icc)),
             _ => None,
         };
         Ok(Self {
@@ -37,7 +37,7 @@ impl Painter {
             alpha: layout.alpha.map(|alpha| alpha.associated),
             palette,
             lab,
-            luma: Luma::new(layout),
+            ycbcr: YCbCrConverter::new(layout),
         })
     }
 
@@ -92,7 +92,7 @@ impl Painter {
                 pixel.copy_from_slice(&self.palette.get(index).copied().unwrap_or_default());
             }
             (Colour::YCbCr, _) => {
-                let rgb = self.luma.rgb([samples[0][x], samples[1][x], samples[2][x]]);
+                let rgb = self.ycbcr.rgb([samples[0][x], samples[1][x], samples[2][x]]);
                 pixel.copy_from_slice(&rgb.map(finish));
             }
             (Colour::Lab { .. }, Some(lab)) => {
@@ -109,7 +109,7 @@ impl Painter {
 }
 
 /// What a raster of this picture holds.
-pub(super) fn channels(layout: &Layout<'_>) -> Channels {
+pub(super) fn channels(layout: &TiffLayout<'_>) -> Channels {
     match (layout.colour, layout.alpha) {
         (Colour::Cmyk, _) => Channels::Cmyk,
         (Colour::Grey { .. }, None) => Channels::Grey,
@@ -137,10 +137,10 @@ fn unmultiplied(value: u16, opacity: u16) -> u16 {
 }
 
 /// The colours of a palette (TIFF 6.0, section 5): all reds, all greens, all blues, of 16 bits each.
-fn palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, Problem> {
+fn palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, TiffError> {
     let colours = 1_u64 << bits;
     if directory.count(tag::COLOR_MAP) < 3 {
-        return Err(Problem::Corrupt("it has no palette"));
+        return Err(TiffError::Corrupt("it has no palette"));
     }
     let value = |index| directory.number(tag::COLOR_MAP, index).unwrap_or_default();
     // Old programs wrote 8 bits, which libtiff tells by there being nothing larger.
@@ -152,7 +152,7 @@ fn palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, Problem
 }
 
 /// From YCbCr to RGB (TIFF 6.0, section 21).
-struct Luma {
+struct YCbCrConverter {
     /// Parts of red, green and blue in Y.
     parts: [f32; 3],
     /// For Y, Cb and Cr what is zero, and what it is multiplied with to span 0 to 65535.
@@ -160,9 +160,9 @@ struct Luma {
     scale: [f32; 3],
 }
 
-impl Luma {
+impl YCbCrConverter {
     #[expect(clippy::cast_possible_truncation, reason = "a few digits are enough")]
-    fn new(layout: &Layout<'_>) -> Self {
+    fn new(layout: &TiffLayout<'_>) -> Self {
         let tags = &layout.directory;
         // libtiff leaves JPEG to libjpeg, which knows only these.
         let is_jpeg = layout.compression == super::layout::Compression::Jpeg;

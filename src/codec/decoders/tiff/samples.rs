@@ -1,15 +1,15 @@
-//! Samples of any depth and kind: out of the packed bytes of a row, as 16 bits that span what they can hold.
+//! Samples of any depth and sample_kind: out of the packed bytes of a row, as 16 bits that span what they can hold.
 
-use super::directory::Order;
-use super::layout::{Colour, Kind, Layout, Predictor};
+use super::directory::ByteOrder;
+use super::layout::{Colour, Predictor, SampleKind, TiffLayout};
 
 /// Puts back what the predictor took out of a row (TIFF 6.0, section 14; Adobe, "TIFF Technical Note 3").
-pub(super) fn undo_predictor(layout: &Layout<'_>, row: &mut [u8]) {
+pub(super) fn undo_predictor(layout: &TiffLayout<'_>, row: &mut [u8]) {
     let samples = layout.samples_in_chunk();
     match layout.predictor {
         Predictor::None => {}
         Predictor::Horizontal => {
-            let order = layout.directory.file.order;
+            let order = layout.directory.file.byte_order;
             match layout.bits {
                 8 => add_left(row, samples),
                 16 => add_left_wide::<2>(row, samples, order),
@@ -38,37 +38,38 @@ fn add_left(row: &mut [u8], samples: usize) {
     }
 }
 
-fn add_left_wide<const BYTES: usize>(row: &mut [u8], samples: usize, order: Order) {
+fn add_left_wide<const BYTES: usize>(row: &mut [u8], samples: usize, byte_order: ByteOrder) {
     let numbers = row.as_chunks_mut::<BYTES>().0;
     for index in samples..numbers.len() {
-        let sum =
-            order.number(&numbers[index]).wrapping_add(order.number(&numbers[index - samples]));
-        match order {
-            Order::Little => numbers[index].copy_from_slice(&sum.to_le_bytes()[..BYTES]),
-            Order::Big => numbers[index].copy_from_slice(&sum.to_be_bytes()[8 - BYTES..]),
+        let sum = byte_order
+            .number(&numbers[index])
+            .wrapping_add(byte_order.number(&numbers[index - samples]));
+        match byte_order {
+            ByteOrder::Little => numbers[index].copy_from_slice(&sum.to_le_bytes()[..BYTES]),
+            ByteOrder::Big => numbers[index].copy_from_slice(&sum.to_be_bytes()[8 - BYTES..]),
         }
     }
 }
 
 /// How to take samples out of rows.
 #[derive(Clone, Copy)]
-pub(super) struct Unpack {
+pub(super) struct SampleUnpacker {
     bits: u32,
-    kind: Kind,
-    order: Order,
+    sample_kind: SampleKind,
+    byte_order: ByteOrder,
     /// Samples from a pixel to the next one.
     stride: usize,
     colour: Colour,
     /// Which numbers are black and white, of kinds of samples whose range is open.
-    range: Range,
+    range: SampleRange,
 }
 
-impl Unpack {
-    pub(super) fn new(layout: &Layout<'_>, range: Range) -> Self {
+impl SampleUnpacker {
+    pub(super) fn new(layout: &TiffLayout<'_>, range: SampleRange) -> Self {
         Self {
             bits: layout.bits,
-            kind: layout.kind,
-            order: layout.order(),
+            sample_kind: layout.sample_kind,
+            byte_order: layout.sample_byte_order(),
             stride: layout.samples_in_chunk(),
             colour: layout.colour,
             range,
@@ -79,7 +80,7 @@ impl Unpack {
     /// index of a palette.
     pub(super) fn row(&self, row: &[u8], offset: usize, index: usize, target: &mut [u16]) {
         let raw = self.colour == Colour::Palette && index == 0;
-        match (self.bits, self.kind) {
+        match (self.bits, self.sample_kind) {
             (8, _) => {
                 let scale = if raw { 1 } else { 257 };
                 for (target, sample) in
@@ -97,29 +98,31 @@ impl Unpack {
                     *target = (u16::from(row[index / in_byte]) >> shift & largest) * scale;
                 }
             }
-            (16, Kind::Unsigned) => {
+            (16, SampleKind::Unsigned) => {
                 let samples = row.as_chunks::<2>().0.iter().skip(offset).step_by(self.stride);
                 for (target, sample) in target.iter_mut().zip(samples) {
-                    *target = match self.order {
-                        Order::Little => u16::from_le_bytes(*sample),
-                        Order::Big => u16::from_be_bytes(*sample),
+                    *target = match self.byte_order {
+                        ByteOrder::Little => u16::from_le_bytes(*sample),
+                        ByteOrder::Big => u16::from_be_bytes(*sample),
                     };
                 }
             }
-            _ if self.colour == Colour::Palette || !has_open_range(self.kind, self.bits) => {
+            _ if self.colour == Colour::Palette || !has_open_range(self.sample_kind, self.bits) => {
                 for (x, target) in target.iter_mut().enumerate() {
                     let number = self.number(row, offset + x * self.stride);
                     *target = if raw { low_bits(number) } else { self.spread(number) };
                 }
             }
             _ => {
-                let Range { black, white } = match self.colour {
+                let SampleRange { black, white } = match self.colour {
                     // L*, then a* and b*, as ICC profiles encode them in 8 bits.
-                    Colour::Lab { .. } if index == 0 => Range { black: 0.0, white: 100.0 },
-                    Colour::Lab { .. } if index < 3 => Range { black: -128.0, white: 127.0 },
+                    Colour::Lab { .. } if index == 0 => SampleRange { black: 0.0, white: 100.0 },
+                    Colour::Lab { .. } if index < 3 => SampleRange { black: -128.0, white: 127.0 },
                     // Alpha does not follow where colours are counted.
-                    colour if self.kind == Kind::Float && index >= colour.samples() => {
-                        Range::default()
+                    colour
+                        if self.sample_kind == SampleKind::Float && index >= colour.samples() =>
+                    {
+                        SampleRange::default()
                     }
                     _ => self.range,
                 };
@@ -135,11 +138,11 @@ impl Unpack {
     fn number(&self, row: &[u8], index: usize) -> u64 {
         let bits = self.bits as usize;
         if bits >= 8 && bits.is_multiple_of(8) {
-            return self.order.number(&row[index * (bits / 8)..][..bits / 8]);
+            return self.byte_order.number(&row[index * (bits / 8)..][..bits / 8]);
         }
         // The first sample is in the highest bits, whatever the order of bytes.
         let (start, end) = (index * bits, (index + 1) * bits);
-        let window = Order::Big.number(&row[start / 8..end.div_ceil(8)]);
+        let window = ByteOrder::Big.number(&row[start / 8..end.div_ceil(8)]);
         window >> (end.next_multiple_of(8) - end) & ((1 << bits) - 1)
     }
 
@@ -151,13 +154,15 @@ impl Unpack {
     )]
     fn real(&self, row: &[u8], index: usize) -> f64 {
         let number = self.number(row, index);
-        match (self.kind, self.bits) {
-            (Kind::Unsigned, _) => number as f64,
-            (Kind::Signed, bits) => ((number << (64 - bits)).cast_signed() >> (64 - bits)) as f64,
-            (Kind::Float, 16) => small_float(number, 5, 10),
-            (Kind::Float, 24) => small_float(number, 7, 16),
-            (Kind::Float, 32) => f32::from_bits(number as u32).into(),
-            (Kind::Float, _) => f64::from_bits(number),
+        match (self.sample_kind, self.bits) {
+            (SampleKind::Unsigned, _) => number as f64,
+            (SampleKind::Signed, bits) => {
+                ((number << (64 - bits)).cast_signed() >> (64 - bits)) as f64
+            }
+            (SampleKind::Float, 16) => small_float(number, 5, 10),
+            (SampleKind::Float, 24) => small_float(number, 7, 16),
+            (SampleKind::Float, 32) => f32::from_bits(number as u32).into(),
+            (SampleKind::Float, _) => f64::from_bits(number),
         }
     }
 
@@ -201,21 +206,21 @@ fn small_float(number: u64, exponent_bits: u32, mantissa_bits: u32) -> f64 {
 }
 
 /// Whether samples can hold far more than pictures do, so that what is white has to be found out.
-pub(super) const fn has_open_range(kind: Kind, bits: u32) -> bool {
-    match kind {
-        Kind::Unsigned => bits > 24,
-        Kind::Signed | Kind::Float => true,
+pub(super) const fn has_open_range(sample_kind: SampleKind, bits: u32) -> bool {
+    match sample_kind {
+        SampleKind::Unsigned => bits > 24,
+        SampleKind::Signed | SampleKind::Float => true,
     }
 }
 
 /// The numbers that are black and white.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range {
+pub(super) struct SampleRange {
     black: f64,
     white: f64,
 }
 
-impl Default for Range {
+impl Default for SampleRange {
     fn default() -> Self {
         Self { black: 0.0, white: 1.0 }
     }
@@ -229,7 +234,7 @@ impl Default for Range {
 /// decide. Wide and signed whole numbers span all they can hold, as in `ImageMagick`, unless none is as large as
 /// that, or as small.
 #[derive(Default)]
-pub(super) struct Survey {
+pub(super) struct SampleSurvey {
     samples: u64,
     /// Those well beyond 1.
     large: u64,
@@ -238,10 +243,10 @@ pub(super) struct Survey {
     largest: f64,
 }
 
-impl Survey {
+impl SampleSurvey {
     pub(super) fn look(
         &mut self,
-        unpack: &Unpack,
+        unpack: &SampleUnpacker,
         row: &[u8],
         samples: impl Iterator<Item = usize>,
     ) {
@@ -257,23 +262,25 @@ impl Survey {
         }
     }
 
-    pub(super) fn range(&self, kind: Kind, bits: u32) -> Range {
-        let is_fraction = match kind {
-            Kind::Float => {
+    pub(super) fn range(&self, sample_kind: SampleKind, bits: u32) -> SampleRange {
+        let is_fraction = match sample_kind {
+            SampleKind::Float => {
                 self.largest <= 1.0 || self.any_fraction && self.large * 2 <= self.samples
             }
-            Kind::Unsigned | Kind::Signed => false,
+            SampleKind::Unsigned | SampleKind::Signed => false,
         };
         let half = 2.0_f64.powf(f64::from(bits) - 1.0);
-        match (kind, self.largest) {
-            _ if is_fraction => Range::default(),
-            (Kind::Signed, _) if self.smallest < 0.0 => Range { black: -half, white: half - 1.0 },
-            (_, largest) if largest <= 255.0 => Range { black: 0.0, white: 255.0 },
-            (Kind::Signed, _) if bits <= 16 => Range { black: 0.0, white: half - 1.0 },
-            (_, largest) if largest <= 65_535.0 => Range { black: 0.0, white: 65_535.0 },
-            (Kind::Signed, _) => Range { black: 0.0, white: half - 1.0 },
-            (Kind::Unsigned, _) => Range { black: 0.0, white: 2.0 * half - 1.0 },
-            (Kind::Float, largest) => Range { black: 0.0, white: largest },
+        match (sample_kind, self.largest) {
+            _ if is_fraction => SampleRange::default(),
+            (SampleKind::Signed, _) if self.smallest < 0.0 => {
+                SampleRange { black: -half, white: half - 1.0 }
+            }
+            (_, largest) if largest <= 255.0 => SampleRange { black: 0.0, white: 255.0 },
+            (SampleKind::Signed, _) if bits <= 16 => SampleRange { black: 0.0, white: half - 1.0 },
+            (_, largest) if largest <= 65_535.0 => SampleRange { black: 0.0, white: 65_535.0 },
+            (SampleKind::Signed, _) => SampleRange { black: 0.0, white: half - 1.0 },
+            (SampleKind::Unsigned, _) => SampleRange { black: 0.0, white: 2.0 * half - 1.0 },
+            (SampleKind::Float, largest) => SampleRange { black: 0.0, white: largest },
         }
     }
 }
@@ -282,15 +289,20 @@ impl Survey {
 mod tests {
     use super::*;
 
-    fn unpack(bits: u32, kind: Kind, order: Order, range: Range) -> Unpack {
-        Unpack { bits, kind, order, stride: 1, colour: Colour::Rgb, range }
+    fn unpack(
+        bits: u32,
+        sample_kind: SampleKind,
+        byte_order: ByteOrder,
+        range: SampleRange,
+    ) -> SampleUnpacker {
+        SampleUnpacker { bits, sample_kind, byte_order, stride: 1, colour: Colour::Rgb, range }
     }
 
     #[test]
     fn samples_of_any_depth_span_sixteen_bits() {
-        use Kind::{Float, Unsigned};
-        use Order::{Big, Little};
-        for (bits, kind, order, row, expected) in [
+        use ByteOrder::{Big, Little};
+        use SampleKind::{Float, Unsigned};
+        for (bits, sample_kind, order, row, expected) in [
             (1, Unsigned, Little, &[0b1010_0000][..], &[65_535, 0, 65_535][..]),
             (2, Unsigned, Big, &[0b00_01_10_11], &[0, 21_845, 43_690, 65_535]),
             (4, Unsigned, Big, &[0x0F, 0x80], &[0, 65_535, 34_952]),
@@ -304,16 +316,16 @@ mod tests {
             (64, Float, Big, &[0x3F, 0xF0, 0, 0, 0, 0, 0, 0], &[65_535]),
         ] {
             let mut target = vec![0; expected.len()];
-            unpack(bits, kind, order, Range::default()).row(row, 0, 0, &mut target);
-            assert_eq!(target, expected, "{bits} bits, {kind:?}, {order:?}");
+            unpack(bits, sample_kind, order, SampleRange::default()).row(row, 0, 0, &mut target);
+            assert_eq!(target, expected, "{bits} bits, {sample_kind:?}, {order:?}");
         }
     }
 
     #[test]
     fn white_is_found_by_looking() {
-        use Kind::{Float, Signed, Unsigned};
+        use SampleKind::{Float, Signed, Unsigned};
         const WIDEST: f64 = 4_294_967_295.0;
-        for (kind, values, expected) in [
+        for (sample_kind, values, expected) in [
             (Float, &[0.0, 0.25, 1.0][..], (0.0, 1.0)),
             // A highlight, or a rounding error.
             (Float, &[0.0, 0.25, 0.5, 3.5], (0.0, 1.0)),
@@ -330,15 +342,19 @@ mod tests {
             (Unsigned, &[0.0, 65_536.0], (0.0, WIDEST)),
         ] {
             #[expect(clippy::cast_possible_truncation, reason = "they are small")]
-            let bytes = |value: &f32| match kind {
+            let bytes = |value: &f32| match sample_kind {
                 Float => value.to_be_bytes(),
                 Signed | Unsigned => (*value as i32).to_be_bytes(),
             };
             let row: Vec<u8> = values.iter().flat_map(bytes).collect();
-            let mut survey = Survey::default();
-            survey.look(&unpack(32, kind, Order::Big, Range::default()), &row, 0..values.len());
-            let expected = Range { black: expected.0, white: expected.1 };
-            assert_eq!(survey.range(kind, 32), expected, "{kind:?} {values:?}");
+            let mut survey = SampleSurvey::default();
+            survey.look(
+                &unpack(32, sample_kind, ByteOrder::Big, SampleRange::default()),
+                &row,
+                0..values.len(),
+            );
+            let expected = SampleRange { black: expected.0, white: expected.1 };
+            assert_eq!(survey.range(sample_kind, 32), expected, "{sample_kind:?} {values:?}");
         }
     }
 
@@ -348,8 +364,8 @@ mod tests {
             [((-32_768.0, 32_767.0), [0, 32_768, 65_535]), ((0.0, 32_767.0), [0, 0, 65_535])]
         {
             let mut target = [0; 3];
-            let range = Range { black: range.0, white: range.1 };
-            unpack(16, Kind::Signed, Order::Big, range).row(
+            let range = SampleRange { black: range.0, white: range.1 };
+            unpack(16, SampleKind::Signed, ByteOrder::Big, range).row(
                 &[0x80, 0, 0, 0, 0x7F, 0xFF],
                 0,
                 0,

@@ -1,11 +1,11 @@
 //! From the primary picture of a HEIF container to a raster: decodes its coded pictures one after the other, by a
 //! decoder it is given, and paints each into its place.
 //!
-//! What the container says is in [`super::picture`], how samples become bytes in [`super::planes`].
+//! What the container says is in [`super::primary`], how samples become bytes in [`super::planes`].
 
-use super::cicp::{Cicp, ToSrgb};
-use super::picture::{Mosaic, Picture};
-use super::planes::{Canvas, Planes, is_supported, paint};
+use super::cicp::{Cicp, SrgbConverter};
+use super::planes::{PixelBuffer, Planes, is_supported, paint};
+use super::primary::{PrimaryPicture, TileGrid};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
@@ -13,21 +13,21 @@ use crate::codec::pixels::raster::{HDR_NOTE, Raster};
 use crate::codec::pixels::rgb::divide_by_alpha;
 
 /// A decoded picture that owns its planes.
-pub(super) trait Decoded {
+pub(super) trait DecodedTile {
     fn planes(&self) -> Planes<'_>;
     /// What the coded picture says of its colours; the container may know better.
     fn cicp(&self) -> Cicp;
 }
 
 /// A coded picture to be decoded.
-pub(super) struct Tile {
+pub(super) struct CodedTile {
     pub(super) item: u32,
     pub(super) width: u32,
     pub(super) height: u32,
 }
 
 /// What decoding a picture costs.
-pub(super) struct Cost {
+pub(super) struct DecodeCost {
     /// Bytes that a decoder takes for each pixel of a coded picture at its peak.
     pub(super) bytes_per_pixel: u64,
     /// Bytes that it takes whatever the size.
@@ -35,7 +35,7 @@ pub(super) struct Cost {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum MosaicError {
+enum TileError {
     #[error("a coded picture is smaller than the container says")]
     Small,
     #[error("its colour matrix is not supported")]
@@ -48,15 +48,15 @@ enum MosaicError {
 const MAX_PADDING: u64 = 64;
 
 /// Most pixels that a tile may have when coded.
-pub(super) fn max_coded_pixels(tile: &Tile) -> u64 {
+pub(super) fn max_coded_pixels(tile: &CodedTile) -> u64 {
     (u64::from(tile.width) + MAX_PADDING).saturating_mul(u64::from(tile.height) + MAX_PADDING)
 }
 
 /// Size and needs of a picture.
-pub(super) fn header(picture: &Picture, source_bytes: usize, cost: &Cost) -> Header {
-    let pixels = |mosaic: &Mosaic| u64::from(mosaic.width) * u64::from(mosaic.height);
-    let decoding = |mosaic: &Mosaic| {
-        let tile = Tile { item: 0, width: mosaic.tile_width, height: mosaic.tile_height };
+pub(super) fn header(picture: &PrimaryPicture, source_bytes: usize, cost: &DecodeCost) -> Header {
+    let pixels = |grid: &TileGrid| u64::from(grid.width) * u64::from(grid.height);
+    let decoding = |grid: &TileGrid| {
+        let tile = CodedTile { item: 0, width: grid.tile_width, height: grid.tile_height };
         max_coded_pixels(&tile).saturating_mul(cost.bytes_per_pixel).saturating_add(cost.bytes)
     };
     let canvas =
@@ -77,26 +77,26 @@ pub(super) fn header(picture: &Picture, source_bytes: usize, cost: &Cost) -> Hea
 }
 
 /// Decodes a picture; `decode` is called for one coded picture at a time.
-pub(super) fn decode<D: Decoded>(
-    picture: &Picture,
+pub(super) fn decode<D: DecodedTile>(
+    picture: &PrimaryPicture,
     needs: &Header,
     memory_limit: u64,
-    decode: impl Fn(&Tile) -> Result<D, BoxedError>,
+    decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,
 ) -> Result<Raster, BoxedError> {
     if needs.decode_bytes > memory_limit {
-        return Err(MosaicError::Memory { needed: needs.decode_bytes, limit: memory_limit }.into());
+        return Err(TileError::Memory { needed: needs.decode_bytes, limit: memory_limit }.into());
     }
     let mut notes = picture.notes.clone();
     let mut profile = picture.profile;
     let alpha = picture.alpha.is_some();
-    let mut canvas = Canvas { width: 0, height: 0, channels: 0, bytes: Vec::new() };
+    let mut canvas = PixelBuffer { width: 0, height: 0, channels: 0, bytes: Vec::new() };
     let mut convert = None;
     for (position, item) in picture.colour.tiles.iter().enumerate() {
         let decoded = decode(&tile(&picture.colour, *item))?;
         let planes = checked(&decoded, &picture.colour)?;
         let cicp = picture.cicp.unwrap_or_else(|| decoded.cicp());
         if planes.chroma.is_some() && !is_supported(cicp) {
-            return Err(MosaicError::Matrix.into());
+            return Err(TileError::Matrix.into());
         }
         if position == 0 {
             let grey_profile = profile.map(|profile| profile.get(16..20) == Some(b"GRAY"));
@@ -106,9 +106,9 @@ pub(super) fn decode<D: Decoded>(
             }
             let grey = planes.chroma.is_none() && grey_profile != Some(false);
             let channels = if grey { 1 } else { 3 } + usize::from(alpha);
-            canvas = Canvas::new(picture.colour.width, picture.colour.height, channels);
+            canvas = PixelBuffer::new(picture.colour.width, picture.colour.height, channels);
             if profile.is_none() {
-                convert = ToSrgb::new(cicp);
+                convert = SrgbConverter::new(cicp);
                 notes.extend(cicp.is_hdr().then(|| HDR_NOTE.to_owned()));
             }
         }
@@ -123,8 +123,8 @@ pub(super) fn decode<D: Decoded>(
 }
 
 fn raster(
-    picture: &Picture,
-    mut canvas: Canvas,
+    picture: &PrimaryPicture,
+    mut canvas: PixelBuffer,
     profile: Option<&[u8]>,
     notes: Vec<String>,
 ) -> Raster {
@@ -157,36 +157,36 @@ fn raster(
     }
 }
 
-fn tile(mosaic: &Mosaic, item: u32) -> Tile {
-    Tile { item, width: mosaic.tile_width, height: mosaic.tile_height }
+fn tile(grid: &TileGrid, item: u32) -> CodedTile {
+    CodedTile { item, width: grid.tile_width, height: grid.tile_height }
 }
 
 /// Column and row of the first pixel of a tile.
-fn place(mosaic: &Mosaic, position: usize) -> (usize, usize) {
-    let columns = mosaic.columns as usize;
+fn place(grid: &TileGrid, position: usize) -> (usize, usize) {
+    let columns = grid.columns as usize;
     (
-        (position % columns) * mosaic.tile_width as usize,
-        (position / columns) * mosaic.tile_height as usize,
+        (position % columns) * grid.tile_width as usize,
+        (position / columns) * grid.tile_height as usize,
     )
 }
 
 /// The planes of a tile, cut to what the container says of its size: what is coded beyond is padding.
-fn checked<'d>(decoded: &'d impl Decoded, mosaic: &Mosaic) -> Result<Planes<'d>, MosaicError> {
+fn checked<'d>(decoded: &'d impl DecodedTile, grid: &TileGrid) -> Result<Planes<'d>, TileError> {
     let mut planes = decoded.planes();
-    let (width, height) = (mosaic.tile_width as usize, mosaic.tile_height as usize);
+    let (width, height) = (grid.tile_width as usize, grid.tile_height as usize);
     if planes.width < width || planes.height < height {
-        return Err(MosaicError::Small);
+        return Err(TileError::Small);
     }
     (planes.width, planes.height) = (width, height);
     Ok(planes)
 }
 
-fn alpha_plane<D: Decoded>(
-    alpha: &Mosaic,
+fn alpha_plane<D: DecodedTile>(
+    alpha: &TileGrid,
     cicp: Option<Cicp>,
-    decode: impl Fn(&Tile) -> Result<D, BoxedError>,
-) -> Result<Canvas, BoxedError> {
-    let mut canvas = Canvas::new(alpha.width, alpha.height, 1);
+    decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,
+) -> Result<PixelBuffer, BoxedError> {
+    let mut canvas = PixelBuffer::new(alpha.width, alpha.height, 1);
     for (position, item) in alpha.tiles.iter().enumerate() {
         let decoded = decode(&tile(alpha, *item))?;
         let planes = checked(&decoded, alpha)?;
@@ -197,7 +197,7 @@ fn alpha_plane<D: Decoded>(
 }
 
 /// Puts alpha into the last channel. One of another size is stretched, each pixel taking the nearest value.
-fn insert_alpha(canvas: &mut Canvas, alpha: &Canvas, premultiplied: bool) {
+fn insert_alpha(canvas: &mut PixelBuffer, alpha: &PixelBuffer, premultiplied: bool) {
     let (width, height, channels) = (canvas.width, canvas.height, canvas.channels);
     for (y, row) in canvas.bytes.chunks_exact_mut(width * channels).enumerate() {
         let from = &alpha.bytes[y * alpha.height / height * alpha.width..][..alpha.width];

@@ -1,7 +1,7 @@
 //! The primary picture of a HEIC or AVIF file: which coded pictures make it up, and what is to be done to them
 //! (ISO/IEC 23008-12, and 23000-22 for what files in the wild keep to).
 //!
-//! Boxes are read by [`super::boxes`]; [`super::mosaic`] decodes, given a decoder of one coded picture. Left out on
+//! Boxes are read by [`super::boxes`]; [`super::tiles`] decodes, given a decoder of one coded picture. Left out on
 //! purpose: image sequences, overlays, layers, thumbnails, gain maps and Exif, whose orientation does not count in
 //! these formats.
 
@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 
 use image::metadata::Orientation;
 
-use super::boxes::{Container, ContainerError, Item, Property, Reader, Result};
+use super::boxes::{BoxReader, HeifContainer, HeifError, HeifItem, ItemProperty, Result};
 use super::cicp::Cicp;
 
-use ContainerError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
+use HeifError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
 
 /// Tiles of a grid: 256 rows of 256 columns is what its box can say.
 const MAX_TILES: usize = 4_096;
@@ -24,7 +24,7 @@ const MAX_IDENTITIES: usize = 4;
 
 /// A rectangle of pixels within a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(super) struct CropWindow {
     pub(super) left: u32,
     pub(super) top: u32,
     pub(super) width: u32,
@@ -32,7 +32,7 @@ pub(super) struct Window {
 }
 
 /// One picture put together from equal coded pictures, row by row; often of only one.
-pub(super) struct Mosaic {
+pub(super) struct TileGrid {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) tile_width: u32,
@@ -43,13 +43,13 @@ pub(super) struct Mosaic {
 }
 
 /// The primary picture: what to decode, and what to do with it then.
-pub(super) struct Picture<'s> {
-    pub(super) colour: Mosaic,
-    pub(super) alpha: Option<Mosaic>,
+pub(super) struct PrimaryPicture<'s> {
+    pub(super) colour: TileGrid,
+    pub(super) alpha: Option<TileGrid>,
     /// Whether colours were multiplied by alpha.
     pub(super) premultiplied: bool,
     /// To be cut out first.
-    pub(super) crop: Option<Window>,
+    pub(super) crop: Option<CropWindow>,
     /// To be applied to what was cut out.
     pub(super) orientation: Orientation,
     pub(super) profile: Option<&'s [u8]>,
@@ -60,36 +60,36 @@ pub(super) struct Picture<'s> {
     pub(super) notes: Vec<String>,
 }
 
-impl Picture<'_> {
+impl PrimaryPicture<'_> {
     /// Width and height of what is shown, before the orientation is applied.
     pub(super) fn size(&self) -> (u32, u32) {
         self.crop.map_or((self.colour.width, self.colour.height), |crop| (crop.width, crop.height))
     }
 }
 
-impl<'s> Container<'s> {
-    fn cicp_of(&self, mosaic: &Mosaic, id: u32) -> Option<Cicp> {
+impl<'s> HeifContainer<'s> {
+    fn cicp_of(&self, grid: &TileGrid, id: u32) -> Option<Cicp> {
         let of = |id: u32| {
             self.properties_of(id).find_map(|property| match property {
-                Property::Cicp(cicp) => Some(*cicp),
+                ItemProperty::Cicp(cicp) => Some(*cicp),
                 _ => None,
             })
         };
-        of(id).or_else(|| of(*mosaic.tiles.first()?))
+        of(id).or_else(|| of(*grid.tiles.first()?))
     }
 
-    fn profile_of(&self, mosaic: &Mosaic, id: u32) -> Option<&'s [u8]> {
+    fn profile_of(&self, grid: &TileGrid, id: u32) -> Option<&'s [u8]> {
         let of = |id: u32| {
             self.properties_of(id).find_map(|property| match property {
-                Property::Profile(profile) if !profile.is_empty() => Some(*profile),
+                ItemProperty::Profile(profile) if !profile.is_empty() => Some(*profile),
                 _ => None,
             })
         };
-        of(id).or_else(|| of(*mosaic.tiles.first()?))
+        of(id).or_else(|| of(*grid.tiles.first()?))
     }
 
     /// The primary picture, if it consists of coded pictures of this kind (`hvc1`, `av01`).
-    pub(super) fn picture(&self, coded: [u8; 4]) -> Result<Picture<'s>> {
+    pub(super) fn picture(&self, coded: [u8; 4]) -> Result<PrimaryPicture<'s>> {
         let mut turn = Turn::default();
         let mut aperture = None;
         let mut chain = vec![self.primary];
@@ -105,20 +105,20 @@ impl<'s> Container<'s> {
             chain.push(*next);
         }
         let shown = chain.last().copied().ok_or(NoSuchItem)?;
-        let colour = self.mosaic(shown, coded)?;
+        let colour = self.grid(shown, coded)?;
         // What is done to the innermost picture is done first.
         for property in chain.iter().rev().flat_map(|id| self.properties_of(*id)) {
             match property {
-                Property::Aperture(fields) => aperture = Some(*fields),
-                Property::Rotation(quarters) => turn.rotate_left(*quarters),
-                Property::Mirror(top_and_bottom) => turn.mirror(*top_and_bottom),
+                ItemProperty::Aperture(fields) => aperture = Some(*fields),
+                ItemProperty::Rotation(quarters) => turn.rotate_left(*quarters),
+                ItemProperty::Mirror(top_and_bottom) => turn.mirror(*top_and_bottom),
                 _ => {}
             }
         }
         let crop = aperture.and_then(|fields| clean_aperture(fields, colour.width, colour.height));
         let alpha_item = chain.iter().find_map(|id| self.alpha_of(*id));
         let alpha = match alpha_item {
-            Some(id) => Some(self.mosaic(id, coded)?),
+            Some(id) => Some(self.grid(id, coded)?),
             None => self.alpha_of_tiles(&colour, coded)?,
         };
         let tiles = colour.tiles.iter().chain(alpha.iter().flat_map(|alpha| &alpha.tiles));
@@ -127,11 +127,11 @@ impl<'s> Container<'s> {
             return Err(TooMuch("iloc"));
         }
         let alpha_cicp =
-            alpha.as_ref().and_then(|mosaic| self.cicp_of(mosaic, alpha_item.unwrap_or_default()));
+            alpha.as_ref().and_then(|grid| self.cicp_of(grid, alpha_item.unwrap_or_default()));
         let premultiplied = alpha_item.is_some_and(|alpha| {
             chain.iter().any(|id| self.referred_to(*id, *b"prem").contains(&alpha))
         });
-        Ok(Picture {
+        Ok(PrimaryPicture {
             premultiplied,
             crop,
             orientation: turn.into(),
@@ -144,12 +144,12 @@ impl<'s> Container<'s> {
         })
     }
 
-    fn mosaic(&self, id: u32, coded: [u8; 4]) -> Result<Mosaic> {
+    fn grid(&self, id: u32, coded: [u8; 4]) -> Result<TileGrid> {
         let kind = self.item(id)?.kind;
         if kind == coded {
             let (width, height) = self.size_of(id)?;
             let (tile_width, tile_height) = (width, height);
-            return Ok(Mosaic {
+            return Ok(TileGrid {
                 width,
                 height,
                 tile_width,
@@ -162,7 +162,7 @@ impl<'s> Container<'s> {
             return Err(UnsupportedKind(kind.escape_ascii().to_string()));
         }
         let data = self.data(id)?;
-        let mut reader = Reader(&data);
+        let mut reader = BoxReader(&data);
         reader.u8()?; // version
         let wide = reader.u8()? & 1 == 1;
         let (rows, columns) = (u32::from(reader.u8()?) + 1, u32::from(reader.u8()?) + 1);
@@ -193,11 +193,11 @@ impl<'s> Container<'s> {
         if !fits {
             return Err(Contradiction("grid"));
         }
-        Ok(Mosaic { width, height, tile_width, tile_height, columns, tiles })
+        Ok(TileGrid { width, height, tile_width, tile_height, columns, tiles })
     }
 
     /// Alpha of a grid whose tiles have each their own.
-    fn alpha_of_tiles(&self, colour: &Mosaic, coded: [u8; 4]) -> Result<Option<Mosaic>> {
+    fn alpha_of_tiles(&self, colour: &TileGrid, coded: [u8; 4]) -> Result<Option<TileGrid>> {
         let Some(tiles) =
             colour.tiles.iter().map(|id| self.alpha_of(*id)).collect::<Option<Vec<_>>>()
         else {
@@ -210,7 +210,7 @@ impl<'s> Container<'s> {
                 return Err(Contradiction("auxl"));
             }
         }
-        Ok(Some(Mosaic { tiles, ..*colour }))
+        Ok(Some(TileGrid { tiles, ..*colour }))
     }
 
     fn notes(&self) -> Vec<String> {
@@ -226,7 +226,7 @@ impl<'s> Container<'s> {
                 _ => {}
             }
         }
-        let is_picture = |item: &Item| {
+        let is_picture = |item: &HeifItem| {
             !item.hidden && matches!(&item.kind, b"hvc1" | b"av01" | b"grid" | b"iden" | b"iovl")
         };
         let others = self
@@ -243,7 +243,7 @@ impl<'s> Container<'s> {
 
 /// The window of a `clap` box (14496-12, 12.1.4): width, height and the offsets of its centre from the picture's, each
 /// as a fraction. `None` where it makes no sense or changes nothing: the whole picture is shown then.
-fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<Window> {
+fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<CropWindow> {
     let [width_n, width_d, height_n, height_d, x_n, x_d, y_n, y_d] = fields.map(i64::from);
     let signed = |field: i64| if field > i64::from(i32::MAX) { field - (1 << 32) } else { field };
     if [width_d, height_d, x_d, y_d].contains(&0) {
@@ -257,7 +257,7 @@ fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<Window> {
             2 * signed(numerator) + (i64::from(whole) - i64::from(cut)) * signed(denominator).abs();
         u32::try_from(doubled.div_euclid(2 * signed(denominator).abs())).ok()
     };
-    let window = Window {
+    let window = CropWindow {
         left: first(width, cut_width, x_n, x_d)?,
         top: first(height, cut_height, y_n, y_d)?,
         width: cut_width,
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn apertures_are_centred_and_kept_within_the_picture() {
-        let window = |left, top, width, height| Some(Window { left, top, width, height });
+        let window = |left, top, width, height| Some(CropWindow { left, top, width, height });
         assert_eq!(clean_aperture([100, 1, 50, 1, 0, 1, 0, 1], 200, 100), window(50, 25, 100, 50));
         let minus_ten = 10_u32.wrapping_neg();
         assert_eq!(

@@ -11,9 +11,9 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::directory::tag;
+use super::error::{TiffError, from_io};
 use super::fax;
-use super::layout::{Compression, Layout};
-use super::problem::{Problem, reading};
+use super::layout::{Compression, TiffLayout};
 use crate::codec::error::CodecError;
 use crate::codec::formats::jpeg_markers::Markers;
 use crate::codec::formats::webp;
@@ -42,8 +42,8 @@ pub(super) const fn state_bytes(compression: Compression) -> u64 {
 ///
 /// # Errors
 /// When it is not there, or, of JPEG and WebP, does not decode.
-pub(super) fn open<'s>(
-    layout: &Layout<'s>,
+pub(super) fn open_chunk<'s>(
+    layout: &TiffLayout<'s>,
     sample: usize,
     column: u32,
     row: u32,
@@ -58,7 +58,7 @@ pub(super) fn open<'s>(
     };
     Ok(match layout.compression {
         Compression::None if layout.subsampling != (1, 1) => {
-            Box::new(Subsampled::new(layout, Cursor::new(bytes)))
+            Box::new(SubsampledReader::new(layout, Cursor::new(bytes)))
         }
         Compression::None => Box::new(Cursor::new(bytes)),
         Compression::FaxRows { .. } | Compression::FaxGroup3 { .. } | Compression::FaxGroup4 => {
@@ -66,17 +66,17 @@ pub(super) fn open<'s>(
                 fax::decode(&bytes, layout.compression, layout.chunk_width, layout.rows(row))?;
             Box::new(Cursor::new(rows))
         }
-        Compression::Lzw => subsampled(layout, Lzw::new(bytes)),
+        Compression::Lzw => subsampled(layout, LzwReader::new(bytes)),
         Compression::Deflate => {
             subsampled(layout, flate2::bufread::ZlibDecoder::new(Cursor::new(bytes)))
         }
         Compression::PackBits => {
-            subsampled(layout, PackBits { source: Cursor::new(bytes), run: Run::Literal(0) })
+            subsampled(layout, PackBitsReader { source: Cursor::new(bytes), run: Run::Literal(0) })
         }
         Compression::Zstd => {
             let mut decoder =
-                zstd::stream::read::Decoder::with_buffer(Cursor::new(bytes)).map_err(reading)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(reading)?;
+                zstd::stream::read::Decoder::with_buffer(Cursor::new(bytes)).map_err(from_io)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(from_io)?;
             subsampled(layout, decoder)
         }
         Compression::Jpeg => Box::new(Cursor::new(jpeg_samples(layout, &bytes, row)?)),
@@ -84,17 +84,17 @@ pub(super) fn open<'s>(
     })
 }
 
-fn subsampled<'s>(layout: &Layout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
+fn subsampled<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
     if layout.subsampling == (1, 1) {
         Box::new(rows)
     } else {
-        Box::new(Subsampled::new(layout, rows))
+        Box::new(SubsampledReader::new(layout, rows))
     }
 }
 
 /// The samples of a JPEG (Adobe, "TIFF Technical Note 2"), their colours not converted. Tables that all chunks share
 /// are in a tag of their own.
-fn jpeg_samples(layout: &Layout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
+fn jpeg_samples(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
     let failed = |error: zune_jpeg::errors::DecodeErrors| CodecError::Decode {
         format: PictureFormat::Tiff,
         source: error.into(),
@@ -107,7 +107,7 @@ fn jpeg_samples(layout: &Layout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, 
         _ => Cow::Borrowed(bytes),
     };
     if !Markers::read(&jpeg).complete {
-        return Err(Problem::Truncated.into());
+        return Err(TiffError::Truncated.into());
     }
     let options = DecoderOptions::default()
         .set_strict_mode(false)
@@ -124,7 +124,10 @@ fn jpeg_samples(layout: &Layout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, 
     let space = decoder.input_colorspace();
     let samples = space.map_or(0, |space| space.num_components());
     if !fits || samples != layout.samples_in_chunk() {
-        return Err(Problem::Corrupt("a JPEG inside is of another kind than the tags say").into());
+        return Err(TiffError::Corrupt(
+            "a JPEG inside is of another sample_kind than the tags say",
+        )
+        .into());
     }
     if let Some(space) = space {
         decoder.set_options(options.jpeg_set_out_colorspace(space));
@@ -142,11 +145,14 @@ fn jpeg_samples(layout: &Layout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, 
 }
 
 /// The samples of a WebP, as many a pixel as the tags say.
-fn webp_samples(layout: &Layout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
+fn webp_samples(layout: &TiffLayout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let header = webp::header(bytes)?;
     let fits = header.width == layout.chunk_width && header.height <= layout.chunk_height;
     if !fits || header.frames != 1 || !matches!(layout.samples_in_chunk(), 3 | 4) {
-        return Err(Problem::Corrupt("a WebP inside is of another kind than the tags say").into());
+        return Err(TiffError::Corrupt(
+            "a WebP inside is of another sample_kind than the tags say",
+        )
+        .into());
     }
     let decoded = webp::decode(bytes)?;
     let from = if decoded.channels == Channels::Rgba { 4 } else { 3 };
@@ -166,12 +172,12 @@ fn webp_samples(layout: &Layout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError
 }
 
 /// LZW as TIFF 6.0, section 13, has it, or as programs wrote it before: from the lowest bit, codes growing one later.
-struct Lzw<'s> {
+struct LzwReader<'s> {
     source: Cursor<Cow<'s, [u8]>>,
     decoder: weezl::decode::Decoder,
 }
 
-impl<'s> Lzw<'s> {
+impl<'s> LzwReader<'s> {
     fn new(source: Cow<'s, [u8]>) -> Self {
         use weezl::BitOrder::{Lsb, Msb};
         use weezl::decode::Configuration;
@@ -189,7 +195,7 @@ impl<'s> Lzw<'s> {
     }
 }
 
-impl Read for Lzw<'_> {
+impl Read for LzwReader<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         loop {
             let result = self.decoder.decode_bytes(self.source.fill_buf()?, target);
@@ -204,7 +210,7 @@ impl Read for Lzw<'_> {
 }
 
 /// TIFF 6.0, section 9.
-struct PackBits<'s> {
+struct PackBitsReader<'s> {
     source: Cursor<Cow<'s, [u8]>>,
     run: Run,
 }
@@ -215,7 +221,7 @@ enum Run {
     Repeated(usize, u8),
 }
 
-impl Read for PackBits<'_> {
+impl Read for PackBitsReader<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         while let Run::Literal(0) | Run::Repeated(0, _) = self.run {
             let mut bytes = [0];
@@ -250,7 +256,7 @@ impl Read for PackBits<'_> {
 
 /// YCbCr of 8 bits whose pixels share colours (TIFF 6.0, section 21): in the file each block of pixels is its
 /// brightnesses, row by row, then one Cb and one Cr. Here every pixel gets them.
-struct Subsampled<R> {
+struct SubsampledReader<R> {
     source: R,
     across: usize,
     down: usize,
@@ -261,8 +267,8 @@ struct Subsampled<R> {
     width: usize,
 }
 
-impl<R: Read> Subsampled<R> {
-    fn new(layout: &Layout<'_>, source: R) -> Self {
+impl<R: Read> SubsampledReader<R> {
+    fn new(layout: &TiffLayout<'_>, source: R) -> Self {
         let (across, down) = (layout.subsampling.0 as usize, layout.subsampling.1 as usize);
         let width = layout.chunk_width as usize;
         let rows = vec![0; width * 3 * down];
@@ -271,7 +277,7 @@ impl<R: Read> Subsampled<R> {
     }
 }
 
-impl<R: Read> Read for Subsampled<R> {
+impl<R: Read> Read for SubsampledReader<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         if self.taken == self.rows.len() {
             self.source.read_exact(&mut self.blocks)?;
