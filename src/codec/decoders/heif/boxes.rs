@@ -1,25 +1,25 @@
-//! The boxes of HEIC and AVIF files: items, their properties, references and bytes (ISO/IEC 14496-12 for boxes,
-//! 23008-12 for items).
+//! The boxes of HEIC and AVIF files: items, their properties, references and bytes (ISO/IEC
+//! 14496-12 for boxes, 23008-12 for items).
 //!
-//! What makes up a picture is worked out in [`super::primary`]. Left out on purpose: image sequences, and items that are
-//! built from other items. Everything read is hostile. Each list is bounded by a constant, as some boxes can declare
-//! entries of no length.
+//! What makes up a picture is decided in [`super::primary`]. Image sequences and items that are
+//! built from other items are left out on purpose. Everything read here is hostile: a constant
+//! bounds each list, because some boxes can declare entries of no length.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::cicp::Cicp;
 
-/// Items of a file; a phone's picture of 200 megapixels has 800 tiles.
+/// Most items of a file. A phone's picture of 200 megapixels has 800 tiles.
 const MAX_ITEMS: usize = 20_000;
-/// Pieces that the items lie in, all items together.
+/// Most extents of all items together.
 const MAX_EXTENTS: usize = 100_000;
-/// Properties of an item; real ones have a dozen at most.
+/// Most properties of an item. Real ones have a dozen.
 const MAX_PROPERTIES: usize = 64;
-/// Items that all references name, together.
+/// Most items that all references name together.
 const MAX_REFERENCES: usize = 200_000;
 
-/// Why a container is no picture for us.
+/// Why a container holds no picture for us.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeifError {
     #[error("the file ends too early")]
@@ -42,10 +42,10 @@ use HeifError::{Contradiction, Missing, NoSuchItem, TooMuch, Truncated, Unsuppor
 
 pub(super) type Result<T> = std::result::Result<T, HeifError>;
 
-/// What stands in `ipco` and says something of an item.
+/// A property in `ipco` that describes an item.
 pub(super) enum ItemProperty<'s> {
     Size(u32, u32),
-    /// `hvcC` or `av1C`.
+    /// The decoder's configuration, `hvcC` or `av1C`.
     #[cfg_attr(
         not(feature = "heic"),
         allow(dead_code, reason = "AV1 needs none beside its stream")
@@ -53,12 +53,12 @@ pub(super) enum ItemProperty<'s> {
     Configuration(&'s [u8]),
     Profile(&'s [u8]),
     Cicp(Cicp),
-    /// Quarter turns against the clock.
+    /// Quarter turns counterclockwise.
     Rotation(u8),
     /// Whether top and bottom change places, rather than left and right.
     Mirror(bool),
     Aperture([u32; 8]),
-    /// What an auxiliary picture is, as a URN.
+    /// The meaning of an auxiliary picture, as a URN.
     Auxiliary(&'s [u8]),
     Other,
 }
@@ -66,9 +66,9 @@ pub(super) enum ItemProperty<'s> {
 pub(super) struct HeifItem {
     pub(super) kind: [u8; 4],
     pub(super) hidden: bool,
-    /// Whether extents count from the start of `idat` rather than of the file.
+    /// Whether extents count from the start of `idat`, not of the file.
     in_data_box: bool,
-    /// Offset and length; a length of 0 reaches to the end.
+    /// Offset and length of each extent. A length of 0 reaches to the end.
     extents: Vec<(u64, u64)>,
     /// Indexes into [`HeifContainer::properties`].
     properties: Vec<usize>,
@@ -103,10 +103,13 @@ impl<'s> HeifContainer<'s> {
         };
         let mut file = BoxReader(source);
         let mut meta = None;
-        // A file cut short within its pixels is found out later; its `meta` box is all that is needed here.
+        // Only the `meta` box is needed here. A file cut off within its pixels is noticed when they
+        // are read.
         while let Some((kind, content)) = file.next_box()? {
             match &kind {
-                b"ftyp" => container.brands = content.chunks_exact(4).take(64).map(four).collect(),
+                b"ftyp" => {
+                    container.brands = content.chunks_exact(4).take(64).map(four_bytes).collect()
+                }
                 b"meta" => meta = Some(content),
                 _ => continue,
             }
@@ -121,7 +124,7 @@ impl<'s> HeifContainer<'s> {
         let mut locations = Vec::new();
         while let Some((kind, content)) = meta.next_box()? {
             match &kind {
-                b"pitm" => primary = Some(primary_item(content)?),
+                b"pitm" => primary = Some(parse_primary_item(content)?),
                 b"iinf" => container.item_infos(content)?,
                 b"iloc" => locations.push(content),
                 b"iref" => container.item_references(content)?,
@@ -140,7 +143,7 @@ impl<'s> HeifContainer<'s> {
             }
         }
         container.primary = primary.ok_or(Missing("pitm"))?;
-        // These refer to items and properties, which may stand behind them.
+        // These name items and properties, which may come after them.
         let mut extents_left = MAX_EXTENTS;
         locations
             .into_iter()
@@ -154,7 +157,8 @@ impl<'s> HeifContainer<'s> {
     fn item_infos(&mut self, content: &[u8]) -> Result<()> {
         let mut reader = BoxReader(content);
         let wide = reader.version_and_flags()?.0 != 0;
-        reader.id(wide)?; // how many
+        // The number of items follows, but the box ends where it ends.
+        reader.id(wide)?;
         while let Some((kind, content)) = reader.next_box()? {
             if &kind != b"infe" {
                 continue;
@@ -166,7 +170,8 @@ impl<'s> HeifContainer<'s> {
                 3 => entry.u32()?,
                 _ => return Err(Unsupported("an item of the QuickTime kind")),
             };
-            entry.u16()?; // protection
+            // Protection is not looked at.
+            entry.u16()?;
             let kind = entry.four()?;
             if self.items.len() >= MAX_ITEMS {
                 return Err(TooMuch("iinf"));
@@ -195,7 +200,8 @@ impl<'s> HeifContainer<'s> {
         for _ in 0..count {
             let id = reader.id(wide)?;
             let method = if version == 0 { 0 } else { reader.u16()? & 0xF };
-            reader.u16()?; // which file: this one
+            // The data reference is taken to be this file.
+            reader.u16()?;
             let base = reader.number(base_bytes)?;
             let mut extents = Vec::new();
             for _ in 0..reader.u16()? {
@@ -237,8 +243,8 @@ impl<'s> HeifContainer<'s> {
             if self.properties.len() > usize::from(u16::MAX) {
                 return Err(TooMuch("ipco"));
             }
-            // A property that can't be read says nothing; what it was needed for fails later.
-            self.properties.push(property(kind, content).unwrap_or(ItemProperty::Other));
+            // A property that can't be read says nothing. What needs it fails later.
+            self.properties.push(parse_property(kind, content).unwrap_or(ItemProperty::Other));
         }
         Ok(())
     }
@@ -254,7 +260,7 @@ impl<'s> HeifContainer<'s> {
                 } else {
                     u16::from(reader.u8()? & 0x7F)
                 };
-                // Indexes count from one; none is zero.
+                // Indexes count from one, and zero is none.
                 if let Some(index) = usize::from(index).checked_sub(1)
                     && index < self.properties.len()
                     && let Some(item) = self.items.get_mut(&id)
@@ -287,7 +293,7 @@ impl<'s> HeifContainer<'s> {
         if width == 0 || height == 0 { Err(Contradiction("ispe")) } else { Ok((width, height)) }
     }
 
-    /// What a coded picture's decoder has to know first (`hvcC`).
+    /// Returns what the decoder of a coded picture has to know first (`hvcC`).
     #[cfg(feature = "heic")]
     pub(super) fn configuration(&self, id: u32) -> Option<&'s [u8]> {
         self.properties_of(id).find_map(|property| match property {
@@ -296,7 +302,7 @@ impl<'s> HeifContainer<'s> {
         })
     }
 
-    /// How many bytes an item has.
+    /// Returns the number of bytes of an item, from its extents.
     pub(super) fn data_bytes(&self, id: u32) -> u64 {
         let Some(item) = self.items.get(&id) else { return 0 };
         let whole = if item.in_data_box { self.data_box.len() } else { self.source.len() } as u64;
@@ -309,7 +315,7 @@ impl<'s> HeifContainer<'s> {
         self.source.len() as u64
     }
 
-    /// The bytes of an item, never more than the file has.
+    /// Returns the bytes of an item, never more than the file has.
     pub(super) fn data(&self, id: u32) -> Result<Cow<'s, [u8]>> {
         let item = self.item(id)?;
         let source = if item.in_data_box { self.data_box } else { self.source };
@@ -333,14 +339,14 @@ impl<'s> HeifContainer<'s> {
         Ok(Cow::Owned(bytes))
     }
 
-    pub(super) fn referred_to(&self, from: u32, kind: [u8; 4]) -> &[u32] {
+    pub(super) fn references_from(&self, from: u32, kind: [u8; 4]) -> &[u32] {
         self.references
             .iter()
             .find(|reference| reference.from == from && reference.kind == kind)
             .map_or(&[], |reference| &reference.to)
     }
 
-    /// The item that holds the alpha of a picture.
+    /// Returns the item that holds the alpha of a picture.
     pub(super) fn alpha_of(&self, id: u32) -> Option<u32> {
         let is_alpha = |from: u32| {
             self.properties_of(from).any(|property| {
@@ -361,13 +367,13 @@ impl<'s> HeifContainer<'s> {
     }
 }
 
-fn primary_item(content: &[u8]) -> Result<u32> {
+fn parse_primary_item(content: &[u8]) -> Result<u32> {
     let mut reader = BoxReader(content);
     let version = reader.version_and_flags()?.0;
     reader.id(version != 0)
 }
 
-fn property(kind: [u8; 4], content: &[u8]) -> Result<ItemProperty<'_>> {
+fn parse_property(kind: [u8; 4], content: &[u8]) -> Result<ItemProperty<'_>> {
     let mut reader = BoxReader(content);
     Ok(match &kind {
         b"ispe" => {
@@ -402,11 +408,11 @@ fn property(kind: [u8; 4], content: &[u8]) -> Result<ItemProperty<'_>> {
     })
 }
 
-fn four(bytes: &[u8]) -> [u8; 4] {
+fn four_bytes(bytes: &[u8]) -> [u8; 4] {
     [bytes[0], bytes[1], bytes[2], bytes[3]]
 }
 
-/// Big-endian numbers and boxes from the front of a slice.
+/// Takes big-endian numbers and boxes from the front of a slice.
 pub(super) struct BoxReader<'s>(pub(super) &'s [u8]);
 
 impl<'s> BoxReader<'s> {
@@ -426,19 +432,19 @@ impl<'s> BoxReader<'s> {
     }
 
     fn four(&mut self) -> Result<[u8; 4]> {
-        self.take(4).map(four)
+        self.take(4).map(four_bytes)
     }
 
     pub(super) fn u32(&mut self) -> Result<u32> {
         self.four().map(u32::from_be_bytes)
     }
 
-    /// A number of 16 bits, or of 32.
+    /// Reads a number of 32 bits if `wide`, else of 16.
     pub(super) fn id(&mut self, wide: bool) -> Result<u32> {
         if wide { self.u32() } else { self.u16().map(u32::from) }
     }
 
-    /// A number of this many bytes, at most eight; none is zero.
+    /// Reads a number of `bytes` bytes, at most eight. No bytes mean zero.
     fn number(&mut self, bytes: u16) -> Result<u64> {
         if bytes > 8 {
             return Err(Contradiction("iloc"));
@@ -451,7 +457,8 @@ impl<'s> BoxReader<'s> {
         Ok((word.to_be_bytes()[0], word & 0x00FF_FFFF))
     }
 
-    /// Kind and content of the next box. The last one may be shorter than it says, as in a file cut short.
+    /// Returns the type and content of the next box. The last one may be shorter than it says, as
+    /// in a file that was cut off.
     fn next_box(&mut self) -> Result<Option<([u8; 4], &'s [u8])>> {
         if self.0.len() < 8 {
             return Ok(None);

@@ -1,12 +1,12 @@
-//! Colour by code points (ITU-T H.273) to 8-bit sRGB: what AVIF and HEIC say of their samples when they carry no ICC
-//! profile.
+//! Code points of colour (ITU-T H.273) and the conversion of such colours to 8-bit sRGB. AVIF and
+//! HEIC use them when they carry no ICC profile.
 //!
-//! BT.709's and its relatives' transfer curves are taken as sRGB's: they are camera curves which displays undo with
-//! about sRGB's, so that the code values are shown as they are; browsers do the same. PQ and HLG are brought to the
-//! brightness of SDR white (203 cd/m², BT.2408), and what is brighter than a knee is compressed (see
-//! [`compress_highlights`]). Colours outside of sRGB are clipped.
+//! The transfer curves of BT.709 and its relatives are taken for sRGB's. They are camera curves
+//! that displays undo with about sRGB's, so code values are shown as they are, as in browsers. PQ
+//! and HLG are brought to the brightness of SDR white (203 cd/m², BT.2408), and highlights above a
+//! knee are compressed (see [`compress_highlights`]). Colours outside sRGB are clipped.
 
-/// Code points of primaries, transfer characteristics and matrix coefficients.
+/// The code points of primaries, transfer characteristics and matrix coefficients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cicp {
     pub(super) primaries: u16,
@@ -17,15 +17,16 @@ pub(super) struct Cicp {
 
 const PQ: u16 = 16;
 const HLG: u16 = 18;
-/// SDR white in cd/m² (BT.2408).
+/// SDR white (BT.2408), in cd/m².
 const WHITE: f32 = 203.0;
-/// Peak of the display that highlights are compressed from, in SDR whites: 1000 cd/m², which HLG means by its maximum
-/// and most PQ pictures are made for.
+/// Peak of the display that highlights are compressed from, in SDR whites. It is 1000 cd/m², which
+/// HLG means by its maximum and most PQ pictures are made for.
 const PEAK: f32 = 1000.0 / WHITE;
 
-/// Entries of the tables that stand for curves. As fine as 12 bits on the way in.
+/// Last index of the table that makes values linear. It is as fine as 12 bits.
 const LINEAR_STEPS: f32 = 4095.0;
-/// Finer on the way out, as sRGB's curve is steep near black.
+/// Last index of the table that encodes them. It is finer, because sRGB's curve is steep near
+/// black.
 const ENCODED_STEPS: f32 = 16383.0;
 
 impl Cicp {
@@ -37,19 +38,19 @@ impl Cicp {
         !matches!(self.transfer, 4 | 5 | 7..=10 | PQ..=HLG)
     }
 
-    /// `Kr` and `Kb` of the luma-chroma matrix, if the matrix is one of that kind.
+    /// Returns `Kr` and `Kb` of the luma-chroma matrix, if the matrix is of that kind.
     pub(super) fn luma_weights(self) -> (f32, f32) {
         match self.matrix {
             1 => (0.2126, 0.0722),
             4 => (0.30, 0.11),
             7 => (0.212, 0.087),
             9 | 10 => (0.2627, 0.0593),
-            // Derived from the primaries: their luminances.
+            // The luminances of the primaries.
             12 | 13 => {
                 let [_, [red, _, blue], _] = to_xyz(self.primaries);
                 (red, blue)
             }
-            // BT.601, which also stands for what is not specified.
+            // BT.601, which also stands for an unspecified matrix.
             _ => (0.299, 0.114),
         }
     }
@@ -59,7 +60,7 @@ type GamutMatrix = [[f32; 3]; 3];
 
 /// Turns gamma-encoded RGB into sRGB bytes.
 pub(super) struct SrgbConverter {
-    /// `None` when the primaries are sRGB's already.
+    /// Matrix between the primaries; `None` when they are sRGB's already.
     gamut: Option<GamutMatrix>,
     linear: Vec<f32>,
     encoded: Vec<u8>,
@@ -68,7 +69,7 @@ pub(super) struct SrgbConverter {
 }
 
 impl SrgbConverter {
-    /// `None` when the samples are sRGB as they are.
+    /// Prepares a conversion, or returns `None` when the samples are sRGB as they are.
     pub(super) fn new(cicp: Cicp) -> Option<Self> {
         let same_primaries = matches!(cicp.primaries, 0..=2);
         if same_primaries && cicp.is_srgb_curve() {
@@ -89,11 +90,12 @@ impl SrgbConverter {
         })
     }
 
-    /// Converts one pixel, its samples from 0 to 1.
+    /// Converts one pixel, whose samples are from 0 to 1.
     pub(super) fn convert(&self, pixel: [f32; 3]) -> [u8; 3] {
         let mut rgb = pixel.map(|value| self.linear[index(value, LINEAR_STEPS)]);
         if self.hlg {
-            // The system gamma of BT.2100 for a display of 1000 cd/m², which needs the luminance by BT.2020's weights.
+            // The system gamma of BT.2100 for a display of 1000 cd/m² needs the luminance by
+            // BT.2020's weights.
             let luminance = 0.2627 * rgb[0] + 0.6780 * rgb[1] + 0.0593 * rgb[2];
             let gain = luminance.max(1e-6).powf(0.2) * PEAK;
             rgb = rgb.map(|value| value * gain);
@@ -119,7 +121,7 @@ fn index(value: f32, steps: f32) -> usize {
     (value.clamp(0.0, 1.0) * steps + 0.5) as usize
 }
 
-/// A sample from 0 to 1 as a byte, rounded.
+/// Rounds a sample from 0 to 1 to a byte.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -129,8 +131,9 @@ pub(super) fn to_byte(value: f32) -> u8 {
     (value * 255.0 + 0.5) as u8
 }
 
-/// Leaves what is darker than the knee as it is and brings the rest, up to the peak, below SDR white: a Reinhard curve
-/// that begins at the knee with a slope of one. The brightest channel decides, so that hues stay.
+/// Brings values between the knee and the peak below SDR white and leaves darker ones alone. The
+/// curve is Reinhard's, and begins at the knee with a slope of one. The caller applies it to the
+/// brightest channel, so hues stay.
 fn compress_highlights(value: f32) -> f32 {
     const KNEE: f32 = 0.6;
     if value <= KNEE {
@@ -141,7 +144,7 @@ fn compress_highlights(value: f32) -> f32 {
     KNEE + (1.0 - KNEE) * over * (1.0 + over / (peak * peak)) / (1.0 + over)
 }
 
-/// Light for a code value, 1 being SDR white; for HLG the light of the scene.
+/// Returns the light for a code value, where 1 is SDR white. For HLG it is the light of the scene.
 fn linearise(transfer: u16, value: f32) -> f32 {
     match transfer {
         4 => value.powf(2.2),
@@ -170,7 +173,7 @@ fn srgb_encode(value: f32) -> f32 {
     if value <= 0.003_130_8 { value * 12.92 } else { 1.055 * value.powf(1.0 / 2.4) - 0.055 }
 }
 
-/// RGB of these primaries to XYZ, adapted to D65 where their white is another.
+/// Returns the matrix from RGB of these primaries to XYZ, adapted to D65 if their white is another.
 fn to_xyz(primaries: u16) -> GamutMatrix {
     const D65: [f32; 2] = [0.3127, 0.3290];
     const C: [f32; 2] = [0.310, 0.316];
@@ -186,7 +189,8 @@ fn to_xyz(primaries: u16) -> GamutMatrix {
         22 => ([0.630, 0.340], [0.295, 0.605], [0.155, 0.077], D65),
         _ => ([0.64, 0.33], [0.30, 0.60], [0.15, 0.06], D65),
     };
-    // A chromaticity of y = 0 has no XYZ of luminance one; its scale is found below all the same.
+    // A chromaticity of y = 0 has no XYZ of luminance one, but its scale is found below all the
+    // same.
     let column = |[x, y]: [f32; 2]| [x, y, 1.0 - x - y];
     let light = |[x, y]: [f32; 2]| [x / y, 1.0, (1.0 - x - y) / y];
     let columns = [column(red), column(green), column(blue)];
@@ -216,7 +220,7 @@ fn multiply(left: &GamutMatrix, right: &GamutMatrix) -> GamutMatrix {
     left.map(|row| std::array::from_fn(|column| (0..3).map(|at| row[at] * right[at][column]).sum()))
 }
 
-/// By cofactors; every matrix here has an inverse.
+/// Inverts a matrix by cofactors. Every matrix here has an inverse.
 fn invert(matrix: &GamutMatrix) -> GamutMatrix {
     let cofactor = |row: usize, column: usize| {
         let (a, b, c, d) = ((row + 1) % 3, (row + 2) % 3, (column + 1) % 3, (column + 2) % 3);
@@ -256,7 +260,8 @@ mod tests {
 
     #[test]
     fn known_colours_come_out_as_computed_by_hand() {
-        // Display P3's (1, 0.5, 0) by hand: linear green is -0.0420 + 1.0421 * 0.2140 = 0.1810, which sRGB encodes as 118.
+        // Display P3's (1, 0.5, 0): linear green is -0.0420 + 1.0421 * 0.2140 = 0.1810, which sRGB
+        // encodes as 118.
         let p3 = SrgbConverter::new(cicp(12, 13)).expect("P3").convert([1.0, 0.5, 0.0]);
         assert!(p3[0] == 255 && p3[1].abs_diff(118) <= 1 && p3[2] == 0, "{p3:?}");
         let linear = SrgbConverter::new(cicp(1, 8)).expect("linear").convert([0.215_86; 3]);

@@ -1,8 +1,9 @@
-//! HEIC: the HEVC pictures in a HEIF container, decoded by heifer's decoder, which has no `unsafe`.
+//! HEIC: decodes the HEVC pictures in a HEIF container with heifer's decoder, which has no
+//! `unsafe`.
 //!
-//! The container is read by [`super::primary`] and not by heifer's own parser: that one takes quadratic time, and copies
-//! of one item's location for each item of its name, so that some kilobytes can ask for gigabytes. For a like reason
-//! slices are driven from here: heifer's loop decodes a picture as often as there are slices that claim all of it.
+//! The container is read by [`super::boxes`] and [`super::primary`]. This file drives the slices
+//! itself, because heifer's own loop decodes a picture as often as there are slices that claim all
+//! of it.
 
 use heifer_hevc_dec::nal::{NalUnit, NalUnitType};
 use heifer_hevc_dec::params::{ParameterSets, Sps};
@@ -20,8 +21,9 @@ use crate::codec::pixels::raster::Raster;
 
 const ITEM_TYPE: [u8; 4] = *b"hvc1";
 
-/// Measured: 8 in 4:4:4, which are 6 for samples, and the rest for blocks and for filtering; 4 in 4:2:0.
-const COST: DecodeCost = DecodeCost { bytes_per_pixel: 10, bytes: 12 << 20 };
+/// Cost of decoding. Measured: 8 bytes a pixel in 4:4:4, of which 6 are samples and the rest is for
+/// blocks and filters, and 4 in 4:2:0.
+const COST: DecodeCost = DecodeCost { bytes_per_pixel: 10, fixed_bytes: 12 << 20 };
 
 #[derive(Debug, thiserror::Error)]
 enum HeicError {
@@ -37,23 +39,27 @@ enum HeicError {
     Incomplete,
 }
 
-/// Size and needs of the primary picture, from the container alone.
+/// Reads the size and needs of the primary picture, from the container alone.
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
-    Ok(tiles::header(&HeifContainer::parse(source)?.picture(ITEM_TYPE)?, source.len(), &COST))
+    Ok(tiles::header(
+        &HeifContainer::parse(source)?.primary_picture(ITEM_TYPE)?,
+        source.len(),
+        &COST,
+    ))
 }
 
-/// Decodes the primary picture, within the memory given.
+/// Decodes the primary picture within `memory_limit` bytes.
 pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
-    let picture = container.picture(ITEM_TYPE)?;
+    let picture = container.primary_picture(ITEM_TYPE)?;
     let needs = tiles::header(&picture, source.len(), &COST);
     tiles::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
 }
 
-/// A decoded picture with what of it is to be shown.
+/// A decoded HEVC picture and the window of it that is shown.
 struct HevcTile {
     frame: Frame,
-    /// PlaneSamples of luma that are left out at the left and at the top.
+    /// Luma samples left of the window.
     left: u32,
     top: u32,
     width: u32,
@@ -94,7 +100,7 @@ impl DecodedTile for HevcTile {
     }
 }
 
-/// The NAL units of a tile: those of its configuration, then those of its data.
+/// Returns the NAL units of a tile: those of its configuration, then those of its data.
 fn nal_units<'t>(configuration: &'t [u8], data: &'t [u8]) -> Result<Vec<NalUnit<'t>>, BoxedError> {
     let mut units = Vec::new();
     let mut take =
@@ -133,7 +139,7 @@ fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, 
     let data = container.data(tile.item)?;
     let units = nal_units(configuration, &data)?;
     let mut sets = ParameterSets::default();
-    // Those behind the first slice are for later pictures.
+    // Parameter sets behind the first slice are for later pictures.
     for unit in units.iter().take_while(|unit| !unit.header.unit_type.is_slice()) {
         sets.add(unit)?;
     }
@@ -145,7 +151,7 @@ fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, 
         }
     }
     let (frame, sps) = decode_slices(&units, &sets)?;
-    windowed(frame, sps)
+    crop_to_window(frame, sps)
 }
 
 /// Decodes the first picture.
@@ -173,7 +179,7 @@ fn decode_slices<'t>(
         if let Some(error) = picture.error.take() {
             return Err(error.into());
         }
-        // Slices that overlap could each cost a whole picture.
+        // Overlapping slices could each cost a whole picture.
         if parsed.decoded_ctbs > parsed.layout.width * parsed.layout.height {
             return Err(HeicError::Incomplete.into());
         }
@@ -190,8 +196,8 @@ fn decode_slices<'t>(
     Ok((picture.finish(false), sps))
 }
 
-/// The picture with its conformance window (ITU-T H.265, 7.4.3.2.1), which is given in samples of chroma.
-fn windowed(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
+/// Applies the conformance window (ITU-T H.265, 7.4.3.2.1), which is given in chroma samples.
+fn crop_to_window(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
     let (unit_x, unit_y) = sps.chroma_subsampling();
     let [left, right, top, bottom] = sps.conf_win_offsets;
     let window = |before: u32, behind: u32, unit: u32, whole: u32| {

@@ -1,12 +1,14 @@
-//! Planes of luma and chroma, as video decoders give them, to interleaved bytes of grey or RGB.
+//! Planes of luma and chroma, as video decoders give them, turned into interleaved bytes of grey or
+//! RGB.
 //!
-//! ChromaPlanes of half the size is interpolated, each sample taken to lie in the middle of the two or four pixels it stands
-//! for: AVIF's and HEIC's common encoders make it so, and libavif and libheif read it so. Matrices by ITU-T H.273.
-//! `ICtCp` and the constant-luminance ways, which no still picture was seen with, are left out.
+//! Chroma of half the size is interpolated. Each of its samples is taken to lie in the middle of
+//! the two or four pixels it stands for: the common encoders of AVIF and HEIC place it there, and
+//! libavif and libheif read it so. Matrices are those of ITU-T H.273. `ICtCp` and constant
+//! luminance, which no still picture was seen with, are left out.
 
 use super::cicp::{Cicp, SrgbConverter, to_byte};
 
-/// PlaneSamples of one plane as a decoder keeps them.
+/// The samples of one plane, as a decoder keeps them.
 #[cfg_attr(
     not(all(feature = "avif", feature = "heic")),
     allow(dead_code, reason = "each decoder has its own kind")
@@ -22,11 +24,11 @@ pub(super) enum PlaneSamples<'f> {
 #[derive(Clone, Copy)]
 pub(super) struct Plane<'f> {
     pub(super) samples: PlaneSamples<'f>,
-    /// PlaneSamples from one row to the next.
+    /// Samples from one row to the next.
     pub(super) stride: usize,
-    /// PlaneSamples to be left out at the start of each row.
+    /// Samples to skip at the start of each row.
     pub(super) left: usize,
-    /// Rows to be left out.
+    /// Rows to skip.
     pub(super) top: usize,
 }
 
@@ -64,23 +66,23 @@ pub(super) struct ChromaPlanes<'f> {
     pub(super) half_height: bool,
 }
 
-/// A decoded picture.
+/// The planes of a decoded picture.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'f> {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) luma: Plane<'f>,
-    /// None in monochrome.
+    /// Planes of colour; `None` in monochrome.
     pub(super) chroma: Option<ChromaPlanes<'f>>,
     /// Bits of a sample of luma and of chroma, from 8 to 16.
     pub(super) depths: [u8; 2],
 }
 
-/// Where pixels go: rows of bytes.
+/// The bytes that pixels are painted into, row by row.
 pub(super) struct PixelBuffer {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Bytes of a pixel: grey, or RGB in the first three.
+    /// Bytes of a pixel. The first three are RGB, if there are three.
     pub(super) channels: usize,
     pub(super) bytes: Vec<u8>,
 }
@@ -92,7 +94,7 @@ impl PixelBuffer {
     }
 }
 
-/// How code values become light values: `(code - zero) * scale`.
+/// The range of code values. A value means `(code - zero) * scale`.
 #[derive(Clone, Copy)]
 struct CodeRange {
     zero: f32,
@@ -128,7 +130,7 @@ enum MatrixCoefficients {
     /// The planes are green, blue and red.
     Identity,
     YCgCo,
-    /// By how much Cr counts in red, Cb and Cr in green, and Cb in blue.
+    /// Weights of Cr in red, of Cb and Cr in green, and of Cb in blue.
     Weights {
         red_cr: f32,
         green_cb: f32,
@@ -179,18 +181,18 @@ pub(super) const fn is_supported(cicp: Cicp) -> bool {
     !matches!(cicp.matrix, 11 | 14)
 }
 
-/// Paints a picture at a place of the canvas, as much of it as lies inside. PlaneSamples are converted to sRGB by `convert`
-/// if there is one. A canvas of one channel takes the luma alone.
+/// Paints a picture into a buffer at `left` and `top`, as far as it lies inside. `convert` brings
+/// the samples to sRGB if it is given. A buffer of one channel takes the luma alone.
 pub(super) fn paint(
     planes: &Planes,
     cicp: Cicp,
     convert: Option<&SrgbConverter>,
-    canvas: &mut PixelBuffer,
+    buffer: &mut PixelBuffer,
     left: usize,
     top: usize,
 ) {
-    let width = planes.width.min(canvas.width.saturating_sub(left));
-    let height = planes.height.min(canvas.height.saturating_sub(top));
+    let width = planes.width.min(buffer.width.saturating_sub(left));
+    let height = planes.height.min(buffer.height.saturating_sub(top));
     if width == 0 || height == 0 {
         return;
     }
@@ -200,11 +202,11 @@ pub(super) fn paint(
         MatrixCoefficients::Identity => CodeRange::luma(planes.depths[1], cicp.full_range),
         _ => CodeRange::chroma(planes.depths[1], cicp.full_range),
     };
-    let chroma = planes.chroma.filter(|_| canvas.channels >= 3);
+    let chroma = planes.chroma.filter(|_| buffer.channels >= 3);
     let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
-    let mut scratch = ChromaUpsampler::default();
-    let (channels, stride) = (canvas.channels, canvas.width * canvas.channels);
-    let targets = canvas.bytes.chunks_exact_mut(stride).skip(top).take(height);
+    let mut upsampler = ChromaUpsampler::default();
+    let (channels, stride) = (buffer.channels, buffer.width * buffer.channels);
+    let targets = buffer.bytes.chunks_exact_mut(stride).skip(top).take(height);
     for (y, target) in targets.enumerate() {
         let target = &mut target[left * channels..(left + width) * channels];
         planes.luma.read(y, &mut rows[0]);
@@ -214,7 +216,7 @@ pub(super) fn paint(
             continue;
         };
         for (plane, row) in [(chroma.cb, 1), (chroma.cr, 2)] {
-            scratch.upsample(&plane, &chroma, planes, y, &mut rows[row]);
+            upsampler.upsample(&plane, &chroma, planes, y, &mut rows[row]);
             chroma_range.apply(&mut rows[row]);
         }
         matrix.apply(&mut rows);
@@ -222,7 +224,7 @@ pub(super) fn paint(
     }
 }
 
-/// Two rows of chroma.
+/// Two rows of chroma, to interpolate between.
 #[derive(Default)]
 struct ChromaUpsampler {
     near: Vec<f32>,
@@ -230,7 +232,7 @@ struct ChromaUpsampler {
 }
 
 impl ChromaUpsampler {
-    /// Fills `row` with what a plane of chroma is at row `y` of the picture.
+    /// Fills `row` with a chroma plane's values at row `y` of the picture.
     fn upsample(
         &mut self,
         plane: &Plane,
@@ -239,7 +241,7 @@ impl ChromaUpsampler {
         y: usize,
         row: &mut [f32],
     ) {
-        // Pixels beyond the row's end have a say in its last one, if the picture has them.
+        // Pixels beyond the end of the row affect its last one, if the picture has them.
         let columns = if chroma.half_width {
             planes.width.div_ceil(2).min(row.len() / 2 + 1)
         } else {
@@ -331,9 +333,9 @@ mod tests {
             chroma: Some(chroma),
             depths: [8, 8],
         };
-        let mut canvas = PixelBuffer::new(3, 3, 3);
-        paint(&planes, cicp, None, &mut canvas, 0, 0);
-        canvas.bytes
+        let mut buffer = PixelBuffer::new(3, 3, 3);
+        paint(&planes, cicp, None, &mut buffer, 0, 0);
+        buffer.bytes
     }
 
     #[test]
@@ -358,9 +360,9 @@ mod tests {
         let luma = [200_u8; 16];
         let planes =
             Planes { width: 4, height: 4, luma: plane(&luma, 4), chroma: None, depths: [8, 8] };
-        let mut canvas = PixelBuffer::new(3, 3, 1);
-        paint(&planes, Cicp { full_range: true, ..BT601 }, None, &mut canvas, 2, 1);
-        assert_eq!(canvas.bytes, [0, 0, 0, 0, 0, 200, 0, 0, 200]);
-        paint(&planes, BT601, None, &mut canvas, 9, 9);
+        let mut buffer = PixelBuffer::new(3, 3, 1);
+        paint(&planes, Cicp { full_range: true, ..BT601 }, None, &mut buffer, 2, 1);
+        assert_eq!(buffer.bytes, [0, 0, 0, 0, 0, 200, 0, 0, 200]);
+        paint(&planes, BT601, None, &mut buffer, 9, 9);
     }
 }

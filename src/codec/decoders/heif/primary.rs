@@ -1,9 +1,9 @@
-//! The primary picture of a HEIC or AVIF file: which coded pictures make it up, and what is to be done to them
-//! (ISO/IEC 23008-12, and 23000-22 for what files in the wild keep to).
+//! The primary picture of a HEIC or AVIF file: which coded pictures make it up, and what is to be
+//! done to them (ISO/IEC 23008-12, and 23000-22 for what real files keep to).
 //!
-//! Boxes are read by [`super::boxes`]; [`super::tiles`] decodes, given a decoder of one coded picture. Left out on
-//! purpose: image sequences, overlays, layers, thumbnails, gain maps and Exif, whose orientation does not count in
-//! these formats.
+//! Boxes are read by [`super::boxes`], and [`super::tiles`] decodes. Image sequences, overlays,
+//! layers, thumbnails, gain maps and Exif, whose orientation does not count in these formats, are
+//! left out on purpose.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +14,12 @@ use super::cicp::Cicp;
 
 use HeifError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
 
-/// Tiles of a grid: 256 rows of 256 columns is what its box can say.
+/// Most tiles of a grid. Its box can say 256 rows of 256 columns.
 const MAX_TILES: usize = 4_096;
-/// Bytes of all tiles, in lengths of the file: tiles that look the same may lie in the same place, but a large one in
-/// the place of thousands would only cost time.
+/// Most bytes of all tiles together, in lengths of the file. Equal tiles may share their bytes, but
+/// a large one in the place of thousands would only cost time.
 const MAX_REUSE: u64 = 4;
-/// Pictures that stand for one another (`iden`), from the primary picture to the coded one.
+/// Most steps (`iden`) from the primary picture to the coded one.
 const MAX_IDENTITIES: usize = 4;
 
 /// A rectangle of pixels within a picture.
@@ -31,37 +31,37 @@ pub(super) struct CropWindow {
     pub(super) height: u32,
 }
 
-/// One picture put together from equal coded pictures, row by row; often of only one.
+/// A picture made of equal coded pictures, row by row; often of only one.
 pub(super) struct TileGrid {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) tile_width: u32,
     pub(super) tile_height: u32,
     pub(super) columns: u32,
-    /// The items of the coded pictures.
+    /// Items of the coded pictures.
     pub(super) tiles: Vec<u32>,
 }
 
-/// The primary picture: what to decode, and what to do with it then.
+/// The primary picture: what to decode, and what to do with it afterwards.
 pub(super) struct PrimaryPicture<'s> {
     pub(super) colour: TileGrid,
     pub(super) alpha: Option<TileGrid>,
     /// Whether colours were multiplied by alpha.
     pub(super) premultiplied: bool,
-    /// To be cut out first.
+    /// The window to cut out first.
     pub(super) crop: Option<CropWindow>,
-    /// To be applied to what was cut out.
+    /// The orientation to apply to what was cut out.
     pub(super) orientation: Orientation,
     pub(super) profile: Option<&'s [u8]>,
-    /// What the container says of the samples; it outranks what the coded picture says.
+    /// Code points by the container, which outrank those in the coded picture.
     pub(super) cicp: Option<Cicp>,
-    /// The same of alpha, where only the range matters.
+    /// Code points of alpha, of which only the range matters.
     pub(super) alpha_cicp: Option<Cicp>,
     pub(super) notes: Vec<String>,
 }
 
 impl PrimaryPicture<'_> {
-    /// Width and height of what is shown, before the orientation is applied.
+    /// Returns the width and height of what is shown, before the orientation is applied.
     pub(super) fn size(&self) -> (u32, u32) {
         self.crop.map_or((self.colour.width, self.colour.height), |crop| (crop.width, crop.height))
     }
@@ -88,26 +88,28 @@ impl<'s> HeifContainer<'s> {
         of(id).or_else(|| of(*grid.tiles.first()?))
     }
 
-    /// The primary picture, if it consists of coded pictures of this kind (`hvc1`, `av01`).
-    pub(super) fn picture(&self, coded: [u8; 4]) -> Result<PrimaryPicture<'s>> {
+    /// Returns the primary picture, if it consists of coded pictures of this type (`hvc1`, `av01`).
+    pub(super) fn primary_picture(&self, item_type: [u8; 4]) -> Result<PrimaryPicture<'s>> {
         let mut turn = Turn::default();
         let mut aperture = None;
-        let mut chain = vec![self.primary];
-        while let Some(id) = chain
+        let mut identities = vec![self.primary];
+        while let Some(id) = identities
             .last()
             .copied()
             .filter(|id| matches!(self.items.get(id), Some(item) if &item.kind == b"iden"))
         {
-            let [next] = self.referred_to(id, *b"dimg") else { return Err(Contradiction("iden")) };
-            if chain.len() > MAX_IDENTITIES {
+            let [next] = self.references_from(id, *b"dimg") else {
+                return Err(Contradiction("iden"));
+            };
+            if identities.len() > MAX_IDENTITIES {
                 return Err(TooMuch("iden"));
             }
-            chain.push(*next);
+            identities.push(*next);
         }
-        let shown = chain.last().copied().ok_or(NoSuchItem)?;
-        let colour = self.grid(shown, coded)?;
-        // What is done to the innermost picture is done first.
-        for property in chain.iter().rev().flat_map(|id| self.properties_of(*id)) {
+        let shown = identities.last().copied().ok_or(NoSuchItem)?;
+        let colour = self.grid(shown, item_type)?;
+        // The innermost picture's transformations come first.
+        for property in identities.iter().rev().flat_map(|id| self.properties_of(*id)) {
             match property {
                 ItemProperty::Aperture(fields) => aperture = Some(*fields),
                 ItemProperty::Rotation(quarters) => turn.rotate_left(*quarters),
@@ -116,10 +118,10 @@ impl<'s> HeifContainer<'s> {
             }
         }
         let crop = aperture.and_then(|fields| clean_aperture(fields, colour.width, colour.height));
-        let alpha_item = chain.iter().find_map(|id| self.alpha_of(*id));
+        let alpha_item = identities.iter().find_map(|id| self.alpha_of(*id));
         let alpha = match alpha_item {
-            Some(id) => Some(self.grid(id, coded)?),
-            None => self.alpha_of_tiles(&colour, coded)?,
+            Some(id) => Some(self.grid(id, item_type)?),
+            None => self.alpha_of_tiles(&colour, item_type)?,
         };
         let tiles = colour.tiles.iter().chain(alpha.iter().flat_map(|alpha| &alpha.tiles));
         let bytes = tiles.map(|tile| self.data_bytes(*tile)).fold(0, u64::saturating_add);
@@ -129,7 +131,7 @@ impl<'s> HeifContainer<'s> {
         let alpha_cicp =
             alpha.as_ref().and_then(|grid| self.cicp_of(grid, alpha_item.unwrap_or_default()));
         let premultiplied = alpha_item.is_some_and(|alpha| {
-            chain.iter().any(|id| self.referred_to(*id, *b"prem").contains(&alpha))
+            identities.iter().any(|id| self.references_from(*id, *b"prem").contains(&alpha))
         });
         Ok(PrimaryPicture {
             premultiplied,
@@ -144,9 +146,9 @@ impl<'s> HeifContainer<'s> {
         })
     }
 
-    fn grid(&self, id: u32, coded: [u8; 4]) -> Result<TileGrid> {
+    fn grid(&self, id: u32, item_type: [u8; 4]) -> Result<TileGrid> {
         let kind = self.item(id)?.kind;
-        if kind == coded {
+        if kind == item_type {
             let (width, height) = self.size_of(id)?;
             let (tile_width, tile_height) = (width, height);
             return Ok(TileGrid {
@@ -163,11 +165,12 @@ impl<'s> HeifContainer<'s> {
         }
         let data = self.data(id)?;
         let mut reader = BoxReader(&data);
-        reader.u8()?; // version
+        // The version is not looked at.
+        reader.u8()?;
         let wide = reader.u8()? & 1 == 1;
         let (rows, columns) = (u32::from(reader.u8()?) + 1, u32::from(reader.u8()?) + 1);
         let (width, height) = (reader.id(wide)?, reader.id(wide)?);
-        let tiles = self.referred_to(id, *b"dimg").to_vec();
+        let tiles = self.references_from(id, *b"dimg").to_vec();
         let first = *tiles.first().ok_or(Contradiction("grid"))?;
         let (tile_width, tile_height) = self.size_of(first)?;
         if tiles.len() > MAX_TILES {
@@ -183,7 +186,7 @@ impl<'s> HeifContainer<'s> {
             && covers(tile_height, rows, height);
         for tile in &tiles {
             let kind = self.item(*tile)?.kind;
-            if kind != coded {
+            if kind != item_type {
                 return Err(UnsupportedKind(kind.escape_ascii().to_string()));
             }
             if self.size_of(*tile)? != (tile_width, tile_height) {
@@ -196,15 +199,15 @@ impl<'s> HeifContainer<'s> {
         Ok(TileGrid { width, height, tile_width, tile_height, columns, tiles })
     }
 
-    /// Alpha of a grid whose tiles have each their own.
-    fn alpha_of_tiles(&self, colour: &TileGrid, coded: [u8; 4]) -> Result<Option<TileGrid>> {
+    /// Returns the alpha of a grid whose tiles each have their own.
+    fn alpha_of_tiles(&self, colour: &TileGrid, item_type: [u8; 4]) -> Result<Option<TileGrid>> {
         let Some(tiles) =
             colour.tiles.iter().map(|id| self.alpha_of(*id)).collect::<Option<Vec<_>>>()
         else {
             return Ok(None);
         };
         for tile in &tiles {
-            if self.item(*tile)?.kind != coded
+            if self.item(*tile)?.kind != item_type
                 || self.size_of(*tile)? != (colour.tile_width, colour.tile_height)
             {
                 return Err(Contradiction("auxl"));
@@ -241,8 +244,9 @@ impl<'s> HeifContainer<'s> {
     }
 }
 
-/// The window of a `clap` box (14496-12, 12.1.4): width, height and the offsets of its centre from the picture's, each
-/// as a fraction. `None` where it makes no sense or changes nothing: the whole picture is shown then.
+/// Returns the window of a `clap` box (14496-12, 12.1.4): width, height and the offsets of its
+/// centre from the picture's, each as a fraction. A box that makes no sense or changes nothing
+/// gives `None`, and the whole picture is shown.
 fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<CropWindow> {
     let [width_n, width_d, height_n, height_d, x_n, x_d, y_n, y_d] = fields.map(i64::from);
     let signed = |field: i64| if field > i64::from(i32::MAX) { field - (1 << 32) } else { field };
@@ -270,7 +274,7 @@ fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<CropWindo
     (inside && (cut_width, cut_height) != (width, height)).then_some(window)
 }
 
-/// A turn of a picture: left and right change places or not, then quarter turns with the clock.
+/// A turn of a picture: maybe a mirror, left to right, then quarter turns clockwise.
 #[derive(Clone, Copy, Default)]
 struct Turn {
     mirrored: bool,
@@ -282,7 +286,8 @@ impl Turn {
         self.quarters = (self.quarters + 4 - quarters % 4) % 4;
     }
 
-    /// A mirror behind a turn is a mirror before the opposite turn; one across the other axis is half a turn more.
+    /// Adds a mirror. One behind a turn equals one before the opposite turn, and one across the
+    /// other axis adds half a turn.
     fn mirror(&mut self, top_and_bottom: bool) {
         self.mirrored = !self.mirrored;
         self.quarters = (4 - self.quarters + if top_and_bottom { 2 } else { 0 }) % 4;
@@ -310,7 +315,7 @@ mod tests {
 
     #[test]
     fn turns_add_up_to_what_was_done_one_by_one() {
-        // A picture of two columns and two rows: every turn of it is told apart.
+        // Every turn of two columns and two rows looks different.
         let picture = [[1, 2], [3, 4]];
         let left = |p: [[u8; 2]; 2]| [[p[0][1], p[1][1]], [p[0][0], p[1][0]]];
         let flip_h = |p: [[u8; 2]; 2]| p.map(|row| [row[1], row[0]]);
@@ -349,7 +354,7 @@ mod tests {
             clean_aperture([100, 1, 50, 1, 10, 1, minus_ten, 1], 200, 100),
             window(60, 15, 100, 50)
         );
-        // Half a pixel, as an odd rest makes it.
+        // The centre is off by half a pixel, because the rest is odd.
         assert_eq!(clean_aperture([201, 1, 50, 1, 1, 2, 0, 1], 300, 50), window(50, 0, 201, 50));
         assert_eq!(
             clean_aperture([300, 1, 50, 1, 0, 1, 0, 1], 200, 100),

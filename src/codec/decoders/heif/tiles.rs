@@ -1,7 +1,8 @@
-//! From the primary picture of a HEIF container to a raster: decodes its coded pictures one after the other, by a
-//! decoder it is given, and paints each into its place.
+//! From the primary picture of a HEIF container to a raster: decodes its coded pictures one by one,
+//! with the decoder it is given, and paints each into its place.
 //!
-//! What the container says is in [`super::primary`], how samples become bytes in [`super::planes`].
+//! What the container says is in [`super::primary`], and how samples become bytes in
+//! [`super::planes`].
 
 use super::cicp::{Cicp, SrgbConverter};
 use super::planes::{PixelBuffer, Planes, is_supported, paint};
@@ -15,23 +16,23 @@ use crate::codec::pixels::rgb::divide_by_alpha;
 /// A decoded picture that owns its planes.
 pub(super) trait DecodedTile {
     fn planes(&self) -> Planes<'_>;
-    /// What the coded picture says of its colours; the container may know better.
+    /// Returns the code points of the coded picture. The container's outrank them.
     fn cicp(&self) -> Cicp;
 }
 
-/// A coded picture to be decoded.
+/// A coded picture that is to be decoded.
 pub(super) struct CodedTile {
     pub(super) item: u32,
     pub(super) width: u32,
     pub(super) height: u32,
 }
 
-/// What decoding a picture costs.
+/// The memory that decoding a picture takes.
 pub(super) struct DecodeCost {
-    /// Bytes that a decoder takes for each pixel of a coded picture at its peak.
+    /// Bytes that a decoder takes at its peak for each pixel of a coded picture.
     pub(super) bytes_per_pixel: u64,
-    /// Bytes that it takes whatever the size.
-    pub(super) bytes: u64,
+    /// Bytes that a decoder takes whatever the size.
+    pub(super) fixed_bytes: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,28 +45,30 @@ enum TileError {
     Memory { needed: u64, limit: u64 },
 }
 
-/// Pixels of a coded picture may be this many more a side than are shown: the largest block of the codecs.
+/// Most pixels a side by which a coded picture exceeds what is shown: the codecs' largest block.
 const MAX_PADDING: u64 = 64;
 
-/// Most pixels that a tile may have when coded.
+/// Returns the most pixels that a tile may have as coded.
 pub(super) fn max_coded_pixels(tile: &CodedTile) -> u64 {
     (u64::from(tile.width) + MAX_PADDING).saturating_mul(u64::from(tile.height) + MAX_PADDING)
 }
 
-/// Size and needs of a picture.
+/// Returns the size and needs of a picture.
 pub(super) fn header(picture: &PrimaryPicture, source_bytes: usize, cost: &DecodeCost) -> Header {
     let pixels = |grid: &TileGrid| u64::from(grid.width) * u64::from(grid.height);
     let decoding = |grid: &TileGrid| {
         let tile = CodedTile { item: 0, width: grid.tile_width, height: grid.tile_height };
-        max_coded_pixels(&tile).saturating_mul(cost.bytes_per_pixel).saturating_add(cost.bytes)
+        max_coded_pixels(&tile)
+            .saturating_mul(cost.bytes_per_pixel)
+            .saturating_add(cost.fixed_bytes)
     };
-    let canvas =
+    let buffer =
         pixels(&picture.colour).saturating_mul(if picture.alpha.is_some() { 4 } else { 3 });
     let alpha = picture.alpha.as_ref();
     let decoding = decoding(&picture.colour)
         .max(alpha.map_or(0, |alpha| decoding(alpha).saturating_add(pixels(alpha))));
     let (width, height) = picture.size();
-    let decode_bytes = canvas.saturating_add(decoding).saturating_add(source_bytes as u64);
+    let decode_bytes = buffer.saturating_add(decoding).saturating_add(source_bytes as u64);
     Header {
         width,
         height,
@@ -76,7 +79,7 @@ pub(super) fn header(picture: &PrimaryPicture, source_bytes: usize, cost: &Decod
     }
 }
 
-/// Decodes a picture; `decode` is called for one coded picture at a time.
+/// Decodes a picture. `decode` is called with one coded picture at a time.
 pub(super) fn decode<D: DecodedTile>(
     picture: &PrimaryPicture,
     needs: &Header,
@@ -89,11 +92,11 @@ pub(super) fn decode<D: DecodedTile>(
     let mut notes = picture.notes.clone();
     let mut profile = picture.profile;
     let alpha = picture.alpha.is_some();
-    let mut canvas = PixelBuffer { width: 0, height: 0, channels: 0, bytes: Vec::new() };
+    let mut buffer = PixelBuffer { width: 0, height: 0, channels: 0, bytes: Vec::new() };
     let mut convert = None;
     for (position, item) in picture.colour.tiles.iter().enumerate() {
-        let decoded = decode(&tile(&picture.colour, *item))?;
-        let planes = checked(&decoded, &picture.colour)?;
+        let decoded = decode(&coded_tile(&picture.colour, *item))?;
+        let planes = planes_of(&decoded, &picture.colour)?;
         let cicp = picture.cicp.unwrap_or_else(|| decoded.cicp());
         if planes.chroma.is_some() && !is_supported(cicp) {
             return Err(TileError::Matrix.into());
@@ -106,39 +109,39 @@ pub(super) fn decode<D: DecodedTile>(
             }
             let grey = planes.chroma.is_none() && grey_profile != Some(false);
             let channels = if grey { 1 } else { 3 } + usize::from(alpha);
-            canvas = PixelBuffer::new(picture.colour.width, picture.colour.height, channels);
+            buffer = PixelBuffer::new(picture.colour.width, picture.colour.height, channels);
             if profile.is_none() {
                 convert = SrgbConverter::new(cicp);
                 notes.extend(cicp.is_hdr().then(|| HDR_NOTE.to_owned()));
             }
         }
-        let (left, top) = place(&picture.colour, position);
-        paint(&planes, cicp, convert.as_ref(), &mut canvas, left, top);
+        let (left, top) = tile_position(&picture.colour, position);
+        paint(&planes, cicp, convert.as_ref(), &mut buffer, left, top);
     }
     if let Some(alpha) = &picture.alpha {
         let alpha = alpha_plane(alpha, picture.alpha_cicp, decode)?;
-        insert_alpha(&mut canvas, &alpha, picture.premultiplied);
+        insert_alpha(&mut buffer, &alpha, picture.premultiplied);
     }
-    Ok(raster(picture, canvas, profile, notes))
+    Ok(raster(picture, buffer, profile, notes))
 }
 
 fn raster(
     picture: &PrimaryPicture,
-    mut canvas: PixelBuffer,
+    mut buffer: PixelBuffer,
     profile: Option<&[u8]>,
     notes: Vec<String>,
 ) -> Raster {
     if let Some(crop) = picture.crop {
         let (left, top) = (crop.left as usize, crop.top as usize);
-        let row_bytes = crop.width as usize * canvas.channels;
+        let row_bytes = crop.width as usize * buffer.channels;
         for y in 0..crop.height as usize {
-            let start = ((top + y) * canvas.width + left) * canvas.channels;
-            canvas.bytes.copy_within(start..start + row_bytes, y * row_bytes);
+            let start = ((top + y) * buffer.width + left) * buffer.channels;
+            buffer.bytes.copy_within(start..start + row_bytes, y * row_bytes);
         }
-        canvas.bytes.truncate(row_bytes * crop.height as usize);
+        buffer.bytes.truncate(row_bytes * crop.height as usize);
     }
     let (width, height) = picture.size();
-    let channels = match canvas.channels {
+    let channels = match buffer.channels {
         1 => Channels::Grey,
         2 => Channels::GreyAlpha,
         3 => Channels::Rgb,
@@ -149,7 +152,7 @@ fn raster(
         width,
         height,
         channels,
-        samples: canvas.bytes,
+        samples: buffer.bytes,
         profile,
         orientation: picture.orientation,
         partial: !picture.notes.is_empty(),
@@ -157,12 +160,12 @@ fn raster(
     }
 }
 
-fn tile(grid: &TileGrid, item: u32) -> CodedTile {
+fn coded_tile(grid: &TileGrid, item: u32) -> CodedTile {
     CodedTile { item, width: grid.tile_width, height: grid.tile_height }
 }
 
-/// Column and row of the first pixel of a tile.
-fn place(grid: &TileGrid, position: usize) -> (usize, usize) {
+/// Returns the column and row of a tile's first pixel.
+fn tile_position(grid: &TileGrid, position: usize) -> (usize, usize) {
     let columns = grid.columns as usize;
     (
         (position % columns) * grid.tile_width as usize,
@@ -170,8 +173,8 @@ fn place(grid: &TileGrid, position: usize) -> (usize, usize) {
     )
 }
 
-/// The planes of a tile, cut to what the container says of its size: what is coded beyond is padding.
-fn checked<'d>(decoded: &'d impl DecodedTile, grid: &TileGrid) -> Result<Planes<'d>, TileError> {
+/// Returns the planes of a tile, cut to the size that the container says. The rest is padding.
+fn planes_of<'d>(decoded: &'d impl DecodedTile, grid: &TileGrid) -> Result<Planes<'d>, TileError> {
     let mut planes = decoded.planes();
     let (width, height) = (grid.tile_width as usize, grid.tile_height as usize);
     if planes.width < width || planes.height < height {
@@ -186,20 +189,21 @@ fn alpha_plane<D: DecodedTile>(
     cicp: Option<Cicp>,
     decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,
 ) -> Result<PixelBuffer, BoxedError> {
-    let mut canvas = PixelBuffer::new(alpha.width, alpha.height, 1);
+    let mut buffer = PixelBuffer::new(alpha.width, alpha.height, 1);
     for (position, item) in alpha.tiles.iter().enumerate() {
-        let decoded = decode(&tile(alpha, *item))?;
-        let planes = checked(&decoded, alpha)?;
-        let (left, top) = place(alpha, position);
-        paint(&planes, cicp.unwrap_or_else(|| decoded.cicp()), None, &mut canvas, left, top);
+        let decoded = decode(&coded_tile(alpha, *item))?;
+        let planes = planes_of(&decoded, alpha)?;
+        let (left, top) = tile_position(alpha, position);
+        paint(&planes, cicp.unwrap_or_else(|| decoded.cicp()), None, &mut buffer, left, top);
     }
-    Ok(canvas)
+    Ok(buffer)
 }
 
-/// Puts alpha into the last channel. One of another size is stretched, each pixel taking the nearest value.
-fn insert_alpha(canvas: &mut PixelBuffer, alpha: &PixelBuffer, premultiplied: bool) {
-    let (width, height, channels) = (canvas.width, canvas.height, canvas.channels);
-    for (y, row) in canvas.bytes.chunks_exact_mut(width * channels).enumerate() {
+/// Puts alpha into the last channel. Alpha of another size is stretched: each pixel takes the
+/// nearest value.
+fn insert_alpha(buffer: &mut PixelBuffer, alpha: &PixelBuffer, premultiplied: bool) {
+    let (width, height, channels) = (buffer.width, buffer.height, buffer.channels);
+    for (y, row) in buffer.bytes.chunks_exact_mut(width * channels).enumerate() {
         let from = &alpha.bytes[y * alpha.height / height * alpha.width..][..alpha.width];
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
             let value = if alpha.width == width { from[x] } else { from[x * alpha.width / width] };

@@ -1,7 +1,7 @@
-//! The bytes of a chunk, decompressed: whatever the compression, a stream of rows of packed samples.
+//! The decompressors: each turns the bytes of a chunk into a stream of rows of packed samples.
 //!
-//! Rows come one at a time, so that a strip of a hundred megabytes needs no more memory than one row. Only the
-//! formats within the format, JPEG and WebP, are decoded a whole chunk at once.
+//! Rows come one at a time, so a strip of a hundred megabytes needs no more memory than one row.
+//! Only fax data, JPEG and WebP are decoded a whole chunk at once.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Cursor, Read};
@@ -20,28 +20,29 @@ use crate::codec::formats::webp;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::sniff::PictureFormat;
 
-/// What a decoder of JPEG or WebP takes for a sample: all coefficients of a progressive JPEG, of 16 bits, and the
-/// result.
+/// Bytes that decoding an embedded JPEG or WebP takes for each sample: the 16-bit coefficients of a
+/// progressive JPEG, and the result.
 pub(super) const BYTES_PER_INNER_SAMPLE: u64 = 3;
 
-/// Rows and columns by which a JPEG may be larger than its strip or tile, which some writers round up.
+/// Most rows and columns by which a JPEG may exceed its strip or tile. Some writers round up.
 const MAX_SURPLUS: usize = 64;
 
-/// Scans of a progressive picture, as in `jpeg`.
+/// Most scans of a progressive JPEG, as in `formats::jpeg`.
 const MAX_SCANS: usize = 200;
 
-/// Logarithm of the most bytes that zstd may look back; the most that its own encoder asks for.
+/// Binary logarithm of the longest distance, in bytes, that Zstandard may look back. Its own
+/// encoder asks for no more.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// What decompressors keep beside rows, for one chunk, in bytes.
+/// Returns the memory that a decompressor keeps beside rows, for one chunk, in bytes.
 pub(super) const fn state_bytes(compression: Compression) -> u64 {
     if matches!(compression, Compression::Zstd) { 1 << ZSTD_WINDOW_LOG } else { 1 << 16 }
 }
 
-/// Opens one chunk: of a sample, where each has chunks of its own, and by its place in the picture.
+/// Opens the chunk at this place. `sample` matters only if the picture is planar.
 ///
 /// # Errors
-/// When it is not there, or, of JPEG and WebP, does not decode.
+/// Fails when nothing is there, or when fax data, a JPEG or a WebP does not decode.
 pub(super) fn open_chunk<'s>(
     layout: &TiffLayout<'s>,
     sample: usize,
@@ -50,7 +51,7 @@ pub(super) fn open_chunk<'s>(
 ) -> Result<Box<dyn Read + 's>, CodecError> {
     let bytes = layout.chunk(sample, column, row)?;
     let is_picture = matches!(layout.compression, Compression::Jpeg | Compression::WebP);
-    // The order of bits is a matter of whatever is in the file, compressed or not, but not of whole pictures.
+    // The order of bits concerns the file's bytes, compressed or not, but not embedded pictures.
     let bytes = if layout.bits_reversed && !is_picture {
         Cow::Owned(bytes.iter().map(|byte| byte.reverse_bits()).collect())
     } else {
@@ -92,15 +93,15 @@ fn subsampled<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dyn Read
     }
 }
 
-/// The samples of a JPEG (Adobe, "TIFF Technical Note 2"), their colours not converted. Tables that all chunks share
-/// are in a tag of their own.
+/// Decodes a JPEG (Adobe, "TIFF Technical Note 2") without converting its colours. The tables that
+/// all chunks share are in a tag of their own.
 fn jpeg_samples(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
     let failed = |error: zune_jpeg::errors::DecodeErrors| CodecError::Decode {
         format: PictureFormat::Tiff,
         source: error.into(),
     };
     let jpeg = match layout.directory.bytes(tag::JPEG_TABLES) {
-        // Without the end of the tables, and the start of the picture behind it.
+        // The end marker of the tables and the start marker of the picture are left out.
         Some([tables @ .., 0xFF, 0xD9]) if bytes.starts_with(&[0xFF, 0xD8]) => {
             Cow::Owned([tables, &bytes[2..]].concat())
         }
@@ -124,10 +125,7 @@ fn jpeg_samples(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u
     let space = decoder.input_colorspace();
     let samples = space.map_or(0, |space| space.num_components());
     if !fits || samples != layout.samples_in_chunk() {
-        return Err(TiffError::Corrupt(
-            "a JPEG inside is of another sample_kind than the tags say",
-        )
-        .into());
+        return Err(TiffError::Corrupt("a JPEG inside is of another kind than the tags say").into());
     }
     if let Some(space) = space {
         decoder.set_options(options.jpeg_set_out_colorspace(space));
@@ -144,15 +142,12 @@ fn jpeg_samples(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u
     Ok(decoded)
 }
 
-/// The samples of a WebP, as many a pixel as the tags say.
+/// Decodes a WebP to as many samples a pixel as the tags say.
 fn webp_samples(layout: &TiffLayout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let header = webp::header(bytes)?;
     let fits = header.width == layout.chunk_width && header.height <= layout.chunk_height;
     if !fits || header.frames != 1 || !matches!(layout.samples_in_chunk(), 3 | 4) {
-        return Err(TiffError::Corrupt(
-            "a WebP inside is of another sample_kind than the tags say",
-        )
-        .into());
+        return Err(TiffError::Corrupt("a WebP inside is of another kind than the tags say").into());
     }
     let decoded = webp::decode(bytes)?;
     let from = if decoded.channels == Channels::Rgba { 4 } else { 3 };
@@ -171,7 +166,8 @@ fn webp_samples(layout: &TiffLayout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecE
     })
 }
 
-/// LZW as TIFF 6.0, section 13, has it, or as programs wrote it before: from the lowest bit, codes growing one later.
+/// LZW as in TIFF 6.0, section 13, or as older programs wrote it: from the lowest bit, with codes
+/// that grow one code later.
 struct LzwReader<'s> {
     source: Cursor<Cow<'s, [u8]>>,
     decoder: weezl::decode::Decoder,
@@ -181,7 +177,7 @@ impl<'s> LzwReader<'s> {
     fn new(source: Cow<'s, [u8]>) -> Self {
         use weezl::BitOrder::{Lsb, Msb};
         use weezl::decode::Configuration;
-        // Both begin with the code to clear the table, 256 in nine bits.
+        // Both begin with the code that clears the table, 256 in nine bits.
         let is_old = matches!(*source, [0, second, ..] if second & 1 == 1);
         let configuration = if is_old {
             Configuration::new(Lsb, 8)
@@ -209,13 +205,13 @@ impl Read for LzwReader<'_> {
     }
 }
 
-/// TIFF 6.0, section 9.
+/// `PackBits`, the run-length coding of TIFF 6.0, section 9.
 struct PackBitsReader<'s> {
     source: Cursor<Cow<'s, [u8]>>,
     run: Run,
 }
 
-/// What is left of a run.
+/// The rest of a run.
 enum Run {
     Literal(usize),
     Repeated(usize, u8),
@@ -254,14 +250,14 @@ impl Read for PackBitsReader<'_> {
     }
 }
 
-/// YCbCr of 8 bits whose pixels share colours (TIFF 6.0, section 21): in the file each block of pixels is its
-/// brightnesses, row by row, then one Cb and one Cr. Here every pixel gets them.
+/// Subsampled 8-bit YCbCr (TIFF 6.0, section 21). In the file each block of pixels is its Y
+/// samples, row by row, then one Cb and one Cr; the rows given out have all three for each pixel.
 struct SubsampledReader<R> {
     source: R,
     across: usize,
     down: usize,
     blocks: Vec<u8>,
-    /// The rows of those blocks, three bytes a pixel, and how many were handed out.
+    /// The rows of one row of blocks, three bytes a pixel.
     rows: Vec<u8>,
     taken: usize,
     width: usize,

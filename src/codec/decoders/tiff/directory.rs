@@ -1,13 +1,14 @@
-//! A TIFF's directories: the tags of a page and their values, classic (TIFF 6.0, section 2) and `BigTIFF`.
+//! The directories of a TIFF: a page's tags and their values, classic (TIFF 6.0, section 2) and
+//! `BigTIFF`.
 //!
-//! Values stay where they are in the file and are read one at a time: a million strip offsets take no memory. What
-//! the tags mean is said in `layout`.
+//! Values stay in the file and are read one at a time, so a million strip offsets take no memory.
+//! What the tags mean is decided in `layout`.
 
 use std::collections::HashSet;
 
 use super::error::TiffError;
 
-/// The tags that are read; those of a directory beside them are stepped over.
+/// The tags that are read. All others of a directory are skipped.
 pub(super) mod tag {
     pub(in super::super) const NEW_SUBFILE_TYPE: u16 = 254;
     pub(in super::super) const IMAGE_WIDTH: u16 = 256;
@@ -72,13 +73,13 @@ pub(super) mod tag {
     ];
 }
 
-/// Pages that are looked at to count them.
+/// Most directories that are visited to count the pages.
 const MAX_PAGES: usize = 1_000;
 
-/// Tags of a directory, which classic TIFF can't hold more of.
+/// Most tags of a directory. Classic TIFF can't hold more.
 const MAX_ENTRIES: u64 = 0xFFFF;
 
-/// ByteOrder of the bytes of numbers.
+/// The order of bytes in a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ByteOrder {
     Little,
@@ -86,11 +87,11 @@ pub(super) enum ByteOrder {
 }
 
 impl ByteOrder {
-    /// A number of up to eight bytes.
+    /// Reads a number of up to eight bytes.
     pub(super) fn number(self, bytes: &[u8]) -> u64 {
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         match (self, bytes) {
-            // Most samples that are not bytes have four; the way of the others is far slower.
+            // Most samples wider than a byte have four; the general way is far slower.
             (Self::Little, [a, b, c, d]) => u32::from_le_bytes([*a, *b, *c, *d]).into(),
             (Self::Big, [a, b, c, d]) => u32::from_be_bytes([*a, *b, *c, *d]).into(),
             (Self::Little, _) => bytes.iter().rev().fold(0, add),
@@ -99,7 +100,7 @@ impl ByteOrder {
     }
 }
 
-/// A file whose directories can be read.
+/// A TIFF file whose header was read.
 #[derive(Clone, Copy)]
 pub(super) struct TiffFile<'s> {
     pub(super) source: &'s [u8],
@@ -108,11 +109,11 @@ pub(super) struct TiffFile<'s> {
     first: u64,
 }
 
-/// What one directory says of what is read here.
+/// The tags of one directory that are known here.
 pub(super) struct Directory<'s> {
     pub(super) file: TiffFile<'s>,
     entries: Vec<DirectoryEntry>,
-    /// Where the next one is; 0 for none.
+    /// Offset of the next directory, or 0 if there is none.
     next: u64,
 }
 
@@ -120,11 +121,11 @@ struct DirectoryEntry {
     tag: u16,
     field_type: FieldType,
     count: u64,
-    /// Where the first value is.
+    /// Offset of the first value.
     offset: u64,
 }
 
-/// The type of a tag's values.
+/// The type of a tag's values, with the size of whole numbers in bytes.
 #[derive(Clone, Copy)]
 enum FieldType {
     Unsigned(u64),
@@ -164,10 +165,10 @@ impl FieldType {
 }
 
 impl<'s> TiffFile<'s> {
-    /// Reads the header: byte byte_order, 42 or 43, and where the first directory is.
+    /// Reads the header: byte order, 42 or 43, and the offset of the first directory.
     ///
     /// # Errors
-    /// When it is no TIFF.
+    /// Fails when the source is no TIFF.
     pub(super) fn open(source: &'s [u8]) -> Result<Self, TiffError> {
         let byte_order = match source.get(..2) {
             Some(b"II") => ByteOrder::Little,
@@ -186,17 +187,18 @@ impl<'s> TiffFile<'s> {
         Ok(file)
     }
 
-    /// The first directory: the page that other programs show, even if it is a thumbnail (Pillow, libvips and
-    /// `ImageMagick` all do).
+    /// Reads the first directory. Pillow, libvips and `ImageMagick` show this page too, even if it
+    /// is a thumbnail.
     ///
     /// # Errors
-    /// When the file ends before the directory does.
+    /// Fails when the file ends before the directory does.
     pub(super) fn first_page(&self) -> Result<Directory<'s>, TiffError> {
         self.directory(self.first)
     }
 
-    /// Number of the pages that are pictures of their own, neither smaller versions nor masks (`NewSubfileType`, TIFF
-    /// 6.0, section 8), at most [`MAX_PAGES`]. The first page always counts. Damage ends the count.
+    /// Counts the pages that are pictures of their own, up to [`MAX_PAGES`]. Smaller versions and
+    /// masks (`NewSubfileType`, TIFF 6.0, section 8) do not count, but the first page always does.
+    /// Damage ends the count.
     pub(super) fn pages(&self) -> usize {
         const SMALLER_OR_MASK: u64 = 0b101;
         let (mut pages, mut seen, mut at) = (0, HashSet::new(), self.first);
@@ -230,29 +232,30 @@ impl<'s> TiffFile<'s> {
             entry_at += entry_bytes;
             let known = tag::ALL.into_iter().find(|known| u64::from(*known) == tag);
             let (Some(tag), Some(field_type)) = (known, field_type) else { continue };
-            // Of a tag given twice the first counts, as for libtiff.
+            // The first of two equal tags counts, as in libtiff.
             if entries.iter().any(|entry| entry.tag == tag) {
                 continue;
             }
-            // Values that fit into the room of their own offset are there. If they are not in the file, what is missing may
-            // be anything, the number of bits a sample, say: without it the picture would come out wrong.
+            // Values that fit into the field for their offset stand in it. Values outside the file
+            // are an error, because any of them, such as the bits of a sample, could change the
+            // picture.
             let bytes = count.checked_mul(field_type.bytes()).ok_or(TiffError::Truncated)?;
             let offset =
                 if bytes <= offset_bytes { value_at } else { self.number(value_at, offset_bytes)? };
             self.bytes(offset, bytes).ok_or(TiffError::Truncated)?;
             entries.push(DirectoryEntry { tag, field_type, count, offset });
         }
-        // A file that was cut off behind its only directory is whole but for this.
+        // A file that was cut off right behind its only directory is complete but for this number.
         let next = self.number(entry_at, offset_bytes).unwrap_or(0);
         Ok(Directory { file: *self, entries, next })
     }
 
-    /// A number of `bytes` bytes.
+    /// Reads a number of `bytes` bytes.
     fn number(&self, at: u64, bytes: u64) -> Result<u64, TiffError> {
         self.bytes(at, bytes).map(|bytes| self.byte_order.number(bytes)).ok_or(TiffError::Truncated)
     }
 
-    /// Bytes of the file; `None` unless all are there.
+    /// Returns `count` bytes of the file, or `None` unless all are there.
     pub(super) fn bytes(&self, at: u64, count: u64) -> Option<&'s [u8]> {
         let start = usize::try_from(at).ok()?;
         let end = start.checked_add(usize::try_from(count).ok()?)?;
@@ -265,12 +268,12 @@ impl<'s> Directory<'s> {
         self.entries.iter().find(|entry| entry.tag == tag)
     }
 
-    /// How many values a tag has; 0 without it.
+    /// Returns how many values a tag has, or 0 without the tag.
     pub(super) fn count(&self, tag: u16) -> u64 {
         self.entry(tag).map_or(0, |entry| entry.count)
     }
 
-    /// A value that is a whole number and not negative.
+    /// Returns a value that is a whole number and not negative.
     pub(super) fn number(&self, tag: u16, index: u64) -> Option<u64> {
         let (field_type, bytes) = self.value(tag, index)?;
         let number = self.file.byte_order.number(bytes);
@@ -281,7 +284,7 @@ impl<'s> Directory<'s> {
         }
     }
 
-    /// A value as a real number.
+    /// Returns a value as a real number.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -313,7 +316,7 @@ impl<'s> Directory<'s> {
         })
     }
 
-    /// All bytes of a tag whose values are bytes.
+    /// Returns all bytes of a tag's values.
     pub(super) fn bytes(&self, tag: u16) -> Option<&'s [u8]> {
         let entry = self.entry(tag)?;
         self.file.bytes(entry.offset, entry.count.checked_mul(entry.field_type.bytes())?)
@@ -334,7 +337,8 @@ impl<'s> Directory<'s> {
 mod tests {
     use super::*;
 
-    /// Directories of an `ImageWidth` and a `NewSubfileType`, each with where the next one is.
+    /// Builds directories of an `ImageWidth` and a `NewSubfileType`, each with the offset of the
+    /// next.
     fn file(pages: &[(u32, u32)]) -> Vec<u8> {
         let mut file = b"II*\0\x08\0\0\0".to_vec();
         for (subfile, next) in pages {
@@ -355,12 +359,12 @@ mod tests {
             (&[(0, 0)][..], 1),
             (&[(0, 38), (0, 68), (0, 0)], 3),
             (&[(0, 38), (1, 68), (4, 0)], 1),
-            // The first counts whatever it is.
+            // The first page counts whatever it is.
             (&[(1, 38), (0, 0)], 2),
-            // Circles end.
+            // Circles end the count.
             (&[(0, 8)], 1),
             (&[(0, 38), (0, 8)], 2),
-            // So does damage.
+            // Damage ends it too.
             (&[(0, 38), (0, 9_999)], 2),
         ] {
             assert_eq!(TiffFile::open(&file(pages)).unwrap().pages(), expected, "{pages:?}");

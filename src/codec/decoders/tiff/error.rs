@@ -1,4 +1,4 @@
-//! Why a TIFF can't be shown.
+//! The errors of the TIFF reader: why a TIFF can't be shown.
 
 use std::io;
 
@@ -30,7 +30,7 @@ impl From<TiffError> for CodecError {
     }
 }
 
-/// What a reader of compressed bytes says: one that ends too soon lies in a file that does.
+/// Turns the error of a decompressor into ours. Data that ends too early means a truncated file.
 pub(super) fn from_io(error: io::Error) -> CodecError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => TiffError::Truncated.into(),

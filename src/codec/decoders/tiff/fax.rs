@@ -1,33 +1,34 @@
-//! Black-and-white fax data, decoded by `hayro-ccitt`: ITU-T T.4 (Group 3 in one and two dimensions), T.6 (Group 4)
-//! and TIFF's Modified Huffman (TIFF 6.0, sections 10 and 11).
+//! Black-and-white fax data, decoded by `hayro-ccitt`: ITU-T T.4 (Group 3 in one and two
+//! dimensions), T.6 (Group 4) and TIFF's Modified Huffman (TIFF 6.0, sections 10 and 11).
 //!
-//! The crate decodes a whole chunk at once and finds its way back after a damaged Group 3 line. Added here are packed
-//! rows, the difference between an end that is marked and data that was cut off, and rows that begin at 16-bit words.
-//! Uncompressed mode, an extension that nobody writes, is left out.
+//! The crate decodes a whole chunk at once and finds the next line after a damaged one in Group 3.
+//! This file adds packed rows, the difference between a marked end and data that was cut off, and
+//! rows that begin at 16-bit words. Uncompressed mode, an extension that nobody writes, is left
+//! out.
 
 use hayro_ccitt::{DecodeError, DecodeSettings, Decoder, DecoderContext, EncodingMode};
 
 use super::error::TiffError;
 use super::layout::Compression;
 
-/// Bytes that the decoder keeps for each change of colour in a row: two lists of 32-bit numbers, which grow by doubling.
+/// Bytes that the decoder keeps for each change of colour in a row: two lists of 32-bit numbers,
+/// which grow by doubling.
 const BYTES_PER_CHANGE: u64 = 2 * 2 * 4;
 
 /// Returns the most memory that decoding a chunk takes beside its source, in bytes.
 ///
-/// A change of colour takes a pixel of the row and a bit of the source, so `source_bytes` bounds it too.
+/// A change of colour takes a pixel of the row and a bit of the source, so both bound the changes.
 pub(super) fn memory_bytes(width: u32, rows: u32, source_bytes: u64) -> u64 {
     let packed = u64::from(width.div_ceil(8)) * u64::from(rows);
     let changes = u64::from(width).min(source_bytes.saturating_mul(8));
     packed.saturating_add(changes * BYTES_PER_CHANGE)
 }
 
-/// Decodes a chunk to rows of packed bits: 1 is black, the first pixel is the highest bit, and each row begins at a byte.
-///
-/// Rows behind a marked end are white.
+/// Decodes a chunk to rows of packed bits. 1 is black, the first pixel is the highest bit, and each
+/// row begins at a byte. Rows behind a marked end are white.
 ///
 /// # Errors
-/// When the data is corrupt, or ends without a mark before all rows are there.
+/// Fails when the data is corrupt, or ends without a mark before all rows are there.
 pub(super) fn decode(
     source: &[u8],
     compression: Compression,
@@ -64,7 +65,8 @@ fn settings(compression: Compression, width: u32, rows: u32) -> DecodeSettings {
         columns: width,
         rows,
         end_of_block: !is_rows,
-        // Without this a damaged first mark would pass for a file without marks, in which nothing is found again.
+        // Otherwise a damaged first mark would pass for a file without marks, where the decoder
+        // does not look for the next line.
         end_of_line: matches!(compression, Compression::FaxGroup3 { .. }),
         rows_are_byte_aligned: is_rows,
         encoding,
@@ -72,10 +74,10 @@ fn settings(compression: Compression, width: u32, rows: u32) -> DecodeSettings {
     }
 }
 
-/// Decodes rows that each begin at a 16-bit word, one at a time, as `context` says.
+/// Decodes rows that each begin at a 16-bit word, one at a time, with a context for one row.
 ///
-/// The decoder can't be asked where a row ended, because it takes a byte of padding and zeros behind it for the end of
-/// a line. So the end is searched for: the shortest part of the source that holds the row.
+/// The decoder can't say where a row ended: it takes a byte of padding, with the zeros that follow,
+/// for the end of a line. So this searches for the shortest part of the source that holds the row.
 fn decode_at_words(
     source: &[u8],
     rows: u32,
@@ -87,7 +89,8 @@ fn decode_at_words(
         let rest = source.get(start..).unwrap_or_default();
         let mut try_with =
             |bytes: usize| hayro_ccitt::decode(&rest[..bytes], &mut Nowhere, context);
-        // Doubling keeps the time in proportion to the row: a part that is far too long can hold thousands of false ends.
+        // Doubling keeps the time in proportion to the row. A part that is far too long can hold
+        // thousands of false ends.
         let mut bytes = 1;
         while bytes < rest.len() && try_with(bytes) == Err(DecodeError::UnexpectedEof) {
             bytes *= 2;
@@ -107,10 +110,11 @@ fn decode_at_words(
     Ok(start)
 }
 
-/// Whether the last bits but for padding are two ends of a line, which mark the end of a page.
+/// Whether the last bits before the padding are two ends of a line, which mark the end of a page.
 fn ends_with_mark(source: &[u8]) -> bool {
     const MARKS: u64 = 0b0000_0000_0001_0000_0000_0001;
-    // In two dimensions a bit follows each end of a line, and 1 says that the next line is coded by itself.
+    // In two dimensions a bit follows each end of a line. 1 means that the next line is coded by
+    // itself.
     const TAGGED_MARKS: u64 = 0b00_0000_0000_0110_0000_0000_0011;
     let last = &source[source.len().saturating_sub(8)..];
     let bits = last.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
@@ -118,7 +122,7 @@ fn ends_with_mark(source: &[u8]) -> bool {
     bits & 0xFF_FFFF == MARKS || bits & 0x3FF_FFFF == TAGGED_MARKS
 }
 
-/// Takes rows and packs their pixels.
+/// Receives rows and packs their pixels.
 struct PackedRows {
     bytes: Vec<u8>,
     width: usize,
@@ -162,7 +166,7 @@ fn blacken(row: &mut [u8], from: usize, to: usize) {
     }
 }
 
-/// Takes rows that are decoded only to see whether they can be.
+/// Receives rows that are decoded only to see whether they can be.
 struct Nowhere;
 
 impl Decoder for Nowhere {
@@ -180,9 +184,9 @@ mod tests {
     const GROUP_3: Compression = Compression::FaxGroup3 { two_dimensional: false };
     const GROUP_3_2D: Compression = Compression::FaxGroup3 { two_dimensional: true };
 
-    /// An end of a line.
+    /// The end of a line.
     const EOL: &str = "000000000001 ";
-    /// Rows of eight pixels: two white, three black and three white ones; white ones; black ones.
+    /// Three rows of eight pixels: two white, three black, three white; all white; all black.
     const STRIPE: &str = "0111 10 1000 ";
     const WHITE: &str = "10011 ";
     const BLACK: &str = "00110101 000101 ";
@@ -190,7 +194,7 @@ mod tests {
     /// The same rows in Group 4.
     const GROUP_4_PICTURE: &str = "001 0111 10 1  0001 1  001 00110101 000101 ";
 
-    /// Packs digits, from the highest bit of a byte; `|` begins a byte, and `w` a word.
+    /// Packs digits, from the highest bit of a byte. `|` begins a new byte, and `w` a new word.
     fn bits(digits: &str) -> Vec<u8> {
         let mut packed = Vec::new();
         let mut count = 0_usize;
@@ -235,8 +239,8 @@ mod tests {
         }
     }
 
-    /// A row that ends in an odd byte is followed by eight zeros, which look like the end of a line when the next row
-    /// begins with zeros too, as 29 white pixels do.
+    /// A row that ends in an odd byte is followed by a byte of zeros, which looks like the end of a
+    /// line when the next row begins with zeros too, as 29 white pixels do.
     #[test]
     fn word_aligned_rows_that_begin_with_zeros_are_no_line_ends() {
         let white = "00000010 w";
@@ -246,7 +250,7 @@ mod tests {
         expected[8..12].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0b1111_1000]);
         assert_eq!(decode(&bits(&digits), ROWS_AT_WORDS, 29, 5).unwrap(), expected);
 
-        // Thousands of them take no more time than as many others: they did, a minute for as many as these.
+        // Each such row made every row before it slower: a file of 120 KB took a minute.
         let start = Instant::now();
         let digits = white.repeat(60_000);
         assert!(decode(&bits(&digits), ROWS_AT_WORDS, 29, 60_000).is_ok());
@@ -255,13 +259,13 @@ mod tests {
 
     #[test]
     fn a_damaged_line_of_a_fax_costs_that_line_alone() {
-        // Eight zeros and a one begin no code, and are no end of a line.
+        // Eight zeros and a one begin no code and are not the end of a line.
         let damage = "00000000 1 1111111";
         let in_one = format!("{EOL}{STRIPE}{EOL}{damage}{EOL}{BLACK}");
         assert_eq!(decoded(&in_one, GROUP_3, 3), Ok(vec![PICTURE[0], 0, PICTURE[2]]));
         let in_two = format!("{EOL}1{STRIPE}{EOL}1{damage}{EOL}1{BLACK}");
         assert_eq!(decoded(&in_two, GROUP_3_2D, 3), Ok(vec![PICTURE[0], 0, PICTURE[2]]));
-        // Nor does it matter whether the first end of a line is whole.
+        // The first end of a line may be the damaged one.
         let first = format!("0000 {STRIPE}{EOL}{damage}{EOL}{BLACK}");
         assert_eq!(decoded(&first, GROUP_3, 3).unwrap()[1..], [0, PICTURE[2]]);
         // Elsewhere nothing says where the next row begins.

@@ -1,15 +1,16 @@
-//! CIE L*a*b* to sRGB.
+//! Conversion of CIE L*a*b* to sRGB.
 
 use super::directory::tag;
 use super::layout::{SampleKind, TiffLayout};
 
-/// Chromaticities of white light (ISO 3664, and IEC 61966-2-1).
+/// Chromaticity of D50 and D65, the white lights of ISO 3664 and IEC 61966-2-1.
 const D50: [f64; 2] = [0.3457, 0.3585];
 const D65: [f64; 2] = [0.3127, 0.3290];
 
 type ColourMatrix = [[f64; 3]; 3];
 
-/// To the responses of the eye's receptors, in which light is adapted to, and back (Bradford; ICC.1:2010, annex E).
+/// From XYZ to the responses of the eye's receptors, where adaptation to light takes place, and
+/// back (Bradford; ICC.1:2010, annex E).
 const RECEPTORS: ColourMatrix =
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]];
 const FROM_RECEPTORS: ColourMatrix = [
@@ -18,7 +19,7 @@ const FROM_RECEPTORS: ColourMatrix = [
     [-0.008_528_7, 0.040_042_8, 0.968_486_7],
 ];
 
-/// From XYZ under D65 to linear light (IEC 61966-2-1, with the digits that make white come out white).
+/// From XYZ under D65 to linear light (IEC 61966-2-1, with the digits that keep white white).
 const TO_RGB: ColourMatrix = [
     [3.240_454_2, -1.537_138_5, -0.498_531_4],
     [-0.969_266_0, 1.876_010_8, 0.041_556_0],
@@ -31,7 +32,8 @@ enum LabEncoding {
     /// TIFF 6.0, section 23: a* and b* are signed.
     Signed8,
     Signed16,
-    /// ICC.1:2001-04, annex A: a* and b* begin at -128. Floating-point samples are brought to the former.
+    /// ICC.1:2001-04, annex A: a* and b* begin at -128. Floating-point samples are brought to
+    /// `Icc8`.
     Icc8,
     Icc16,
 }
@@ -40,13 +42,14 @@ pub(super) struct LabConverter {
     encoding: LabEncoding,
     /// From XYZ relative to white, to linear sRGB.
     to_rgb: [[f32; 3]; 3],
-    /// sRGB's curve, from 16 bits of light.
+    /// The transfer curve of sRGB, indexed by 16 bits of light.
     curve: Vec<u8>,
 }
 
 impl LabConverter {
-    /// Colours are relative to the white of a tag (TIFF 6.0, section 20), else to D50, as Photoshop, ICC profiles and
-    /// libtiff have it. Only libvips writes signed or floating-point samples, and means D65.
+    /// Chooses the encoding and the white of a picture. The white is that of a tag (TIFF 6.0,
+    /// section 20), else D50, as in Photoshop, ICC profiles and libtiff. Only libvips writes signed
+    /// or floating-point samples, and it means D65.
     pub(super) fn new(layout: &TiffLayout<'_>, icc: bool) -> Self {
         let tags = &layout.directory;
         let encoding = match (icc, layout.bits) {
@@ -71,7 +74,7 @@ impl LabConverter {
         reason = "it is between 0 and 255"
     )]
     fn with(encoding: LabEncoding, white: [f64; 2]) -> Self {
-        // IEC 61966-2-1.
+        // The transfer function of IEC 61966-2-1.
         let encode = |light: f32| match light {
             dark if dark <= 0.003_130_8 => 12.92 * dark,
             light => 1.055 * light.powf(1.0 / 2.4) - 0.055,
@@ -103,11 +106,11 @@ impl LabConverter {
         })
     }
 
-    /// L*, 0 to 100, a* and b*.
+    /// Returns L* from 0 to 100, a* and b*.
     fn decode(&self, [l, a, b]: [u16; 3]) -> [f32; 3] {
         let fraction = f32::from(l) / 655.35;
         match self.encoding {
-            // Samples of 8 bits come with both bytes the same.
+            // In samples of 8 bits both bytes are the same.
             LabEncoding::Signed8 => {
                 let [a, b] = [a, b].map(|value| f32::from(value.to_be_bytes()[0].cast_signed()));
                 [fraction, a, b]
@@ -128,7 +131,7 @@ impl LabConverter {
     }
 }
 
-/// From XYZ relative to this white, to linear sRGB, by way of the eye's adaptation to D65.
+/// Returns the matrix from XYZ relative to `white` to linear sRGB, adapted to D65.
 #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough")]
 fn to_rgb(white: [f64; 2]) -> [[f32; 3]; 3] {
     let [from, to] = [white, D65].map(|[x, y]| [x / y, 1.0, (1.0 - x - y) / y]);

@@ -1,6 +1,7 @@
-//! What the tags of a page say of its pixels: size, samples, colours, how they are cut into chunks and compressed.
+//! The layout of a page, from its tags: size, samples, colours, chunks and their compression.
 //!
-//! A chunk is a strip or a tile. Here everything that a file may claim is checked; nothing is read but tags.
+//! A chunk is a strip or a tile. Everything that a file may claim is checked here. Nothing but tags
+//! is read.
 
 use super::directory::{ByteOrder, Directory, tag};
 use super::error::TiffError;
@@ -9,7 +10,7 @@ use super::error::TiffError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
-    /// Modified Huffman, without line ends; rows begin at a byte, or at an even one.
+    /// Modified Huffman without ends of lines. Rows begin at a byte, or at a 16-bit word.
     FaxRows {
         at_words: bool,
     },
@@ -39,7 +40,7 @@ pub(super) enum Predictor {
     FloatingPoint,
 }
 
-/// What a sample is.
+/// The type of number that a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SampleKind {
     Unsigned,
@@ -57,14 +58,14 @@ pub(super) enum Colour {
     Palette,
     Cmyk,
     YCbCr,
-    /// CIE L*a*b* with signed a* and b*, or as ICC profiles encode it.
+    /// CIE L*a*b*, with signed a* and b* or as ICC profiles encode them.
     Lab {
         icc: bool,
     },
 }
 
 impl Colour {
-    /// Samples of a colour.
+    /// Number of samples that make up a colour.
     pub(super) const fn samples(self) -> usize {
         match self {
             Self::Grey { .. } | Self::Palette => 1,
@@ -74,11 +75,11 @@ impl Colour {
     }
 }
 
-/// Which sample of a pixel is its opacity.
+/// The sample of a pixel that is its opacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alpha {
     pub(super) sample: usize,
-    /// The colours are multiplied with it.
+    /// Whether colours were multiplied by the opacity.
     pub(super) associated: bool,
 }
 
@@ -86,7 +87,7 @@ pub(super) struct TiffLayout<'s> {
     pub(super) directory: Directory<'s>,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Samples of a pixel, those included that are not shown.
+    /// Samples of a pixel, including those that are not shown.
     pub(super) samples: usize,
     pub(super) bits: u32,
     pub(super) sample_kind: SampleKind,
@@ -94,21 +95,23 @@ pub(super) struct TiffLayout<'s> {
     pub(super) alpha: Option<Alpha>,
     pub(super) compression: Compression,
     pub(super) predictor: Predictor,
-    /// Each sample has chunks of its own.
+    /// Whether each sample has chunks of its own.
     pub(super) planar: bool,
-    /// The first bit of a byte is its lowest.
+    /// Whether the first bit of a byte is its lowest.
     pub(super) bits_reversed: bool,
     pub(super) chunk_width: u32,
-    /// At most the height of the picture, unless it is a tile's.
+    /// Rows of a chunk. A strip's never exceed the picture's height; a tile's may.
     pub(super) chunk_height: u32,
-    /// Pixels that share a colour, across and down; 1 and 1 where the compression sees to that.
+    /// Pixels that share a colour, across and down: 1 and 1 where the decompressor resolves it.
     pub(super) subsampling: (u32, u32),
     tiled: bool,
 }
 
 impl<'s> TiffLayout<'s> {
+    /// Reads and checks the tags of a page.
+    ///
     /// # Errors
-    /// When tags are missing, contradict one another, or ask for what this module can't do.
+    /// Fails when tags are missing, contradict each other, or ask for what this reader can't do.
     pub(super) fn new(directory: Directory<'s>) -> Result<Self, TiffError> {
         let number = |tag| directory.number(tag, 0);
         let side = |tag, missing| match number(tag).map(u32::try_from) {
@@ -162,7 +165,7 @@ impl<'s> TiffLayout<'s> {
         Ok(layout)
     }
 
-    /// Refuses what no writer makes and nothing here is prepared for.
+    /// Refuses combinations that no writer makes and the reader is not prepared for.
     fn check(&self) -> Result<(), TiffError> {
         let bits = u64::from(self.bits);
         let depth = |what| Err(TiffError::Bits { what, bits });
@@ -196,7 +199,7 @@ impl<'s> TiffLayout<'s> {
                 || self.predictor != Predictor::None)
         {
             return Err(TiffError::Unsupported(
-                "this sample_kind of YCbCr with fewer colours than pixels",
+                "this kind of YCbCr with fewer colours than pixels",
             ));
         }
         let is_inner = matches!(self.compression, Compression::Jpeg | Compression::WebP);
@@ -209,9 +212,10 @@ impl<'s> TiffLayout<'s> {
         Ok(())
     }
 
-    /// ByteOrder of the bytes of samples, once decompressed.
+    /// Returns the byte order of samples once they are decompressed.
     pub(super) fn sample_byte_order(&self) -> ByteOrder {
-        // The floating-point predictor puts the highest byte first (Adobe, "TIFF Technical Note 3").
+        // The floating-point predictor puts the highest byte first (Adobe, "TIFF Technical Note
+        // 3").
         if self.predictor == Predictor::FloatingPoint {
             ByteOrder::Big
         } else {
@@ -219,33 +223,33 @@ impl<'s> TiffLayout<'s> {
         }
     }
 
-    /// The samples of a pixel that are shown: those of its colour, then alpha.
+    /// Returns the samples of a pixel that are shown: those of its colour, then alpha.
     pub(super) fn shown(&self) -> impl Iterator<Item = usize> {
         (0..self.colour.samples()).chain(self.alpha.map(|alpha| alpha.sample))
     }
 
-    /// Samples that follow each other in a chunk.
+    /// Returns how many samples of a pixel lie together in a chunk.
     pub(super) fn samples_in_chunk(&self) -> usize {
         if self.planar { 1 } else { self.samples }
     }
 
-    /// Bytes of a row of a chunk, once decompressed.
+    /// Returns the length of a chunk's row once decompressed, in bytes.
     pub(super) fn row_bytes(&self) -> u64 {
         (u64::from(self.chunk_width) * u64::from(self.bits) * self.samples_in_chunk() as u64)
             .div_ceil(8)
     }
 
-    /// Chunks across and down.
+    /// Returns the number of chunks across and down.
     pub(super) fn chunks(&self) -> (u32, u32) {
         (self.width.div_ceil(self.chunk_width), self.height.div_ceil(self.chunk_height))
     }
 
-    /// Rows of the picture in a chunk.
+    /// Returns how many rows of the picture the chunks in row `row` hold.
     pub(super) fn rows(&self, row: u32) -> u32 {
         self.chunk_height.min(self.height - row * self.chunk_height)
     }
 
-    /// Bytes of the longest chunk, as compressed.
+    /// Returns the length of the longest compressed chunk, in bytes.
     pub(super) fn longest_chunk(&self) -> u64 {
         let counts = if self.directory.count(tag::TILE_BYTE_COUNTS) > 0 {
             tag::TILE_BYTE_COUNTS
@@ -266,11 +270,11 @@ impl<'s> TiffLayout<'s> {
         (0..chunks).map(count).max().unwrap_or(all).min(all)
     }
 
-    /// The bytes of the file that hold a chunk, as far as they are there: of a sample, where each has chunks of its
-    /// own, and by its place in the picture.
+    /// Returns the bytes of the file that hold a chunk, as far as they are there. `sample` matters
+    /// only if the picture is planar.
     ///
     /// # Errors
-    /// When nothing is there.
+    /// Fails when nothing is there.
     pub(super) fn chunk(
         &self,
         sample: usize,
@@ -296,8 +300,8 @@ impl<'s> TiffLayout<'s> {
         if start == 0 || rest.is_empty() {
             return Err(TiffError::Truncated);
         }
-        // Some writers leave the counts out; decompressors know where they end. Of the only strip without
-        // compression a count that is too small is known to be wrong.
+        // Some writers leave out the byte counts, and decompressors know where they end. If the
+        // picture is one uncompressed strip, a count that is too small is certainly wrong.
         let is_only = across == 1 && down == 1 && !self.planar;
         let count = match self.directory.number(counts, index) {
             None | Some(0) => rest.len(),
@@ -341,7 +345,7 @@ fn compression(directory: &Directory<'_>) -> Result<Compression, TiffError> {
 }
 
 fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Predictor, TiffError> {
-    // Of the others it is a mistake that does not matter, as for libtiff.
+    // With other compressions the tag is a mistake without effect, as in libtiff.
     if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
         return Ok(Predictor::None);
     }
@@ -353,7 +357,8 @@ fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Pred
     }
 }
 
-/// What pixels are (TIFF 6.0, sections 3 to 6, 16, 21 and 23). Without the tag it is guessed as libtiff does.
+/// Returns what the samples mean (TIFF 6.0, sections 3 to 6, 16, 21 and 23). Without the tag it is
+/// guessed as in libtiff.
 fn colour(
     directory: &Directory<'_>,
     samples: usize,
@@ -361,7 +366,7 @@ fn colour(
 ) -> Result<Colour, TiffError> {
     match directory.number(tag::PHOTOMETRIC, 0) {
         Some(0) => Ok(Colour::Grey { white_is_zero: true }),
-        // 4 is a mask for another page: white where that is to be seen.
+        // 4 is a mask for another page: white where that page shows.
         Some(1 | 4) => Ok(Colour::Grey { white_is_zero: false }),
         Some(3) => Ok(Colour::Palette),
         Some(5) if directory.number(tag::INK_SET, 0).is_none_or(|inks| inks != 2) => {
@@ -395,7 +400,7 @@ fn sample_kind(
     colour: Colour,
     bits: u32,
 ) -> Result<SampleKind, TiffError> {
-    // These say themselves what their samples are, and writers disagree on what the tag is to be.
+    // These fix what their samples are, and writers disagree on the tag's value.
     if colour == Colour::Palette || matches!(colour, Colour::Lab { .. }) && bits < 32 {
         return Ok(SampleKind::Unsigned);
     }
@@ -406,18 +411,18 @@ fn sample_kind(
     }
     match format(0) {
         None | Some(1 | 4) => Ok(SampleKind::Unsigned),
-        // libtiff, and so everyone, shows signed bytes as if they were not.
+        // libtiff, and so every program, shows signed bytes as unsigned ones.
         Some(2) if bits <= 8 => Ok(SampleKind::Unsigned),
         Some(2) => Ok(SampleKind::Signed),
         Some(3) => Ok(SampleKind::Float),
-        Some(_) => Err(TiffError::Unsupported("this sample_kind of samples")),
+        Some(_) => Err(TiffError::Unsupported("this kind of samples")),
     }
 }
 
-/// The first extra sample that is called alpha (TIFF 6.0, section 18). One that is called nothing is not shown, as in
-/// Pillow. Only where the tag is missing an extra sample is taken for alpha.
+/// Returns the first extra sample that is declared alpha (TIFF 6.0, section 18). An extra sample
+/// without a meaning is not shown, as in Pillow. If the tag is missing, an extra sample is alpha.
 fn alpha(directory: &Directory<'_>, samples: usize, colour: Colour) -> Option<Alpha> {
-    /// Corel Draw's number for straight alpha.
+    /// Corel Draw's number for unassociated alpha.
     const COREL: u64 = 999;
     let colours = colour.samples();
     if directory.count(tag::EXTRA_SAMPLES) == 0 {

@@ -1,12 +1,18 @@
-//! TIFF: strips and tiles, planes or not, every depth, and the compressions that people meet (TIFF 6.0, Adobe's
-//! technical notes, `BigTIFF`).
+//! The TIFF reader: strips and tiles, planar or not, every depth, and the compressions that people
+//! meet (TIFF 6.0, Adobe's technical notes, `BigTIFF`).
 //!
-//! `directory` reads tags, `layout` makes sense of them, `coding` decompresses, `samples`, `paint` and `lab` make
-//! pixels of it. Of a file with several pages the first is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and
-//! raw camera data are refused by name.
+//! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
+//! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
+//! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
+//! other formats, and `error` says why a TIFF can't be shown. This file ties them together.
 //!
-//! The tiff crate is not used: it decodes no palettes, CIE L*a*b*, YCbCr with fewer colours than pixels, mixtures of
-//! sample formats or files without byte counts, and panics at some planar tiles.
+//! Only the first page of a file is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and raw
+//! camera data are refused by name.
+//!
+//! This reader is our own because the tiff crate, at 0.11, decodes no palettes, CIE L*a*b*,
+//! subsampled YCbCr, mixtures of sample formats or files without byte counts, and panics at tiled
+//! planar pictures (<https://github.com/image-rs/image-tiff/issues/403>). It goes when the crate
+//! decodes these: not before its release 0.12, and not before that issue is fixed.
 
 mod decompress;
 mod directory;
@@ -31,13 +37,13 @@ use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::timer::Timer;
 
-/// Longest colour profile; those of printers have a few megabytes.
+/// Longest ICC profile that is kept, in bytes. Printers' profiles have a few megabytes.
 const MAX_PROFILE_BYTES: usize = 64 << 20;
 
-/// Reads the tags of the first page.
+/// Reads the size and needs of the first page from its tags.
 ///
 /// # Errors
-/// When they make no sense, or ask for what is not supported.
+/// Fails when the tags make no sense, or ask for what is not supported.
 pub(in crate::codec) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     timer.check()?;
     let layout = TiffLayout::new(TiffFile::open(source)?.first_page()?)?;
@@ -54,7 +60,7 @@ pub(in crate::codec) fn header(source: &[u8], timer: &Timer) -> Result<Header, C
 /// Decodes the first page to 8-bit samples.
 ///
 /// # Errors
-/// When it is corrupt, cut off, needs more than `memory_bytes`, or time is over.
+/// Fails when the page is corrupt or cut off, needs more than `memory_bytes`, or time is over.
 pub(in crate::codec) fn decode(
     source: &[u8],
     memory_bytes: u64,
@@ -69,7 +75,7 @@ pub(in crate::codec) fn decode(
     }
     let painter = Painter::new(&layout)?;
     let samples = paint(&layout, &painter, timer)?;
-    // What became sRGB on the way has no use for a profile.
+    // L*a*b* became sRGB while it was painted, so a profile no longer applies.
     let profile = match layout.colour {
         Colour::Lab { .. } => None,
         _ => layout.directory.bytes(tag::ICC_PROFILE),
@@ -96,14 +102,15 @@ pub(in crate::codec) fn decode(
     })
 }
 
-/// Memory until the picture is upright: its samples, and either what decoding takes beside them, or its copies in
-/// RGB.
+/// Returns the memory that the picture takes until it is upright, in bytes: its samples, and the
+/// larger of what decoding takes beside them and what its copy in RGB takes.
 fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
     let channels = paint::channels(layout);
     let pixels = u64::from(layout.width) * u64::from(layout.height);
     let raster = pixels.saturating_mul(channels.count() as u64);
     let planes = if layout.planar { layout.shown().count() as u64 } else { 1 };
-    // Packed, packed again while a predictor is undone or colours are shared, and as 16-bit samples.
+    // Rows are packed, packed again while a predictor or subsampling is undone, then 16-bit
+    // samples.
     let shown = layout.shown().count() as u64;
     let rows = planes * 2 * layout.row_bytes().saturating_mul(u64::from(layout.subsampling.1))
         + shown * 2 * u64::from(layout.width);
@@ -119,7 +126,7 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
         }
         _ => 0,
     };
-    // Of a chunk that is JPEG, or whose bits are reversed, there is a copy.
+    // A chunk is copied when it is JPEG or its bits are reversed.
     let has_copy = layout.bits_reversed || layout.compression == Compression::Jpeg;
     let copies = if has_copy { planes.saturating_mul(layout.longest_chunk()) } else { 0 };
     let decoding = rows
@@ -132,16 +139,16 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
 }
 
 fn paint(layout: &TiffLayout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8>, CodecError> {
-    let unpack = SampleUnpacker::new(layout, range(layout, timer)?);
+    let unpack = SampleUnpacker::new(layout, find_sample_range(layout, timer)?);
     let pixel_bytes = painter.channels.count();
     let row_bytes = layout.width as usize * pixel_bytes;
     let mut picture = vec![0; row_bytes * layout.height as usize];
     let mut samples = vec![Vec::new(); layout.shown().count()];
-    let is_stored_so = is_stored_as_shown(layout, pixel_bytes);
-    each_row(layout, timer, |part| {
+    let needs_no_change = is_stored_as_shown(layout, pixel_bytes);
+    for_each_row(layout, timer, |part| {
         let start = part.y as usize * row_bytes + part.x as usize * pixel_bytes;
         let target = &mut picture[start..][..part.pixels * pixel_bytes];
-        if is_stored_so {
+        if needs_no_change {
             target.copy_from_slice(&part.planes[0][..target.len()]);
             return;
         }
@@ -156,7 +163,7 @@ fn paint(layout: &TiffLayout<'_>, painter: &Painter, timer: &Timer) -> Result<Ve
     Ok(picture)
 }
 
-/// Whether the bytes of a row are those of a raster.
+/// Whether a row in the file has the very bytes of a row of the raster.
 fn is_stored_as_shown(layout: &TiffLayout<'_>, pixel_bytes: usize) -> bool {
     let is_plain =
         matches!(layout.colour, Colour::Grey { white_is_zero: false } | Colour::Rgb | Colour::Cmyk);
@@ -169,49 +176,51 @@ fn is_stored_as_shown(layout: &TiffLayout<'_>, pixel_bytes: usize) -> bool {
         && layout.samples == pixel_bytes
 }
 
-/// Which numbers are black and white: where that is open, from all of the picture, which is decoded once more for it.
-fn range(layout: &TiffLayout<'_>, timer: &Timer) -> Result<SampleRange, CodecError> {
+/// Finds which numbers are black and white. Where the format leaves that open, the whole picture is
+/// decoded once more to see.
+fn find_sample_range(layout: &TiffLayout<'_>, timer: &Timer) -> Result<SampleRange, CodecError> {
     let has_range = matches!(layout.colour, Colour::Palette | Colour::Lab { .. });
     if has_range || !has_open_range(layout.sample_kind, layout.bits) {
         return Ok(SampleRange::default());
     }
     let unpack = SampleUnpacker::new(layout, SampleRange::default());
     let mut survey = SampleSurvey::default();
-    each_row(layout, timer, |part| {
+    for_each_row(layout, timer, |part| {
         for sample in 0..layout.colour.samples() {
             let (row, offset) =
                 if layout.planar { (&part.planes[sample], 0) } else { (&part.planes[0], sample) };
             let stride = layout.samples_in_chunk();
-            survey.look(&unpack, row, (0..part.pixels).map(|x| offset + x * stride));
+            survey.observe(&unpack, row, (0..part.pixels).map(|x| offset + x * stride));
         }
     })?;
     Ok(survey.range(layout.sample_kind, layout.bits))
 }
 
-/// A row of a chunk, without what lies beyond the edge of the picture.
+/// A row of a chunk, cut at the edge of the picture.
 struct ChunkRow<'p> {
     x: u32,
     y: u32,
     pixels: usize,
-    /// Packed samples: one row, or one for each sample that is shown.
+    /// Packed samples: one row, or one for each sample that is shown when the picture is planar.
     planes: &'p [Vec<u8>],
 }
 
-/// Decompresses the picture, chunk by chunk, each from its top.
-fn each_row(
+/// Decompresses the picture chunk by chunk and calls `visit` with each row, from a chunk's top.
+fn for_each_row(
     layout: &TiffLayout<'_>,
     timer: &Timer,
     mut visit: impl FnMut(ChunkRow<'_>),
 ) -> Result<(), CodecError> {
     let (across, down) = layout.chunks();
-    let with_chunks: Vec<usize> = if layout.planar { layout.shown().collect() } else { vec![0] };
+    let chunked_samples: Vec<usize> =
+        if layout.planar { layout.shown().collect() } else { vec![0] };
     let row_bytes = usize::try_from(layout.row_bytes())
         .map_err(|_| error::TiffError::Corrupt("rows are too long"))?;
-    let mut planes = vec![vec![0; row_bytes]; with_chunks.len()];
+    let mut planes = vec![vec![0; row_bytes]; chunked_samples.len()];
     for row in 0..down {
         for column in 0..across {
             timer.check()?;
-            let chunks = with_chunks
+            let chunks = chunked_samples
                 .iter()
                 .map(|sample| decompress::open_chunk(layout, *sample, column, row));
             let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
@@ -235,7 +244,7 @@ mod tests {
 
     use super::*;
 
-    /// A big-endian TIFF of three by two pixels; tags are 32-bit numbers, or bytes in the order of the file.
+    /// Builds a big-endian TIFF of three by two pixels whose tags are 32-bit numbers.
     fn file(tags: &[(u16, &[u32])], pixels: &[u8]) -> Vec<u8> {
         let all = [&[(tag::IMAGE_WIDTH, &[3][..]), (tag::IMAGE_LENGTH, &[2])], tags].concat();
         let directory = 8 + pixels.len();

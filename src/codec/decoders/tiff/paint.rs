@@ -1,5 +1,6 @@
-//! Pixels from samples: palettes, YCbCr and multiplied alpha become the channels of a raster. L*a*b* has a file of
-//! its own, `lab`.
+//! Pixels from samples: palettes, YCbCr and associated alpha become the channels of a raster.
+//!
+//! L*a*b* has a file of its own, `lab`.
 
 use super::directory::{Directory, tag};
 use super::error::TiffError;
@@ -7,11 +8,11 @@ use super::lab::LabConverter;
 use super::layout::{Colour, TiffLayout};
 use crate::codec::pixels::channels::Channels;
 
-/// Turns rows of 16-bit samples, one slice for each that is shown, into rows of a raster.
+/// Turns rows of 16-bit samples, one slice for each sample shown, into rows of a raster.
 pub(super) struct Painter {
     pub(super) channels: Channels,
     colour: Colour,
-    /// Whether there is an opacity, and whether colours are multiplied with it.
+    /// Whether colours were multiplied by the opacity; `None` without opacity.
     alpha: Option<bool>,
     palette: Vec<[u8; 3]>,
     lab: Option<LabConverter>,
@@ -19,8 +20,10 @@ pub(super) struct Painter {
 }
 
 impl Painter {
+    /// Prepares the palette and conversions of a picture.
+    ///
     /// # Errors
-    /// When a palette is missing.
+    /// Fails when a palette is missing.
     pub(super) fn new(layout: &TiffLayout<'_>) -> Result<Self, TiffError> {
         let palette = if layout.colour == Colour::Palette {
             palette(&layout.directory, layout.bits)?
@@ -45,7 +48,7 @@ impl Painter {
         let step = self.channels.count();
         let opacity = self.alpha.and_then(|_| samples.last());
         match (self.colour, opacity) {
-            // By far the most frequent, of scanned pages.
+            // The common case by far: scanned pages.
             (Colour::Grey { white_is_zero }, None) => {
                 let inverted = if white_is_zero { u16::MAX } else { 0 };
                 for (pixel, sample) in target.iter_mut().zip(&samples[0]) {
@@ -69,8 +72,8 @@ impl Painter {
         }
     }
 
-    /// There is no channel for the opacity of inks: what is transparent is paper. Multiplied ink is just that
-    /// already.
+    /// Writes CMYK pixels. No channel holds the opacity of inks, so transparent pixels become
+    /// paper. Inks that were multiplied by their opacity are that already.
     fn inks(&self, samples: &[Vec<u16>], opacity: Option<&Vec<u16>>, target: &mut [u8]) {
         let opacity = opacity.filter(|_| self.alpha == Some(false));
         for (x, inks) in target.as_chunks_mut::<4>().0.iter_mut().enumerate() {
@@ -81,7 +84,7 @@ impl Painter {
         }
     }
 
-    /// The colours of one pixel, without its alpha.
+    /// Writes the colours of one pixel, without its alpha.
     fn pixel(&self, samples: &[Vec<u16>], x: usize, opacity: u16, pixel: &mut [u8]) {
         let is_multiplied = self.alpha == Some(true);
         let finish =
@@ -108,7 +111,7 @@ impl Painter {
     }
 }
 
-/// What a raster of this picture holds.
+/// Returns the channels of a raster of this picture.
 pub(super) fn channels(layout: &TiffLayout<'_>) -> Channels {
     match (layout.colour, layout.alpha) {
         (Colour::Cmyk, _) => Channels::Cmyk,
@@ -119,7 +122,7 @@ pub(super) fn channels(layout: &TiffLayout<'_>) -> Channels {
     }
 }
 
-/// 16 bits to 8, rounded.
+/// Rounds 16 bits to 8.
 fn narrow(value: u16) -> u8 {
     u8::try_from((u32::from(value) * 255 + 32_767) / 65_535).unwrap_or(u8::MAX)
 }
@@ -136,14 +139,15 @@ fn unmultiplied(value: u16, opacity: u16) -> u16 {
     u16::try_from((value * 65_535 + opacity / 2) / opacity).unwrap_or(u16::MAX)
 }
 
-/// The colours of a palette (TIFF 6.0, section 5): all reds, all greens, all blues, of 16 bits each.
+/// Reads a palette (TIFF 6.0, section 5): all reds, all greens, all blues, of 16 bits each.
 fn palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, TiffError> {
     let colours = 1_u64 << bits;
     if directory.count(tag::COLOR_MAP) < 3 {
         return Err(TiffError::Corrupt("it has no palette"));
     }
     let value = |index| directory.number(tag::COLOR_MAP, index).unwrap_or_default();
-    // Old programs wrote 8 bits, which libtiff tells by there being nothing larger.
+    // Old programs wrote 8 bits. Like libtiff, this takes a palette without larger values for
+    // theirs.
     let shift = if (0..3 * colours).any(|index| value(index) > 0xFF) { 8 } else { 0 };
     let part = |index| u8::try_from(value(index) >> shift & 0xFF).unwrap_or_default();
     Ok((0..colours)
@@ -151,11 +155,11 @@ fn palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, TiffErr
         .collect())
 }
 
-/// From YCbCr to RGB (TIFF 6.0, section 21).
+/// Converts YCbCr to RGB (TIFF 6.0, section 21).
 struct YCbCrConverter {
-    /// Parts of red, green and blue in Y.
+    /// Shares of red, green and blue in Y.
     parts: [f32; 3],
-    /// For Y, Cb and Cr what is zero, and what it is multiplied with to span 0 to 65535.
+    /// The value of Y, Cb and Cr that stands for zero.
     zero: [f32; 3],
     scale: [f32; 3],
 }
@@ -164,7 +168,7 @@ impl YCbCrConverter {
     #[expect(clippy::cast_possible_truncation, reason = "a few digits are enough")]
     fn new(layout: &TiffLayout<'_>) -> Self {
         let tags = &layout.directory;
-        // libtiff leaves JPEG to libjpeg, which knows only these.
+        // libtiff leaves JPEG to libjpeg, which knows only the usual coefficients.
         let is_jpeg = layout.compression == super::layout::Compression::Jpeg;
         let real = |number, index, otherwise: f64| match tags.real(number, index) {
             Some(value) if value.is_finite() && !is_jpeg => value as f32,

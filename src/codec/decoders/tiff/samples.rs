@@ -1,9 +1,10 @@
-//! Samples of any depth and sample_kind: out of the packed bytes of a row, as 16 bits that span what they can hold.
+//! Samples of any depth and kind, unpacked from the bytes of a row to 16 bits that span what the
+//! samples can hold.
 
 use super::directory::ByteOrder;
 use super::layout::{Colour, Predictor, SampleKind, TiffLayout};
 
-/// Puts back what the predictor took out of a row (TIFF 6.0, section 14; Adobe, "TIFF Technical Note 3").
+/// Undoes the predictor in a row (TIFF 6.0, section 14; Adobe, "TIFF Technical Note 3").
 pub(super) fn undo_predictor(layout: &TiffLayout<'_>, row: &mut [u8]) {
     let samples = layout.samples_in_chunk();
     match layout.predictor {
@@ -19,7 +20,7 @@ pub(super) fn undo_predictor(layout: &TiffLayout<'_>, row: &mut [u8]) {
         }
         Predictor::FloatingPoint => {
             add_left(row, samples);
-            // All first bytes, then all second ones, and so on.
+            // The first bytes of all samples come first, then all second bytes, and so on.
             let bytes = layout.bits as usize / 8;
             let count = row.len() / bytes;
             let apart = row.to_vec();
@@ -51,16 +52,16 @@ fn add_left_wide<const BYTES: usize>(row: &mut [u8], samples: usize, byte_order:
     }
 }
 
-/// How to take samples out of rows.
+/// Takes samples out of packed rows.
 #[derive(Clone, Copy)]
 pub(super) struct SampleUnpacker {
     bits: u32,
     sample_kind: SampleKind,
     byte_order: ByteOrder,
-    /// Samples from a pixel to the next one.
+    /// Distance from a sample to the same one of the next pixel, in samples.
     stride: usize,
     colour: Colour,
-    /// Which numbers are black and white, of kinds of samples whose range is open.
+    /// The numbers that are black and white, for kinds of samples whose range is open.
     range: SampleRange,
 }
 
@@ -76,8 +77,8 @@ impl SampleUnpacker {
         }
     }
 
-    /// The sample `offset` of each pixel of a row, which of those shown is the one at `index`: 0 to 65535, or an
-    /// index of a palette.
+    /// Unpacks the sample at `offset` of each pixel, the one at `index` of those shown. Samples
+    /// span 0 to 65535, but an index into a palette stays as it is.
     pub(super) fn row(&self, row: &[u8], offset: usize, index: usize, target: &mut [u16]) {
         let raw = self.colour == Colour::Palette && index == 0;
         match (self.bits, self.sample_kind) {
@@ -118,7 +119,7 @@ impl SampleUnpacker {
                     // L*, then a* and b*, as ICC profiles encode them in 8 bits.
                     Colour::Lab { .. } if index == 0 => SampleRange { black: 0.0, white: 100.0 },
                     Colour::Lab { .. } if index < 3 => SampleRange { black: -128.0, white: 127.0 },
-                    // Alpha does not follow where colours are counted.
+                    // Alpha stays between 0 and 1 even where colours go beyond.
                     colour
                         if self.sample_kind == SampleKind::Float && index >= colour.samples() =>
                     {
@@ -134,19 +135,19 @@ impl SampleUnpacker {
         }
     }
 
-    /// The bits of a sample.
+    /// Returns the bits of a sample.
     fn number(&self, row: &[u8], index: usize) -> u64 {
         let bits = self.bits as usize;
         if bits >= 8 && bits.is_multiple_of(8) {
             return self.byte_order.number(&row[index * (bits / 8)..][..bits / 8]);
         }
-        // The first sample is in the highest bits, whatever the order of bytes.
+        // The first sample is in the highest bits, whatever the byte order.
         let (start, end) = (index * bits, (index + 1) * bits);
         let window = ByteOrder::Big.number(&row[start / 8..end.div_ceil(8)]);
         window >> (end.next_multiple_of(8) - end) & ((1 << bits) - 1)
     }
 
-    /// A sample as a number.
+    /// Returns the value of a sample.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -166,7 +167,7 @@ impl SampleUnpacker {
         }
     }
 
-    /// A whole number to the 16 bits that span all it can be.
+    /// Scales a whole number to 16 bits.
     fn spread(&self, number: u64) -> u16 {
         if self.bits >= 16 {
             return low_bits(number >> (self.bits - 16));
@@ -180,32 +181,32 @@ fn low_bits(number: u64) -> u16 {
     u16::try_from(number & 0xFFFF).unwrap_or_default()
 }
 
-/// 0 to 1 as 16 bits; what is beyond, or no number, is the nearest.
+/// Scales a value from 0 to 1 to 16 bits. Values beyond become the nearest, and NaN becomes 0.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "casts from floats saturate"
 )]
 fn fraction(value: f64) -> u16 {
-    // Rounding is a call of a function, and this is the same.
+    // This rounds as `round` does, without a function call.
     (value * 65_535.0 + 0.5) as u16
 }
 
-/// A number of sign, exponent and mantissa, as IEEE 754 has it for larger ones.
+/// Reads a floating-point number narrower than 32 bits, laid out like those of IEEE 754.
 fn small_float(number: u64, exponent_bits: u32, mantissa_bits: u32) -> f64 {
     let mantissa = number & ((1 << mantissa_bits) - 1);
     let exponent = number >> mantissa_bits & ((1 << exponent_bits) - 1);
     let sign = number >> (mantissa_bits + exponent_bits) & 1;
     let bias = (1 << (exponent_bits - 1)) - 1;
     if exponent == 0 {
-        // Below the least normal number the mantissa counts by itself; both are far below what 16 bits show.
+        // Subnormal numbers are far smaller than 16 bits can show.
         return 0.0;
     }
     let exponent = if exponent == (1 << exponent_bits) - 1 { 2047 } else { exponent + 1023 - bias };
     f64::from_bits(sign << 63 | exponent << 52 | mantissa << (52 - mantissa_bits))
 }
 
-/// Whether samples can hold far more than pictures do, so that what is white has to be found out.
+/// Whether samples can hold far more than pictures do, so that white has to be found by looking.
 pub(super) const fn has_open_range(sample_kind: SampleKind, bits: u32) -> bool {
     match sample_kind {
         SampleKind::Unsigned => bits > 24,
@@ -226,17 +227,17 @@ impl Default for SampleRange {
     }
 }
 
-/// What samples there are, to find what is black and white among them.
+/// Statistics of a picture's samples, to find what is black and white among them.
 ///
-/// Floating-point samples are between 0 and 1, and what is beyond is brighter than white; but programs that count in
-/// whole numbers, or filter pictures that do, save those as they are, 0 to 255 or 0 to 65535. libvips and Pillow
-/// show the latter as they are meant and the former as black, `ImageMagick` the other way around; here the pixels
-/// decide. Wide and signed whole numbers span all they can hold, as in `ImageMagick`, unless none is as large as
-/// that, or as small.
+/// Floating-point samples lie between 0 and 1, and anything beyond is brighter than white. But
+/// programs that count in whole numbers, or filter pictures that do, save these as they are: 0 to
+/// 255 or 0 to 65535. libvips and Pillow show the latter correctly and the former as black,
+/// `ImageMagick` the other way around. Here the pixels decide. Wide and signed whole numbers span
+/// all they can hold, as in `ImageMagick`, unless no sample is that large, or that small.
 #[derive(Default)]
 pub(super) struct SampleSurvey {
     samples: u64,
-    /// Those well beyond 1.
+    /// Number of samples well beyond 1.
     large: u64,
     any_fraction: bool,
     smallest: f64,
@@ -244,7 +245,7 @@ pub(super) struct SampleSurvey {
 }
 
 impl SampleSurvey {
-    pub(super) fn look(
+    pub(super) fn observe(
         &mut self,
         unpack: &SampleUnpacker,
         row: &[u8],
@@ -348,7 +349,7 @@ mod tests {
             };
             let row: Vec<u8> = values.iter().flat_map(bytes).collect();
             let mut survey = SampleSurvey::default();
-            survey.look(
+            survey.observe(
                 &unpack(32, sample_kind, ByteOrder::Big, SampleRange::default()),
                 &row,
                 0..values.len(),
