@@ -1,5 +1,4 @@
-//! AVIF: decodes the AV1 pictures in a HEIF container with `re_rav1d`, a translation of dav1d to
-//! Rust.
+//! Decodes AVIF: AV1 pictures in a HEIF container, by `re_rav1d`, a Rust translation of dav1d.
 //!
 //! The container is read by [`super::boxes`] and [`super::primary`]. `re_rav1d` is rerun's variant
 //! of rav1d: rav1d 1.1 itself aborts the process on every corrupt picture when it runs in one

@@ -1,9 +1,9 @@
-//! The boxes of HEIC and AVIF files: items, their properties, references and bytes (ISO/IEC
-//! 14496-12 for boxes, 23008-12 for items).
+//! Reads the boxes of HEIC and AVIF files: items, their properties, references and bytes.
 //!
-//! What makes up a picture is decided in [`super::primary`]. Image sequences and items that are
-//! built from other items are left out on purpose. Everything read here is hostile: a constant
-//! bounds each list, because some boxes can declare entries of no length.
+//! ISO/IEC 14496-12 describes boxes, and 23008-12 items. What makes up a picture is decided in
+//! [`super::primary`]. Image sequences and items that are built from other items are left out on
+//! purpose. Everything read here is hostile: a constant bounds each list, because some boxes can
+//! declare entries of no length.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ impl<'s> HeifContainer<'s> {
         while let Some((kind, content)) = file.next_box()? {
             match &kind {
                 b"ftyp" => {
-                    container.brands = content.chunks_exact(4).take(64).map(four_bytes).collect()
+                    container.brands = content.chunks_exact(4).take(64).map(four_bytes).collect();
                 }
                 b"meta" => meta = Some(content),
                 _ => continue,

@@ -1,10 +1,10 @@
-//! Code points of colour (ITU-T H.273) and the conversion of such colours to 8-bit sRGB. AVIF and
-//! HEIC use them when they carry no ICC profile.
+//! Converts colours that are described by code points (ITU-T H.273) to 8-bit sRGB.
 //!
-//! The transfer curves of BT.709 and its relatives are taken for sRGB's. They are camera curves
-//! that displays undo with about sRGB's, so code values are shown as they are, as in browsers. PQ
-//! and HLG are brought to the brightness of SDR white (203 cd/m², BT.2408), and highlights above a
-//! knee are compressed (see [`compress_highlights`]). Colours outside sRGB are clipped.
+//! AVIF and HEIC use code points when they carry no ICC profile. The transfer curves of BT.709 and
+//! its relatives are taken for sRGB's. They are camera curves that displays undo with about sRGB's,
+//! so code values are shown as they are, as in browsers. PQ and HLG are brought to the brightness
+//! of SDR white (203 cd/m², BT.2408), and highlights above a knee are compressed (see
+//! [`compress_highlights`]). Colours outside sRGB are clipped.
 
 /// The code points of primaries, transfer characteristics and matrix coefficients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

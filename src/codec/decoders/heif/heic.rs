@@ -1,5 +1,4 @@
-//! HEIC: decodes the HEVC pictures in a HEIF container with heifer's decoder, which has no
-//! `unsafe`.
+//! Decodes HEIC: HEVC pictures in a HEIF container, by heifer's decoder, which has no `unsafe`.
 //!
 //! The container is read by [`super::boxes`] and [`super::primary`]. This file drives the slices
 //! itself, because heifer's own loop decodes a picture as often as there are slices that claim all

@@ -1,7 +1,7 @@
-//! The AVIF and HEIC readers: pictures coded as frames of a film, in the container they share.
+//! Reads AVIF and HEIC: pictures coded as frames of a film, in the container they share.
 //!
-//! In reading order: `boxes` reads the container's boxes, `primary` finds out which coded pictures
-//! make up the primary picture, `tiles` decodes these one by one and puts them together, `avif` and
+//! In reading order: `boxes` reads the container's boxes, `primary` finds which coded pictures make
+//! up the primary picture, `tiles` decodes these one by one and puts them together, `avif` and
 //! `heic` give it a decoder of one coded picture each, and `planes` and `cicp` turn what comes out
 //! into sRGB.
 //!

@@ -1,5 +1,4 @@
-//! Planes of luma and chroma, as video decoders give them, turned into interleaved bytes of grey or
-//! RGB.
+//! Turns planes of luma and chroma, as video decoders give them, into bytes of grey or RGB.
 //!
 //! Chroma of half the size is interpolated. Each of its samples is taken to lie in the middle of
 //! the two or four pixels it stands for: the common encoders of AVIF and HEIC place it there, and
@@ -51,7 +50,7 @@ impl Plane<'_> {
             PlaneSamples::WordBytes(bytes) => {
                 let pairs = bytes[range.start * 2..range.end * 2].chunks_exact(2);
                 row.iter_mut().zip(pairs).for_each(|(value, pair)| {
-                    *value = f32::from(u16::from_ne_bytes([pair[0], pair[1]]))
+                    *value = f32::from(u16::from_ne_bytes([pair[0], pair[1]]));
                 });
             }
         }
@@ -170,7 +169,7 @@ impl MatrixCoefficients {
                     *a = luma + red_cr * cr;
                     *b = luma - green_cb * cb - green_cr * cr;
                     *c = luma + blue_cb * cb;
-                })
+                });
             }
         }
     }

@@ -1,8 +1,7 @@
-//! From the primary picture of a HEIF container to a raster: decodes its coded pictures one by one,
-//! with the decoder it is given, and paints each into its place.
+//! Decodes the coded pictures of a primary picture one by one and paints them into a raster.
 //!
-//! What the container says is in [`super::primary`], and how samples become bytes in
-//! [`super::planes`].
+//! It is given a decoder of one coded picture. What the container says is in [`super::primary`],
+//! and how samples become bytes in [`super::planes`].
 
 use super::cicp::{Cicp, SrgbConverter};
 use super::planes::{PixelBuffer, Planes, is_supported, paint};

@@ -1,4 +1,4 @@
-//! The decompressors: each turns the bytes of a chunk into a stream of rows of packed samples.
+//! Decompresses a chunk to a stream of rows of packed samples, whatever the compression.
 //!
 //! Rows come one at a time, so a strip of a hundred megabytes needs no more memory than one row.
 //! Only fax data, JPEG and WebP are decoded a whole chunk at once.

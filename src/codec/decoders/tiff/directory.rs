@@ -1,8 +1,8 @@
-//! The directories of a TIFF: a page's tags and their values, classic (TIFF 6.0, section 2) and
-//! `BigTIFF`.
+//! Reads the directories of a TIFF: a page's tags and their values.
 //!
-//! Values stay in the file and are read one at a time, so a million strip offsets take no memory.
-//! What the tags mean is decided in `layout`.
+//! Both classic TIFF (TIFF 6.0, section 2) and `BigTIFF` are read. Values stay in the file and are
+//! read one at a time, so a million strip offsets take no memory. What the tags mean is decided in
+//! `layout`.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! The errors of the TIFF reader: why a TIFF can't be shown.
+//! Names the errors of the TIFF reader: why a TIFF can't be shown.
 
 use std::io;
 

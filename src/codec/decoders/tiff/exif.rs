@@ -1,4 +1,4 @@
-//! The orientation in EXIF metadata, which is a TIFF without a picture.
+//! Reads the orientation in EXIF metadata, which is a TIFF without a picture.
 //!
 //! It has a file of its own, below the TIFF decoder, because the decoders of other formats read
 //! EXIF too.

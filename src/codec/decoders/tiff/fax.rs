@@ -1,10 +1,10 @@
-//! Black-and-white fax data, decoded by `hayro-ccitt`: ITU-T T.4 (Group 3 in one and two
-//! dimensions), T.6 (Group 4) and TIFF's Modified Huffman (TIFF 6.0, sections 10 and 11).
+//! Decodes black-and-white fax data with `hayro-ccitt`.
 //!
-//! The crate decodes a whole chunk at once and finds the next line after a damaged one in Group 3.
-//! This file adds packed rows, the difference between a marked end and data that was cut off, and
-//! rows that begin at 16-bit words. Uncompressed mode, an extension that nobody writes, is left
-//! out.
+//! That is ITU-T T.4 (Group 3 in one and two dimensions), T.6 (Group 4) and TIFF's Modified Huffman
+//! (TIFF 6.0, sections 10 and 11). The crate decodes a whole chunk at once and finds the next line
+//! after a damaged one in Group 3. This file adds packed rows, the difference between a marked end
+//! and data that was cut off, and rows that begin at 16-bit words. Uncompressed mode, an extension
+//! that nobody writes, is left out.
 
 use hayro_ccitt::{DecodeError, DecodeSettings, Decoder, DecoderContext, EncodingMode};
 
@@ -201,7 +201,7 @@ mod tests {
         for digit in digits.chars() {
             match digit {
                 '0' | '1' => {
-                    if count % 8 == 0 {
+                    if count.is_multiple_of(8) {
                         packed.push(0);
                     }
                     let byte: &mut u8 = packed.last_mut().unwrap();

@@ -1,4 +1,4 @@
-//! Conversion of CIE L*a*b* to sRGB.
+//! Converts CIE L*a*b* to sRGB.
 
 use super::directory::tag;
 use super::layout::{SampleKind, TiffLayout};

@@ -1,4 +1,4 @@
-//! The layout of a page, from its tags: size, samples, colours, chunks and their compression.
+//! Works out the layout of a page from its tags: size, samples, colours, chunks, compression.
 //!
 //! A chunk is a strip or a tile. Everything that a file may claim is checked here. Nothing but tags
 //! is read.

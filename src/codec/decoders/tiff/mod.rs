@@ -1,13 +1,12 @@
-//! The TIFF reader: strips and tiles, planar or not, every depth, and the compressions that people
-//! meet (TIFF 6.0, Adobe's technical notes, `BigTIFF`).
+//! Reads TIFF: strips and tiles, planar or not, every depth, and the compressions that people meet.
 //!
 //! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
 //! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
 //! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
 //! other formats, and `error` says why a TIFF can't be shown. This file ties them together.
 //!
-//! Only the first page of a file is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and raw
-//! camera data are refused by name.
+//! TIFF 6.0, Adobe's technical notes and `BigTIFF` are covered, but only the first page of a file
+//! is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and raw camera data are refused by name.
 //!
 //! This reader is our own because the tiff crate, at 0.11, decodes no palettes, CIE L*a*b*,
 //! subsampled YCbCr, mixtures of sample formats or files without byte counts, and panics at tiled
@@ -329,6 +328,18 @@ mod tests {
         ] {
             assert_eq!(decoded(&source).unwrap(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn fax_data_is_black_on_white_in_either_order_of_bits() {
+        let rows = [0b0010_0011, 0b1010_1111, 0b0000_0000, 0b0001_0000, 0b0000_0001_u8];
+        let strip: (u16, &[u32]) = (tag::STRIP_OFFSETS, &[8]);
+        let group_4: (u16, &[u32]) = (tag::COMPRESSION, &[4]);
+        let expected = (Channels::Grey, [255, 0, 255].repeat(2));
+        assert_eq!(decoded(&file(&[strip, group_4], &rows)).unwrap(), expected);
+        let reversed: (u16, &[u32]) = (tag::FILL_ORDER, &[2]);
+        let rows = rows.map(u8::reverse_bits);
+        assert_eq!(decoded(&file(&[strip, group_4, reversed], &rows)).unwrap(), expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Pixels from samples: palettes, YCbCr and associated alpha become the channels of a raster.
+//! Paints pixels from samples: palettes, YCbCr and associated alpha become a raster's channels.
 //!
 //! L*a*b* has a file of its own, `lab`.
 

@@ -1,5 +1,4 @@
-//! Samples of any depth and kind, unpacked from the bytes of a row to 16 bits that span what the
-//! samples can hold.
+//! Unpacks samples of any depth and kind from a row to 16 bits that span what they can hold.
 
 use super::directory::ByteOrder;
 use super::layout::{Colour, Predictor, SampleKind, TiffLayout};
