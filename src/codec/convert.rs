@@ -1,4 +1,6 @@
-//! The way of one picture through the codec: recognised, weighed, decoded, made upright and sRGB, encoded.
+//! Takes one picture all the way: recognised, decoded, made upright and sRGB, and encoded.
+//!
+//! How much memory that takes is worked out in `estimate`, which decoders read what in `decode`.
 
 use super::decode::{decode, is_animation, open_frames, read_header, recognise};
 use super::encode::animation::{AnimationOutputs, EncodedAnimation};
@@ -21,16 +23,18 @@ use super::settings::Settings;
 use super::sniff::PictureFormat;
 use super::timer::Timer;
 
-/// A source as a gallery keeps it.
+/// A source, converted to what a gallery keeps.
 #[derive(Debug)]
 pub struct Converted {
+    /// The image.
     pub webp: Vec<u8>,
+    /// Format of the source.
     pub format: PictureFormat,
-    /// Pixels, orientation applied.
+    /// Width of the image, in pixels.
     pub width: u32,
-    /// Pixels, orientation applied.
+    /// Height of the image, in pixels.
     pub height: u32,
-    /// Of the stored image: repeated frames of a source are stored as one.
+    /// Number of frames of the image, in which repeated frames of a source are one.
     pub frames: u32,
     /// Whether any pixel is less than opaque.
     pub alpha: bool,
@@ -40,18 +44,21 @@ pub struct Converted {
     pub color: [u8; 3],
     /// See [`crate::image::ImageRecord::perceptual_hash`].
     pub perceptual_hash: u64,
-    /// Widths, ascending, and WebP.
+    /// Renditions: their widths, ascending, and their WebP.
     pub renditions: Vec<(u16, Vec<u8>)>,
-    /// The source holds more than the image does: further pages, or more pixels than WebP can. A note says what.
+    /// Whether the source holds more than the image does, such as further pages, or more pixels
+    /// than WebP can. A note says what.
     pub partial: bool,
-    /// What the person should know of the conversion, such as that the picture was scaled down.
+    /// What the user should know of the conversion, such as that the picture was scaled down.
     pub notes: Vec<String>,
 }
 
-/// Converts a source, recognised by its content; call [`memory_bytes`] before.
+/// Converts a source, which is recognised by its content.
+///
+/// Call [`super::memory_bytes`] first: only that checks the memory of the whole conversion.
 ///
 /// # Errors
-/// Why it can't be converted. Decoders that panic are caught and lose this source only.
+/// Returns an error if the source can't be converted. A decoder that panics loses this source only.
 pub fn convert(
     source: Vec<u8>,
     settings: &Settings,
@@ -69,7 +76,7 @@ pub fn convert(
             let outputs = AnimationOutputs { whole: true, rendition_widths: &settings.renditions };
             match encode_animation(&source, format, &header, settings, &outputs, timer) {
                 Ok(animation) => return converted_animation(animation, format),
-                // A PNG has a picture for programs that know of no animations.
+                // A PNG also holds a still picture, for programs without animations.
                 Err(CodecError::Decode { .. } | CodecError::Container(_))
                     if format == PictureFormat::Png =>
                 {
@@ -86,7 +93,8 @@ pub fn convert(
                 raster.notes.push("its animation is broken: this is its still picture".into());
             }
             match convert_still(raster, format, header.lossless, settings, longest_side) {
-                // So large a picture is decoded again rather than kept beside what is made of it.
+                // Only large pictures come here: decoding again takes time, but keeping the pixels
+                // beside their copies would take more memory.
                 Err(error) if is_too_detailed(&error) && longest_side > 1000 => {
                     longest_side = longest_side.min(header.width.max(header.height)) / 8 * 7;
                 }
@@ -96,10 +104,10 @@ pub fn convert(
     })
 }
 
-/// The renditions of a source at the rendition_widths of `settings`, without the image itself.
+/// Makes the renditions of a source at the widths of `settings`, without the image itself.
 ///
 /// # Errors
-/// As [`convert`].
+/// Returns the same errors as [`convert`].
 pub fn render(
     source: &[u8],
     settings: &Settings,
@@ -121,11 +129,11 @@ pub fn render(
     })
 }
 
-/// Decodes a source whole and drops the pixels: what [`convert`] would say of it, without the encoding. Width and height,
-/// upright.
+/// Decodes the whole source and drops the pixels, which shows whether [`convert`] would take it.
+/// Returns width and height, upright.
 ///
 /// # Errors
-/// As [`convert`].
+/// Returns the same errors as [`convert`], but for those of encoding.
 pub fn probe(source: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), CodecError> {
     let format = recognise(source)?;
     let timer = Timer::new(limits.decode_time);
@@ -142,6 +150,7 @@ pub fn probe(source: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), CodecEr
     })
 }
 
+/// Decodes an animation and encodes it at the sizes asked for.
 fn encode_animation(
     source: &[u8],
     format: PictureFormat,
@@ -154,6 +163,7 @@ fn encode_animation(
     animation::encode(&mut *frames, (header.width, header.height), settings, outputs, timer)
 }
 
+/// Returns an encoded animation as the result of the conversion.
 fn converted_animation(
     animation: EncodedAnimation,
     format: PictureFormat,
@@ -176,6 +186,7 @@ fn converted_animation(
     })
 }
 
+/// Converts a decoded still picture, scaled down if its longer side exceeds `longest_side`.
 fn convert_still(
     raster: Raster,
     format: PictureFormat,
@@ -211,8 +222,10 @@ fn convert_still(
     })
 }
 
-/// Takes a WebP over byte for byte, less its metadata; one that must be turned, or whose colours are not sRGB, is encoded
-/// anew. It is decoded whole all the same: a gallery holds nothing that does not decode.
+/// Keeps a WebP byte for byte, without its metadata.
+///
+/// One that must be turned, or whose colours are not sRGB, is encoded anew. It is decoded as a
+/// whole in either case, because a gallery holds nothing that does not decode.
 fn convert_webp(
     source: Vec<u8>,
     header: &Header,
@@ -265,7 +278,7 @@ fn convert_webp(
     })
 }
 
-/// Whether the stored pixels are those to be shown, as a browser without the profile would show them.
+/// Whether a browser shows the stored pixels correctly without orientation and colour profile.
 fn is_shown_as_stored(
     orientation: &image::metadata::Orientation,
     channels: Channels,
@@ -283,7 +296,8 @@ mod tests {
     const SETTINGS: Settings =
         Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() };
 
-    /// Found by fuzzing: a picture without loss that goes on behind its chunk once was stored without its end.
+    /// Fuzzing found a lossless picture that goes on behind its chunk; it was stored without its
+    /// end.
     #[test]
     fn a_picture_must_end_in_its_chunk() {
         let source = include_bytes!("../../tests/data/beyond-its-chunk.webp");

@@ -1,4 +1,4 @@
-//! From a source to its decoder: one place that knows them all.
+//! Leads from a source to its decoder: the one place that knows every format's decoder.
 
 #[cfg(any(feature = "avif", feature = "heic"))]
 use super::decoders::heif;
@@ -18,6 +18,7 @@ use super::pixels::raster::Raster;
 use super::sniff::{PictureFormat, Sniffed, sniff};
 use super::timer::Timer;
 
+/// Returns the format of a source.
 pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     match sniff(source) {
         Sniffed::Picture(format) => Ok(format),
@@ -26,6 +27,7 @@ pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     }
 }
 
+/// Reads the header of a source, and checks the limits that can be checked without decoding.
 pub(super) fn read_header(
     source: &[u8],
     format: PictureFormat,
@@ -51,7 +53,7 @@ pub(super) fn read_header(
         PictureFormat::Png => png::header(source, timer),
         PictureFormat::Tiff => tiff::header(source, timer),
         PictureFormat::WebP => webp::header(source),
-        // Whatever is not one after all, see `sniff`.
+        // A file of another kind may pass for a TGA, see `sniff`.
         PictureFormat::Tga => {
             image_crate::header(source, format, timer).map_err(|_| CodecError::NotAPicture)
         }
@@ -64,7 +66,7 @@ pub(super) fn read_header(
     Ok(header)
 }
 
-/// Decodes a still picture, or an animation's first frame.
+/// Decodes a still picture, or the first frame of an animation.
 pub(super) fn decode(
     source: &[u8],
     format: PictureFormat,
@@ -108,10 +110,12 @@ pub(super) fn decode(
     }
 }
 
+/// Whether the source is to be decoded frame by frame, even if it has one frame only.
 pub(super) fn is_animation(source: &[u8], format: PictureFormat, header: &Header) -> bool {
     header.frames > 1 || format == PictureFormat::WebP && webp::is_animation(source)
 }
 
+/// Opens an animation to decode it frame by frame.
 pub(super) fn open_frames<'s>(
     source: &'s [u8],
     format: PictureFormat,

@@ -1,13 +1,13 @@
-//! Why a source became no image.
+//! Defines the codec's error: why a source became no image.
 
 use std::time::Duration;
 
 use super::sniff::PictureFormat;
 
-/// An error of a decoder, of whatever type.
+/// An error of any decoder, whatever its type.
 pub(crate) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a source became no image.
+/// The reason why a source became no image.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     #[error("not a picture")]
@@ -31,7 +31,8 @@ pub enum CodecError {
     )]
     TooManyTotalPixels { frames: u32, width: u32, height: u32, limit: u64 },
     #[error(
-        "{width} x {height} pixels of this kind take up to {needed_mb} MB to convert, more than --memory {limit_mb}MB",
+        "{width} x {height} pixels of this kind take up to {needed_mb} MB to convert, \
+         more than --memory {limit_mb}MB",
         needed_mb = needed.div_ceil(1_000_000),
         limit_mb = limit / 1_000_000
     )]

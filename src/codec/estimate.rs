@@ -1,4 +1,6 @@
-//! The memory that a conversion will take, estimated from the source's headers.
+//! Estimates the memory that a conversion takes, from the source's headers.
+//!
+//! What decoding takes is each decoder's own estimate, in `Header::decode_bytes`.
 
 use super::decode::{read_header, recognise};
 use super::encode::still::MAX_AUTO_LOSSLESS_PIXELS;
@@ -11,18 +13,25 @@ use super::pixels::resize::{self, Shrinker, fit_within, scaled_height};
 use super::settings::{Lossless, Settings};
 use super::timer::Timer;
 
-/// What encoders take beside the picture itself, in bytes a pixel, rounded up from the peaks of whole imports (`VmHWM`) of
-/// pictures with 8 million pixels: 39 with noise for alpha, 34 for the same without loss, 41 for the canvas of an animation. A copy
-/// is kept while both ways are tried.
-/// Opaque pictures are encoded within the memory of their own pixels, see `yuv`.
+/// Memory that the lossy encoder takes for a picture with alpha, in bytes a pixel.
+///
+/// This and the next two are beside the picture itself, and are rounded up from the peaks of whole
+/// imports (`VmHWM`) of pictures with 8 million pixels: here 39, with noise for alpha. A copy of
+/// the picture is kept while both lossy and lossless are tried. Opaque pictures are encoded within
+/// the memory of their own pixels, see `pixels/yuv.rs`.
 const LOSSY_ALPHA_BYTES_PER_PIXEL: u64 = 40;
+
+/// Memory that the lossless encoder takes, in bytes a pixel. Measured: 34, for noise with alpha.
 const LOSSLESS_BYTES_PER_PIXEL: u64 = 40;
+
+/// Memory that an animation's encoder takes, in bytes a pixel of the canvas. Measured: 41.
 const ANIMATION_BYTES_PER_PIXEL: u64 = 48;
 
-/// The memory that [`super::convert`] or [`super::render`] will take at its peak, in bytes, the source included, from its headers.
+/// Returns the peak memory, in bytes, that [`super::convert()`] or [`super::render()`] will take,
+/// including the source itself.
 ///
 /// # Errors
-/// When it is no picture, or breaks a limit.
+/// Returns an error if the source is not a picture, or breaks a limit.
 pub fn memory_bytes(
     source: &[u8],
     settings: &Settings,
@@ -46,7 +55,7 @@ pub fn memory_bytes(
     })
 }
 
-/// Memory beside the source, in bytes.
+/// Returns the peak memory beside the source, in bytes.
 fn estimate(header: &Header, settings: &Settings) -> u64 {
     let (width, height) = (header.width, header.height);
     let pixels = u64::from(width) * u64::from(height);
@@ -74,8 +83,8 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
         (false, false) => 0,
     };
     let (_, fitting_height) = fit_within((width, height), MAX_WEBP_SIDE);
-    let fit_within = resize::shrink_bytes(width, height, fitting_height, header.alpha);
-    header.decode_bytes.max(picture + encoding.max(shrinking).max(fit_within))
+    let fitting = resize::shrink_bytes(width, height, fitting_height, header.alpha);
+    header.decode_bytes.max(picture + encoding.max(shrinking).max(fitting))
 }
 
 #[cfg(test)]
@@ -83,7 +92,7 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
 mod tests {
     use super::*;
 
-    /// Found by fuzzing: the sum once began anew behind 2^64, and the picture was let in.
+    /// Fuzzing found a sum that wrapped around at 2^64, so that the picture was let in.
     #[test]
     fn what_needs_all_memory_there_is_gets_none() {
         let source = include_bytes!("../../tests/data/boundless-tile.avif");

@@ -1,17 +1,18 @@
-//! What a source's headers say, before any pixel is decoded.
+//! Defines what every decoder says of a picture before it decodes any pixel.
 
-/// What a source's headers say, before any pixel is decoded.
+/// Size and needs of a picture, read from its headers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
-    /// Pixels as stored, not turned.
+    /// Width in pixels, as a rule before orientation is applied.
     pub(crate) width: u32,
+    /// Height in pixels, as the width.
     pub(crate) height: u32,
-    /// 1 for a still picture.
+    /// Number of frames, 1 for a still picture.
     pub(crate) frames: u32,
-    /// Memory until the picture, or one frame, is upright.
+    /// Memory that decoding takes until the picture, or one frame, is upright, in bytes.
     pub(crate) decode_bytes: u64,
-    /// Whether there may be transparency.
+    /// Whether pixels may be transparent.
     pub(crate) alpha: bool,
-    /// Whether the format keeps pixels as they were.
+    /// Whether the source is stored without loss.
     pub(crate) lossless: bool,
 }

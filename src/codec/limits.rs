@@ -1,24 +1,28 @@
-//! What a source may ask for: sizes, memory, time. Whatever asks for more is refused before it is given.
+//! Defines the limits on what a source may ask for: size, memory, time.
+//!
+//! A source that asks for more is refused before it gets any of it.
+//!
+//! How the time is measured is in `timer`.
 
 use std::time::Duration;
 
 use super::error::CodecError;
 use super::header::Header;
 
-/// See each field; a source must keep all of them.
+/// The limits on one source, all of which it must keep.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeLimits {
-    /// Length of the source.
+    /// Length of the source, in bytes.
     pub source_bytes: u64,
-    /// Width times height, of one frame.
+    /// Width times height of one frame.
     pub pixels: u64,
-    /// Frames of an animation.
+    /// Number of frames of an animation.
     pub frames: u32,
     /// Width times height times frames.
     pub total_pixels: u64,
-    /// Memory that one conversion may take at its peak, the source included.
+    /// Peak memory of one conversion, the source included, in bytes.
     pub memory_bytes: u64,
-    /// Time in a decoder, over all frames; encoding is not counted.
+    /// Time in decoders, over all frames. Encoding is not counted.
     pub decode_time: Duration,
 }
 
@@ -36,7 +40,7 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
-    /// For what is known to be good.
+    /// No limits, for pictures that are known to be good.
     pub const NONE: Self = Self {
         source_bytes: u64::MAX,
         pixels: u64::MAX,
@@ -46,6 +50,7 @@ impl DecodeLimits {
         decode_time: Duration::MAX,
     };
 
+    /// Checks the limits on size, which are known from the header.
     pub(super) fn check(&self, header: &Header) -> Result<(), CodecError> {
         let Header { width, height, frames, .. } = *header;
         let pixels = u64::from(width) * u64::from(height);

@@ -1,17 +1,53 @@
-//! Pictures in, WebP out: untrusted bytes become pixels within limits, and pixels become WebP.
+//! Turns pictures into WebP: untrusted bytes become pixels within limits, and pixels become WebP.
+//!
+//! Nothing here knows galleries or files: a picture comes as bytes and leaves as [`Converted`].
+//!
+//! # Rooms, in reading order
+//! Entry points: `convert` takes one picture all the way and `estimate` says how much memory that
+//! will need. Both go through `decode`, the one place that knows every format's decoder.
+//!
+//! - `formats/` wraps the crates that decode pictures, one file a format.
+//! - `decoders/` holds the readers that are our own, for TIFF and for HEIC and AVIF.
+//! - `encode/` writes WebP, still and animated.
+//! - `pixels/` works on decoded pixels: colour, orientation, scaling, features.
+//!
+//! What all of them share lies beside this file: `sniff` (the formats and how they are recognised),
+//! `header` (what a decoder reads before any pixel), `settings` and `limits` (what the caller asks
+//! for and allows), `timer` and `guard` (decoders that run too long, or panic), `memory` (freed
+//! memory goes back to the system) and `error`.
+//!
+//! Imports go one way: `convert`, `estimate` → `decode` → `formats` and `decoders` → `encode` →
+//! `pixels` → the shared files. `formats` and `decoders` stand on one floor and use each other
+//! twice, without a circle between files: the strips of a TIFF may be JPEG or WebP, and EXIF, which
+//! JPEG, PNG and WebP carry, is a TIFF directory (`decoders/tiff/exif.rs`).
+//!
+//! # Adding a picture format
+//! 1. `sniff.rs`: a variant of [`PictureFormat`], its name, and the bytes that it starts with.
+//! 2. `formats/NAME.rs`: `header` and `decode`, and a type with the trait `Frames` if the format
+//!    has animations. `formats/png.rs` is a short example with all three. If the image crate
+//!    decodes the format, one arm in `open` of `formats/image_crate.rs` does it all.
+//! 3. `decode.rs`: one arm in `read_header`, one in `decode`, and one in `open_frames` for
+//!    animations. Formats without an arm go to `formats/image_crate.rs`.
+//!
+//! Then add a picture to `tests/it/kinds.rs` and a row to `docs/formats.md`.
 
 mod convert;
-mod decode;
-mod decoders;
-mod encode;
-mod error;
 mod estimate;
+
+mod decode;
 mod formats;
+
+mod decoders;
+
+mod encode;
+
+mod pixels;
+
+mod error;
 mod guard;
 mod header;
 mod limits;
 mod memory;
-mod pixels;
 mod settings;
 mod sniff;
 mod timer;

@@ -1,27 +1,33 @@
-//! What a conversion is asked to make.
+//! Defines the settings of a conversion: quality, lossless or lossy, widths of renditions.
 
-/// When pictures are stored without loss.
+/// When images are stored without loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lossless {
-    /// Where it is smaller, of sources that are themselves lossless and have few colours.
+    /// Where it is smaller; tried for sources that are themselves lossless and have few colours.
     Auto,
+    /// For every source.
     Always,
+    /// For no source.
     Never,
 }
 
-/// What shapes the result of a conversion, beside the source itself.
+/// The settings that shape the result of a conversion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// libwebp's quality of lossy images, 0 to 100.
+    /// Quality of lossy images for libwebp, 0 to 100.
     pub quality: u8,
+    /// When images are stored without loss.
     pub lossless: Lossless,
-    /// Widths of the renditions, ascending; those that are not smaller than the image are left out.
+    /// Widths of the renditions in pixels, ascending. Those not smaller than the image are left
+    /// out.
     pub renditions: Vec<u16>,
 }
 
 impl Settings {
-    /// Names what shapes the image itself: the same source under the same hash gives the same image. Renditions lie
-    /// beside it and do not count.
+    /// Returns a hash of the settings that shape the image itself.
+    ///
+    /// The same source under the same hash gives the same image. Renditions lie beside the image,
+    /// so their widths do not count.
     #[must_use]
     pub fn hash(&self) -> [u8; 8] {
         let mut hash = [0; 8];

@@ -1,4 +1,4 @@
-//! What a file is, by its first bytes; its name does not count.
+//! Recognises the format of a file by its first bytes. Its name does not count.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub enum PictureFormat {
 }
 
 impl PictureFormat {
-    /// As people write it, for example `JPEG`.
+    /// Returns the name as people write it, for example `JPEG`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,12 +48,14 @@ impl fmt::Display for PictureFormat {
     }
 }
 
-/// What some bytes look like.
+/// What the first bytes of a file look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sniffed {
+    /// A picture that this build decodes.
     Picture(PictureFormat),
-    /// A picture, in a format that this build does not decode.
+    /// A picture in a format that this build does not decode, with the format's name.
     Unsupported(&'static str),
+    /// No picture.
     Nothing,
 }
 
@@ -82,7 +84,8 @@ pub fn sniff(head: &[u8]) -> Sniffed {
         }
         [b'8', b'B', b'P', b'S', 0, 1 | 2, ..] => Sniffed::Unsupported("Photoshop document"),
         [b'q', b'o', b'i', b'f', ..] => picture(PictureFormat::Qoi),
-        // Icons and cursors: how many, then of the first its width, height, colours and a zero.
+        // Icons and cursors: how many there are, then the first one's width, height, colours and a
+        // zero.
         [0, 0, 1 | 2, 0, images, 0, _, _, _, 0, ..] if *images > 0 => picture(PictureFormat::Ico),
         [b'P', b'1'..=b'7', rest @ ..] if has_netpbm_header(rest) => picture(PictureFormat::Pnm),
         _ if has_targa_header(head) => picture(PictureFormat::Tga),
@@ -90,66 +93,47 @@ pub fn sniff(head: &[u8]) -> Sniffed {
     }
 }
 
-/// `BM` alone begins many a text; the size of the header that follows is one of a few.
+/// Whether the size of the second header is one of the few there are. `BM` alone begins texts too.
 fn has_bitmap_header(head: &[u8]) -> bool {
     matches!(head.get(14..18), Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
 }
 
-/// White space, then a number, a comment or a keyword: `P1` alone begins many a text.
+/// Whether white space follows, then a number, a comment or a keyword. `P1` alone begins texts too.
 fn has_netpbm_header(rest: &[u8]) -> bool {
     let mut rest = rest.iter().copied().skip_while(u8::is_ascii_whitespace);
     rest.next().is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'#' | b'W'))
         && rest.next().is_some()
 }
 
-/// TGA has no magic number: every field of its header must make sense (Truevision, "TGA File Format Specification 2.0").
-/// Even so a file of another kind may pass, and is found out when it does not decode.
+/// Whether every field of a TGA header makes sense, because TGA has no magic number (Truevision,
+/// "TGA File Format Specification 2.0").
+///
+/// A file of another kind may still pass. It is found out when it does not decode.
 fn has_targa_header(head: &[u8]) -> bool {
-    let Some(
-        [
-            _,
-            map,
-            kind,
-            _,
-            _,
-            map_low,
-            map_high,
-            map_depth,
-            _,
-            _,
-            _,
-            _,
-            w,
-            w_high,
-            h,
-            h_high,
-            depth,
-            flags,
-        ],
-    ) = head.first_chunk::<18>()
-    else {
-        return false;
-    };
-    let has_size = (*w > 0 || *w_high > 0) && (*h > 0 || *h_high > 0);
-    let has_map =
-        *map == 1 && (*map_low > 0 || *map_high > 0) && matches!(map_depth, 15 | 16 | 24 | 32);
-    let no_map = *map == 0 && *map_low == 0 && *map_high == 0 && *map_depth == 0;
-    let pixels = match kind {
-        1 | 9 => has_map && *depth == 8,
+    let Some(header) = head.first_chunk::<18>() else { return false };
+    let word = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    let (map, kind, map_length, map_depth) = (header[1], header[2], word(5), header[7]);
+    let (width, height, depth, flags) = (word(12), word(14), header[16], header[17]);
+    let has_map = map == 1 && map_length > 0 && matches!(map_depth, 15 | 16 | 24 | 32);
+    let no_map = map == 0 && map_length == 0 && map_depth == 0;
+    let has_known_pixels = match kind {
+        1 | 9 => has_map && depth == 8,
         2 | 10 => no_map && matches!(depth, 15 | 16 | 24 | 32),
         3 | 11 => no_map && matches!(depth, 8 | 16),
         _ => false,
     };
-    has_size && pixels && flags & 0xC0 == 0
+    width > 0 && height > 0 && has_known_pixels && flags & 0xC0 == 0
 }
 
-/// A format whose decoder may be left out of a build.
+/// Returns a format whose decoder may be left out of the build.
 const fn built_in(format: PictureFormat, is_built_in: bool) -> Sniffed {
     if is_built_in { Sniffed::Picture(format) } else { Sniffed::Unsupported(format.name()) }
 }
 
-/// The brands of an ISO media file, the one that it is written by first, then its version, then those that it fits: still
-/// pictures are told from films by them. `mif1` and `msf1` say only that it is a picture.
+/// Tells still pictures from films by the brands of an ISO media file.
+///
+/// The file's own brand comes first, then its version, then the brands that it is compatible with.
+/// `mif1` and `msf1` say only that it is a picture.
 fn sniff_brand(brands: &[u8]) -> Sniffed {
     let avif = built_in(PictureFormat::Avif, cfg!(feature = "avif"));
     let heic = built_in(PictureFormat::Heic, cfg!(feature = "heic"));

@@ -1,4 +1,4 @@
-//! The time that decoders may take.
+//! Limits the time that decoders take: measures it around them, and checks it while they read.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,21 +6,25 @@ use std::time::{Duration, Instant};
 
 use super::error::CodecError;
 
-/// Measures the time that one conversion spends in decoders, for itself and for whoever watches it from another
-/// thread: a decoder that never reads can't be stopped from inside.
+/// Measures the time that one conversion spends in decoders.
+///
+/// It is shared with a thread that watches the conversion, because a decoder that never reads can't
+/// be stopped from inside.
 #[derive(Debug)]
 pub struct Timer {
     limit: Duration,
     base: Instant,
-    /// Milliseconds spent before the decoder that runs now.
+    /// Time spent in decoders that have returned.
     spent_ms: AtomicU64,
-    /// When that decoder began, in milliseconds since `base`; [`Timer::IDLE`] when none runs.
+    /// When the running decoder began, since `base`; [`Timer::IDLE`] when none runs.
     began_ms: AtomicU64,
 }
 
 impl Timer {
+    /// Value of `began_ms` while no decoder runs.
     const IDLE: u64 = u64::MAX;
 
+    /// Starts a timer that allows this much time in decoders.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         Self {
@@ -31,7 +35,7 @@ impl Timer {
         }
     }
 
-    /// Time spent in decoders so far.
+    /// Returns the time spent in decoders so far.
     #[must_use]
     pub fn spent(&self) -> Duration {
         let began = self.began_ms.load(Ordering::Acquire);
@@ -39,7 +43,7 @@ impl Timer {
         Duration::from_millis(self.spent_ms.load(Ordering::Relaxed) + running)
     }
 
-    /// Counts the time of `decode`, unless there is none left.
+    /// Runs `decode` and counts its time, unless no time is left.
     pub(super) fn time<T>(
         &self,
         decode: impl FnOnce() -> Result<T, CodecError>,
@@ -49,15 +53,17 @@ impl Timer {
         let decoded = decode();
         let took = self.now_ms().saturating_sub(self.began_ms.swap(Self::IDLE, Ordering::AcqRel));
         self.spent_ms.fetch_add(took, Ordering::Relaxed);
-        // A decoder that the clock stopped reports whatever its reader's error makes of it.
+        // A decoder that was stopped may wrap the reader's error in one of its own.
         if decoded.is_err() {
             self.check()?;
         }
         decoded
     }
 
+    /// Checks that time is left.
+    ///
     /// # Errors
-    /// When no time is left.
+    /// Returns `TooSlow` if no time is left.
     pub(super) fn check(&self) -> Result<(), CodecError> {
         if self.spent() > self.limit {
             return Err(CodecError::TooSlow { limit: self.limit });
@@ -70,7 +76,7 @@ impl Timer {
     }
 }
 
-/// Reads a source for a decoder and fails once its time is over.
+/// A reader of a source that fails once the decoder's time is over.
 pub(super) struct TimedReader<'s> {
     source: io::Cursor<&'s [u8]>,
     timer: &'s Timer,
@@ -78,9 +84,9 @@ pub(super) struct TimedReader<'s> {
 }
 
 impl<'s> TimedReader<'s> {
-    /// The most bytes handed out at once, so that a decoder comes back for more before long.
+    /// Most bytes handed out at once, so that a decoder comes back for more before long.
     const CHUNK_BYTES: usize = 64 << 10;
-    /// Small reads cost less than a look at the clock.
+    /// Number of small reads for each look at the clock, which costs more than they do.
     const READS_PER_CHECK: u32 = 64;
 
     pub(super) fn new(source: &'s [u8], timer: &'s Timer) -> Self {
@@ -144,7 +150,7 @@ mod tests {
         });
         assert!(matches!(result, Err(CodecError::TooSlow { .. })), "{result:?}");
         assert!(timer.spent() >= Duration::from_millis(20));
-        // Nothing more is begun.
+        // No other decoder is started.
         assert!(timer.time(|| Ok(())).is_err());
     }
 }

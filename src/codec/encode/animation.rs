@@ -1,4 +1,6 @@
-//! Animations to animated WebP, frame by frame: neither all frames nor all canvases are ever in memory at once.
+//! Encodes animations frame by frame, at every size at once.
+//!
+//! Frames are decoded one at a time, so that memory never holds all of them uncompressed.
 
 use image::DynamicImage;
 use webpx::AnimationEncoder;
@@ -19,27 +21,31 @@ use crate::codec::timer::Timer;
 
 /// An encoded animation.
 pub(crate) struct EncodedAnimation {
-    /// Empty unless it was outputs.
+    /// The animation at its own size; empty unless it was asked for.
     pub(crate) webp: Vec<u8>,
-    /// Width and WebP, ascending.
+    /// Renditions: their widths, ascending, and their WebP.
     pub(crate) renditions: Vec<(u16, Vec<u8>)>,
+    /// Width of the animation at its own size, in pixels.
     pub(crate) width: u32,
+    /// Height of the animation at its own size, in pixels.
     pub(crate) height: u32,
+    /// Features of the first frame.
     pub(crate) features: Features,
-    /// The image does not show all of the source.
+    /// Whether the image does not show all of the source.
     pub(crate) partial: bool,
+    /// What the user should know.
     pub(crate) notes: Vec<String>,
 }
 
-/// Which encodings of an animation are outputs.
+/// What to encode an animation as.
 pub(crate) struct AnimationOutputs<'w> {
-    /// The animation at its own size.
+    /// Whether to encode the animation at its own size.
     pub(crate) whole: bool,
-    /// Renditions; ascending, and those that are not smaller are left out.
+    /// Widths of the renditions, ascending. Those not smaller than the animation are left out.
     pub(crate) rendition_widths: &'w [u16],
 }
 
-/// Decodes all frames, and encodes them, upright and in sRGB, at every size that is outputs.
+/// Decodes all frames and encodes them, upright and in sRGB, at every size asked for.
 pub(crate) fn encode(
     frames: &mut dyn Frames,
     (width, height): (u32, u32),
@@ -78,7 +84,7 @@ pub(crate) fn encode(
             )?),
         };
         add_frame(encoders, &picture, time_ms)?;
-        // Players stop at a frame of no time.
+        // Players stop at a frame without duration.
         let duration = i32::try_from(frame.duration_ms.max(1)).unwrap_or(i32::MAX);
         time_ms = time_ms.saturating_add(duration);
     }
@@ -101,15 +107,16 @@ pub(crate) fn encode(
     Ok(EncodedAnimation { webp, renditions, width, height, features, partial, notes })
 }
 
+/// The encoder of one size of an animation.
 struct SizedEncoder {
     encoder: AnimationEncoder,
     width: u32,
-    /// `None` for the animation itself.
+    /// Width of the rendition, or `None` for the animation at its own size.
     rendition: Option<u16>,
 }
 
 impl SizedEncoder {
-    /// From wide to narrow.
+    /// Returns an encoder for every size, from wide to narrow.
     fn for_each_size(
         size: (u32, u32),
         settings: &Settings,
@@ -141,7 +148,7 @@ impl SizedEncoder {
     }
 }
 
-/// Gives a frame to every encoder, at its size.
+/// Adds a frame to every encoder, scaled to its size.
 fn add_frame(
     encoders: &mut [SizedEncoder],
     picture: &DynamicImage,

@@ -1,4 +1,4 @@
-//! The container of a WebP file: what is in it, and the same file without metadata, its pictures untouched.
+//! Reads the container of a WebP file, and removes its metadata without touching its pictures.
 //!
 //! Format: RFC 9649, section 2.
 
@@ -7,23 +7,32 @@ use std::borrow::Cow;
 use crate::codec::error::CodecError;
 use crate::codec::sniff::PictureFormat;
 
+/// Length of the file's header, in bytes.
 const HEADER_BYTES: usize = 12;
+/// Length of a chunk's header, in bytes.
 const CHUNK_HEADER_BYTES: usize = 8;
-/// Flags of the `VP8X` chunk.
+/// Flag of the `VP8X` chunk: the file has XMP metadata.
 const FLAG_XMP: u8 = 0x04;
+/// Flag of the `VP8X` chunk: the file has EXIF metadata.
 const FLAG_EXIF: u8 = 0x08;
+/// Flag of the `VP8X` chunk: the file has a colour profile.
 const FLAG_ICC: u8 = 0x20;
 
-/// One chunk: its name and its payload.
+/// The name of a chunk, and its payload.
 type Chunk<'w> = (&'w [u8], &'w [u8]);
 
+/// The chunks of a WebP file.
 pub(crate) struct RiffContainer<'w> {
     chunks: Vec<Chunk<'w>>,
-    /// The file as its header bounds it, without what may trail behind.
+    /// The file up to the length in its header, without bytes that trail behind.
     file: &'w [u8],
 }
 
 impl<'w> RiffContainer<'w> {
+    /// Reads the chunks of a file.
+    ///
+    /// # Errors
+    /// Returns an error if the file or one of its chunks is cut short.
     pub(crate) fn parse(webp: &'w [u8]) -> Result<Self, CodecError> {
         let header = webp.get(..HEADER_BYTES).ok_or(CodecError::Container("its header is cut"))?;
         let riff_bytes = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
@@ -43,17 +52,19 @@ impl<'w> RiffContainer<'w> {
         Ok(Self { chunks, file })
     }
 
+    /// Returns the payload of the first chunk with this name.
     pub(crate) fn chunk(&self, name: &[u8; 4]) -> Option<&'w [u8]> {
         self.chunks.iter().find(|chunk| chunk.0 == name).map(|chunk| chunk.1)
     }
 
-    /// Frames of an animation, 1 for a still picture.
+    /// Returns the number of frames of an animation, or 1 for a still picture.
     pub(crate) fn frames(&self) -> usize {
         self.chunks.iter().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
     }
 
-    /// The file byte for byte, unless it carries EXIF, XMP, a colour profile or chunks that WebP does not define; then
-    /// without them.
+    /// Returns the file without EXIF, XMP, colour profile, and chunks that WebP does not define.
+    ///
+    /// A file without any of them is returned byte for byte.
     pub(crate) fn without_metadata(&self) -> Cow<'w, [u8]> {
         let needed = |chunk: &&Chunk<'_>| {
             matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF")

@@ -1,4 +1,4 @@
-//! Still pictures to WebP: the image itself, lossy or without loss, and its renditions.
+//! Encodes still pictures: the image itself, lossy or lossless, and its renditions.
 
 use std::collections::HashSet;
 
@@ -10,17 +10,21 @@ use crate::codec::memory::give_back_freed;
 use crate::codec::pixels::resize::{self, Shrinker, fit_within};
 use crate::codec::settings::{Lossless, Settings};
 
-/// Sources with more colours are not tried without loss by [`Lossless::Auto`]: lossy would win, and trying is slow.
+/// Most colours of a picture that [`Lossless::Auto`] tries to encode lossless. With more, lossy
+/// would win, and trying is slow.
 const MAX_AUTO_LOSSLESS_COLOURS: usize = 1024;
 
-/// Nor are larger ones: it takes [`LOSSLESS_BYTES_PER_PIXEL`].
+/// Most pixels of a picture that [`Lossless::Auto`] tries to encode lossless, which takes much
+/// memory (`LOSSLESS_BYTES_PER_PIXEL` in `estimate`).
 pub(crate) const MAX_AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
 
-/// When a quick attempt without loss is this many times as large as lossy, a thorough one is not made. Of the pictures with few
-/// colours among some hundred, those that are smaller without loss were at most 2.4 times as large after the quick attempt.
+/// A fast lossless attempt this many times as large as lossy is not followed by a thorough one.
+///
+/// Among some hundred pictures, those with few colours that end up smaller lossless were at most
+/// 2.4 times as large after the fast attempt.
 const MAX_QUICK_LOSSLESS_RATIO: usize = 3;
 
-/// Scales a picture down whose longer side has more pixels.
+/// Scales a picture down if its longer side has more than `longest_side` pixels.
 pub(crate) fn shrink_to_fit(
     picture: DynamicImage,
     longest_side: u32,
@@ -30,7 +34,7 @@ pub(crate) fn shrink_to_fit(
     if (width, height) == size { Ok(picture) } else { resize::shrink(picture, width, height) }
 }
 
-/// Ascending in width; each is made from the next larger one.
+/// Encodes the renditions, each made from the next larger one. Returns them ascending in width.
 pub(crate) fn encode_renditions(
     picture: &DynamicImage,
     settings: &Settings,
@@ -54,11 +58,12 @@ pub(crate) fn encode_renditions(
     }
     renditions.reverse();
     drop(shrinker);
-    // The picture itself is encoded next.
+    // The image itself is encoded next, and needs the memory.
     give_back_freed(picture.as_bytes().len() as u64);
     Ok(renditions)
 }
 
+/// Encodes the image itself. [`Lossless::Auto`] takes whichever of lossy and lossless is smaller.
 pub(crate) fn encode(
     picture: DynamicImage,
     lossless_source: bool,

@@ -1,4 +1,6 @@
-//! WebP by libwebp: encodes still pictures.
+//! Encodes pixels to WebP with libwebp, and knows its limits.
+//!
+//! What is encoded how is decided in `still` and `animation`.
 
 use image::DynamicImage;
 use webpx::{EncoderConfig, Unstoppable};
@@ -7,39 +9,46 @@ use crate::codec::error::CodecError;
 use crate::codec::pixels::rgb::pixels_of;
 use crate::codec::pixels::yuv::Yuv;
 
-/// Most pixels a side that WebP can hold.
+/// Largest width and height that WebP can hold, in pixels.
 pub const MAX_WEBP_SIDE: u32 = 16_383;
 
-/// libwebp's effort, between 0 (fast) and 6 (small): its default.
+/// Effort of libwebp's lossy encoder, from 0 (fast) to 6 (small). 4 is its default.
 const METHOD: u8 = 4;
 
-/// For large pictures, and for renditions: it takes less than half the time of 4. At quality 75 bytes grew by 5 % and the mean
-/// SSIM fell by 0.0013, over photographs and wallpapers; method 3 took as long as 4. See docs/performance.md.
+/// Effort for large pictures and for renditions, which takes less than half the time of 4.
+///
+/// Over photographs and wallpapers at quality 75, bytes grew by 5 % and the mean SSIM fell by
+/// 0.0013. Method 3 took as long as 4. See docs/performance.md.
 const FAST_METHOD: u8 = 2;
 
-/// Pictures with more pixels are large. In them a detail is small, and they take most of the time.
+/// Pictures with more pixels than this are encoded with [`FAST_METHOD`]: a detail is small in them,
+/// and they take most of the time.
 const LARGE_PIXELS: u64 = 8_000_000;
 
-/// In pictures with more pixels than this, all blocks are quantised alike: to say for each in which of four segments it lies
-/// takes up to two bits of the four or five that VP8 has left for a block then.
+/// Pictures with more pixels than this are encoded in one segment, so that all blocks are quantised
+/// alike. Naming one of four segments takes up to two of the four or five bits that VP8 has left
+/// for each block of such a picture.
 const HUGE_PIXELS: u64 = 1 << 27;
 
-/// The same for lossless pictures: level 6 of libwebp's presets (`WebPConfigLosslessPreset`), its default.
+/// Level of libwebp's presets for lossless pictures (`WebPConfigLosslessPreset`). 6 is its default.
 const LOSSLESS_LEVEL: u8 = 6;
 
-/// The level that tells quickly whether [`LOSSLESS_LEVEL`] is worth its time.
+/// Level of the fast lossless attempt, which tells whether [`LOSSLESS_LEVEL`] is worth its time.
 const QUICK_LOSSLESS_LEVEL: u8 = 0;
 
 /// How much time an encoding may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
+    /// As little as gives acceptable results.
     Fast,
-    /// What is usual for pictures of this size.
+    /// As much as is normal for a picture of this size.
     Normal,
 }
 
-/// Encodes RGB or RGBA pixels, lossy. Large pictures may have too much detail for the 512 KiB in which VP8 holds the
-/// prediction modes of all blocks, see [`is_too_detailed`].
+/// Encodes RGB or RGBA pixels, lossy.
+///
+/// Large pictures may have too much detail for the 512 KiB in which VP8 holds the prediction modes
+/// of all blocks, see [`is_too_detailed`].
 pub(crate) fn encode(
     picture: DynamicImage,
     quality: u8,
@@ -48,7 +57,8 @@ pub(crate) fn encode(
     let (width, height) = (picture.width(), picture.height());
     let pixels = u64::from(width) * u64::from(height);
     let method = if pixels > LARGE_PIXELS || effort == Effort::Fast { FAST_METHOD } else { METHOD };
-    // When the modes do not fit, libwebp would try again with a lower limit, and again, which with this method changes nothing.
+    // When the modes do not fit, libwebp tries again with lower limits. With this method that
+    // changes nothing, so it starts with the lowest.
     let limit = if method == FAST_METHOD { 100 } else { 0 };
     let segments = if pixels > HUGE_PIXELS { 1 } else { 4 };
     let config = EncoderConfig::new()
@@ -58,7 +68,7 @@ pub(crate) fn encode(
         .segments(segments);
     let encoded = match picture {
         DynamicImage::ImageRgb8(rgb) => {
-            // libwebp would copy the pixels twice on its way to the same planes.
+            // Given RGB, libwebp would copy the pixels twice on its way to the same planes.
             let yuv = Yuv::from_rgb(rgb.into_raw(), width, height);
             webpx::Encoder::new_yuv(yuv.planes()).config(config).encode(Unstoppable)
         }
@@ -69,8 +79,8 @@ pub(crate) fn encode(
     encoded.map_err(encoding_error)
 }
 
-/// Whether lossy WebP of this size can't hold the picture's detail (RFC 6386, 9.2: the first partition has 19 bits for its
-/// length).
+/// Whether the error says that lossy WebP of this size can't hold the picture's detail (RFC 6386,
+/// 9.2: the first partition has 19 bits for its length).
 pub(crate) fn is_too_detailed(error: &CodecError) -> bool {
     use webpx::EncodingError::{Partition0Overflow, PartitionOverflow};
     matches!(
@@ -79,7 +89,7 @@ pub(crate) fn is_too_detailed(error: &CodecError) -> bool {
     )
 }
 
-/// Encodes RGB or RGBA pixels without loss.
+/// Encodes RGB or RGBA pixels, lossless.
 pub(crate) fn encode_lossless(
     picture: &DynamicImage,
     effort: Effort,
@@ -97,7 +107,7 @@ pub(crate) fn encode_lossless(
     encoder.config(config).encode(Unstoppable).map_err(encoding_error)
 }
 
-/// The note on a picture that was scaled down to be encoded.
+/// Returns the note on a picture that was scaled down because WebP can't hold it.
 pub(crate) fn scaled_down_note((width, height): (u32, u32), longest_side: u32) -> String {
     let reason = if longest_side == MAX_WEBP_SIDE {
         format!("WebP holds {MAX_WEBP_SIDE} pixels a side")
@@ -107,7 +117,7 @@ pub(crate) fn scaled_down_note((width, height): (u32, u32), longest_side: u32) -
     format!("scaled down from {width} x {height}: {reason}")
 }
 
-/// What libwebp says, without the place in webpx.
+/// Returns libwebp's error without the place in webpx where it came up.
 pub(crate) fn encoding_error(error: webpx::At<webpx::Error>) -> CodecError {
     CodecError::Encode(error.decompose().0)
 }

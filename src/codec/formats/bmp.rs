@@ -1,12 +1,15 @@
-//! BMPs that the image crate's decoder does not take, as ones that it takes.
+//! Rewrites BMPs that the image crate's decoder does not take, as ones that it takes.
 
 use std::borrow::Cow;
 
-/// Length of the file header: `BM`, the file's size, and at 10 where the pixels begin.
+/// Length of the file header, in bytes: `BM`, the file's size, and at 10 where the pixels begin.
 const FILE_HEADER: usize = 14;
 
-/// A BMP with the header of OS/2 2, which the decoder does not know, as one with the header of Windows 3: the first 40 of the
-/// 64 bytes mean the same in both, compression 3 and 4 apart, and what follows them concerns printers. Other sources as they are.
+/// Returns a BMP with the header of OS/2 2 as one with the header of Windows 3.
+///
+/// The decoder does not know the header of OS/2 2. The first 40 of its 64 bytes mean the same in
+/// both, but for compression 3 and 4, and the rest concerns printers. Other sources are returned as
+/// they are.
 ///
 /// Source: "OS/2 2.0 Presentation Manager: GPI Guide", `BITMAPINFOHEADER2`.
 pub(crate) fn without_os2_fields(source: &[u8]) -> Cow<'_, [u8]> {
@@ -27,16 +30,22 @@ pub(crate) fn without_os2_fields(source: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(windows)
 }
 
-/// Pixels in runs of equal ones, `BI_RLE8` and `BI_RLE4`. The decoder refuses runs that go beyond their row, rows from the top,
-/// and pixels that are skipped; all of these are found in files, and shown by other programs.
+/// The layout of a BMP whose pixels are coded in runs of equal ones, `BI_RLE8` or `BI_RLE4`.
+///
+/// The decoder refuses runs that go beyond their row, rows from the top, and pixels that are
+/// skipped. All of these occur in files, and other programs show them.
 ///
 /// Source: Microsoft, "Bitmap Compression" (Win32 GDI).
 #[derive(Debug)]
 pub(crate) struct RunLengthBitmap {
+    /// Bits of a pixel, 8 or 4.
     bits: u8,
+    /// Number of colours of the palette.
     colours: u32,
+    /// Width in pixels.
     width: usize,
     rows: usize,
+    /// Offset of the coded pixels.
     pixels_at: usize,
 }
 
@@ -46,7 +55,7 @@ impl RunLengthBitmap {
     const COLOURS_AT: usize = FILE_HEADER + 32;
     const HEADERS: usize = FILE_HEADER + 40;
 
-    /// None where the pixels of `source` are coded otherwise.
+    /// Reads the headers. Returns `None` if the pixels of `source` are not coded in runs.
     pub(crate) fn parse(source: &[u8]) -> Option<Self> {
         let headers = source.get(..Self::HEADERS)?;
         let u32_at = |at: usize| headers[at..].first_chunk().copied().map(u32::from_le_bytes);
@@ -55,7 +64,7 @@ impl RunLengthBitmap {
         matches!((u32_at(Self::COMPRESSION_AT)?, bits), (1, 8) | (2, 4)).then_some(())?;
         // A header of 12 bytes has no compression.
         (u32_at(FILE_HEADER)? >= 40).then_some(())?;
-        // Some say that their pixels begin where their palette does.
+        // Some files say that their pixels begin where their palette does.
         let colours = u32_at(Self::COLOURS_AT)
             .filter(|colours| (1..=256).contains(colours))
             .unwrap_or(1 << bits);
@@ -72,16 +81,17 @@ impl RunLengthBitmap {
         })
     }
 
+    /// Bytes of an unpacked row.
     fn row_bytes(&self) -> usize {
         self.width.next_multiple_of(4)
     }
 
-    /// Memory that [`RunLengthBitmap::unpacked`] takes.
+    /// Returns the memory that [`RunLengthBitmap::unpack`] takes, in bytes.
     pub(crate) fn unpacked_bytes(&self, source: &[u8]) -> u64 {
         self.row_bytes() as u64 * self.rows as u64 + source.len() as u64
     }
 
-    /// The headers of a BMP with 8 bits a pixel and no runs, without its pixels.
+    /// Returns the headers of a BMP with 8 bits a pixel and no runs, without its pixels.
     pub(crate) fn unpacked_headers(&self, source: &[u8]) -> Vec<u8> {
         let mut headers = source[..self.pixels_at].to_vec();
         headers[10..14]
@@ -93,8 +103,10 @@ impl RunLengthBitmap {
         headers
     }
 
-    /// A BMP with 8 bits a pixel and no runs. What lies beyond a row or the last row is dropped, what is skipped has the first
-    /// colour of the palette; where the source ends before its picture does, so does what is returned.
+    /// Returns a BMP with 8 bits a pixel and no runs.
+    ///
+    /// Pixels beyond the end of a row or of the picture are dropped, and skipped ones get the first
+    /// colour of the palette. If the source ends early, so does the result.
     pub(crate) fn unpack(&self, source: &[u8]) -> Vec<u8> {
         let mut bmp = self.unpacked_headers(source);
         let start = bmp.len();
@@ -152,7 +164,7 @@ impl RunLengthBitmap {
 mod tests {
     use super::*;
 
-    /// A BMP of 5 x 3 pixels in runs.
+    /// Returns a BMP of 5 x 3 pixels in runs.
     fn coded(bits: u8, height: i32, runs: &[u8]) -> Vec<u8> {
         let mut bmp = vec![0; RunLengthBitmap::HEADERS + (4 << bits)];
         bmp[..2].copy_from_slice(b"BM");

@@ -1,4 +1,4 @@
-//! GIF: its frames, laid on the canvas as browsers do.
+//! Decodes GIF with the gif crate, and composes its frames as browsers do.
 
 use std::io::{BufReader, Chain, Read};
 
@@ -12,11 +12,13 @@ use crate::codec::pixels::frames::{Frame, Frames};
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
 
-/// Many a file lacks the trailer; one more does no harm to the others.
+/// The trailer, appended to every file: many files lack it, and a second one does no harm.
 const TRAILER: &[u8] = &[0x3B];
 
-/// Delays up to this are those of files that mean "as fast as you can"; browsers show such frames for 100 ms.
-const SHORTEST_DELAY_MS: u32 = 10;
+/// Longest delay that stands for "as fast as possible", in milliseconds.
+const MAX_IGNORED_DELAY_MS: u32 = 10;
+
+/// Time for which browsers show a frame with such a delay, in milliseconds.
 const DEFAULT_DELAY_MS: u32 = 100;
 
 type Source<'s> = Chain<BufReader<TimedReader<'s>>, &'static [u8]>;
@@ -25,6 +27,7 @@ fn decode_error(error: DecodingError) -> CodecError {
     CodecError::Decode { format: PictureFormat::Gif, source: error.into() }
 }
 
+/// Opens the decoder.
 fn open<'s>(
     source: &'s [u8],
     timer: &'s Timer,
@@ -33,13 +36,13 @@ fn open<'s>(
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::RGBA);
     options.skip_frame_decoding(skip_pixels);
-    // As browsers do: what is unknown is passed over.
+    // Browsers skip blocks they don't know.
     options.allow_unknown_blocks(true);
     let reader = BufReader::new(TimedReader::new(source, timer)).chain(TRAILER);
     options.read_info(reader).map_err(decode_error)
 }
 
-/// Counts the frames without decoding their pixels.
+/// Reads size and needs, and counts the frames without decoding their pixels.
 pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     let mut decoder = open(source, timer, true)?;
     let (mut width, mut height) = (u32::from(decoder.width()), u32::from(decoder.height()));
@@ -47,7 +50,7 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     loop {
         match decoder.next_frame_info() {
             Ok(Some(frame)) => {
-                // Browsers enlarge the screen until the first frame fits; later frames are cut.
+                // Browsers enlarge the canvas until the first frame fits, and cut later frames.
                 if frames == 0 {
                     width = width.max(u32::from(frame.left) + u32::from(frame.width));
                     height = height.max(u32::from(frame.top) + u32::from(frame.height));
@@ -55,7 +58,7 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
                 frames += 1;
             }
             Ok(None) => break,
-            // What follows a frame and is none: browsers show what came before.
+            // Browsers show the frames before the damage.
             Err(DecodingError::Format(_)) if frames > 0 => break,
             Err(error) => return Err(decode_error(error)),
         }
@@ -63,11 +66,13 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     if frames == 0 {
         return Err(CodecError::Container("it has no picture in it"));
     }
-    // The frame, the canvas, and what lies below the frame; indices before colours.
+    // 4 bytes a pixel for the frame, 4 for the canvas, 4 for the pixels below the frame, and 1 for
+    // the indices of colours.
     let decode_bytes = u64::from(width) * u64::from(height) * 13;
     Ok(Header { width, height, frames, decode_bytes, alpha: true, lossless: true })
 }
 
+/// The frames of a GIF.
 pub(crate) struct GifFrames<'s> {
     decoder: Decoder<Source<'s>>,
     canvas: Canvas,
@@ -75,7 +80,7 @@ pub(crate) struct GifFrames<'s> {
 }
 
 impl<'s> GifFrames<'s> {
-    /// `header` is that of the same source.
+    /// Opens a source, given its own header.
     pub(crate) fn open(
         source: &'s [u8],
         header: &Header,
@@ -108,12 +113,14 @@ impl Frames for GifFrames<'_> {
             DisposalMethod::Previous => Disposal::Restore,
         };
         let delay_ms = u32::from(frame.delay) * 10;
-        let duration_ms = if delay_ms <= SHORTEST_DELAY_MS { DEFAULT_DELAY_MS } else { delay_ms };
+        let duration_ms =
+            if delay_ms <= MAX_IGNORED_DELAY_MS { DEFAULT_DELAY_MS } else { delay_ms };
         let rgba = self.canvas.draw(&frame.buffer, area, Blend::Over, disposal)?.to_vec();
         Ok(Some(Frame { rgba, duration_ms }))
     }
 
-    /// A file without the loop extension loop_count once; the extension counts repetitions after the first time.
+    /// A file without the loop extension plays once. The extension counts repetitions after the
+    /// first time.
     fn loop_count(&self) -> u16 {
         match self.decoder.repeat() {
             Repeat::Infinite => 0,

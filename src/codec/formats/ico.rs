@@ -1,6 +1,7 @@
-//! ICO and CUR: the largest of their pictures, which is a PNG in newer files and a bitmap with a mask in older ones.
+//! Reads ICO and CUR: the largest of their pictures.
 //!
-//! Bitmaps are left to the image crate; its PNGs have to be RGBA, ours are any.
+//! In newer files that is a PNG, in older ones a bitmap with a mask. Bitmaps are left to the image
+//! crate. PNGs are not, because it takes only RGBA ones.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ use crate::codec::timer::Timer;
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 
+/// Reads size and needs of the largest picture.
 pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     let source = &with_corrected_sizes(source);
     match largest(source) {
@@ -21,6 +23,7 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     }
 }
 
+/// Decodes the largest picture, within the memory given, in bytes.
 pub(crate) fn decode(
     source: &[u8],
     memory_bytes: u64,
@@ -38,7 +41,9 @@ pub(crate) fn decode(
     }
 }
 
-/// Entries that say another size than their bitmaps made to say theirs: the decoder refuses them, other programs take what is there.
+/// Corrects entries of the directory that give another size than their bitmaps have.
+///
+/// The decoder refuses them, while other programs take the bitmap's size.
 fn with_corrected_sizes(source: &[u8]) -> Cow<'_, [u8]> {
     const DIRECTORY: usize = 6;
     let mut corrected = Cow::Borrowed(source);
@@ -61,12 +66,14 @@ fn with_corrected_sizes(source: &[u8]) -> Cow<'_, [u8]> {
     corrected
 }
 
-/// The bitmaps of 32 bits whose every alpha is 0 made opaque: they are from programs that knew of no alpha, and what is
-/// transparent in them is said by their masks alone. Windows and browsers take them so.
+/// Makes bitmaps of 32 bits opaque if the alpha of every pixel is 0.
+///
+/// They come from programs without alpha, whose masks alone say what is transparent. Windows and
+/// browsers read them like this.
 fn with_opaque_bitmaps(source: &[u8]) -> Cow<'_, [u8]> {
     const HEADER: usize = 40;
     let mut corrected = Cow::Borrowed(source);
-    // Entries may claim the same bytes over and over.
+    // Entries may claim the same bytes over and over, so the bytes to read are counted.
     let mut unread = source.len();
     for (start, length) in entries(source).map(location) {
         let Some(bitmap) = source.get(start..).and_then(|rest| rest.get(..length)) else {
@@ -97,9 +104,10 @@ fn with_opaque_bitmaps(source: &[u8]) -> Cow<'_, [u8]> {
     corrected
 }
 
-/// The bytes of the picture with the most pixels, and of those with the most bits a pixel.
+/// Returns the bytes of the picture with the most pixels, or the most bits a pixel if several are
+/// as large.
 fn largest(source: &[u8]) -> Option<&[u8]> {
-    // A side of 0 means 256.
+    // 0 stands for 256.
     let side = |value: u8| if value == 0 { 256 } else { u32::from(value) };
     let largest = entries(source).max_by_key(|entry| {
         (side(entry[0]) * side(entry[1]), u16::from_le_bytes([entry[6], entry[7]]))
@@ -108,7 +116,7 @@ fn largest(source: &[u8]) -> Option<&[u8]> {
     source.get(start..start.checked_add(length)?)
 }
 
-/// The directory: of each picture its size and where it is.
+/// Returns the entries of the directory, which say where each picture is and how large.
 fn entries(source: &[u8]) -> impl Iterator<Item = &[u8; 16]> {
     let (count, entries) = match source.split_first_chunk::<6>() {
         Some((directory, entries)) => (u16::from_le_bytes([directory[4], directory[5]]), entries),
@@ -117,12 +125,12 @@ fn entries(source: &[u8]) -> impl Iterator<Item = &[u8; 16]> {
     entries.as_chunks::<16>().0.iter().take(usize::from(count))
 }
 
-/// Where a picture begins, and its length.
+/// Returns where a picture begins, and its length.
 fn location(entry: &[u8; 16]) -> (usize, usize) {
     (u32_at(entry, 12) as usize, u32_at(entry, 8) as usize)
 }
 
-/// The number at a place within.
+/// Returns the 32-bit number at an offset.
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
@@ -139,7 +147,7 @@ mod tests {
         assert_eq!(with_corrected_sizes(&icon)[6..8], [16, 16]);
         icon[6..8].copy_from_slice(&[16, 16]);
         assert!(matches!(with_corrected_sizes(&icon), Cow::Borrowed(_)));
-        // 256 pixels are said by a 0.
+        // 256 pixels are written as 0.
         icon[26..34].copy_from_slice(&[0, 1, 0, 0, 0, 2, 0, 0]);
         assert_eq!(with_corrected_sizes(&icon)[6..8], [0, 0]);
     }

@@ -1,4 +1,7 @@
-//! The formats that the image crate decodes as they are: BMP, ICO, PNM, QOI and TGA.
+//! Decodes what the image crate reads: BMP, ICO, PNM, QOI and TGA.
+//!
+//! Files that its decoders refuse and other programs show are corrected first, see `bmp`, `tga` and
+//! `ico`.
 
 use std::borrow::Cow;
 
@@ -7,7 +10,8 @@ use image::codecs::{ico, pnm, qoi, tga};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageResult};
 
-use super::bmp;
+use super::bmp::{RunLengthBitmap, without_os2_fields};
+use super::tga::with_valid_alpha_bits;
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
@@ -15,6 +19,7 @@ use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
 
+/// Opens the decoder of a format.
 fn open<'s>(
     source: &'s [u8],
     format: PictureFormat,
@@ -31,39 +36,21 @@ fn open<'s>(
     })
 }
 
-/// A source as the decoder wants it.
+/// Returns the source as the decoder takes it.
 fn corrected(source: &[u8], format: PictureFormat) -> Cow<'_, [u8]> {
     match format {
-        PictureFormat::Bmp => bmp::without_os2_fields(source),
+        PictureFormat::Bmp => without_os2_fields(source),
         PictureFormat::Tga => with_valid_alpha_bits(source),
         _ => Cow::Borrowed(source),
     }
 }
 
-fn runs(source: &[u8], format: PictureFormat) -> Option<bmp::RunLengthBitmap> {
-    if format == PictureFormat::Bmp { bmp::RunLengthBitmap::parse(source) } else { None }
+/// Returns what describes the pixels of a BMP that are coded in runs.
+fn runs(source: &[u8], format: PictureFormat) -> Option<RunLengthBitmap> {
+    if format == PictureFormat::Bmp { RunLengthBitmap::parse(source) } else { None }
 }
 
-/// A TGA with colours of 32 or 16 bits a pixel and an odd number of them for alpha as one with 8 or 1: the decoder takes no other,
-/// and writers put anything there.
-fn with_valid_alpha_bits(source: &[u8]) -> Cow<'_, [u8]> {
-    const KIND: usize = 2;
-    const DEPTH: usize = 16;
-    const DESCRIPTOR: usize = 17;
-    let mut corrected = Cow::Borrowed(source);
-    let Some(header) = source.first_chunk::<18>() else { return corrected };
-    let whole = match (header[KIND], header[DEPTH]) {
-        (_, 32) => 8,
-        (2 | 10, 16) => 1,
-        _ => return corrected,
-    };
-    let alpha_bits = header[DESCRIPTOR] & 0x0F;
-    if alpha_bits != 0 && alpha_bits != whole {
-        corrected.to_mut()[DESCRIPTOR] = header[DESCRIPTOR] & 0xF0 | whole;
-    }
-    corrected
-}
-
+/// Reads size and needs of a picture.
 pub(crate) fn header(
     source: &[u8],
     format: PictureFormat,
@@ -78,7 +65,7 @@ pub(crate) fn header(
     let decoder = open(&source, format, timer).map_err(|error| decode_error(format, error))?;
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
-    // As decoded, and as 8-bit samples.
+    // Deep samples are held twice for a while: as decoded, and as 8-bit samples.
     let narrowed = if color.bytes_per_pixel() > color.channel_count() {
         u64::from(color.channel_count())
     } else {
@@ -102,6 +89,7 @@ pub(crate) fn header(
     })
 }
 
+/// Decodes a picture within the memory given, in bytes.
 pub(crate) fn decode(
     source: &[u8],
     format: PictureFormat,
@@ -118,7 +106,7 @@ pub(crate) fn decode(
     allocation.max_alloc = Some(memory_bytes);
     decoder.set_limits(allocation).map_err(decode_error)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    // A profile that can't be read is as good as none: the picture is shown, as other programs would.
+    // A picture whose profile can't be read is shown as if it had none, as other programs do.
     let profile = decoder.icc_profile().unwrap_or(None);
     let picture = DynamicImage::from_decoder(decoder).map_err(decode_error)?;
     let (width, height) = (picture.width(), picture.height());

@@ -1,4 +1,4 @@
-//! JPEG by zune-jpeg: baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK.
+//! Decodes JPEG with zune-jpeg: baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK.
 
 use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
@@ -15,13 +15,14 @@ use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 
-/// Scans of a progressive picture, each of which costs a walk over all of it; encoders write some ten.
+/// Most scans of a progressive picture. Each costs a walk over all of it, and encoders write some
+/// ten.
 const MAX_SCANS: usize = 200;
 
 type Decoder<'s> = JpegDecoder<ZCursor<&'s [u8]>>;
 
 fn decode_error(error: &DecodeErrors) -> CodecError {
-    // It quotes its own words.
+    // The decoder puts its message in quotes.
     let words = error.to_string();
     CodecError::Decode { format: PictureFormat::Jpeg, source: words.trim_matches('"').into() }
 }
@@ -37,6 +38,7 @@ fn open(source: &[u8]) -> Result<Decoder<'_>, CodecError> {
     Ok(decoder)
 }
 
+/// Reads size and needs of a picture, and refuses one whose end is missing.
 pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     let markers = Markers::read(source);
     if !markers.complete {
@@ -49,7 +51,7 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (_, channels) = channels(&decoder);
     let pixels = (width * height) as u64;
-    // The coefficients have 16 bits.
+    // A coefficient has 16 bits.
     let coefficients = if markers.buffered { 2 * channels.count() as u64 } else { 0 };
     Ok(Header {
         width: u32::try_from(width).unwrap_or(u32::MAX),
@@ -62,6 +64,7 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     })
 }
 
+/// Decodes a picture.
 pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     let mut decoder = open(source)?;
     let (space, channels) = channels(&decoder);
@@ -88,7 +91,7 @@ fn orientation(decoder: &Decoder<'_>) -> Orientation {
     decoder.exif().map_or(Orientation::NoTransforms, |exif| exif_orientation(exif))
 }
 
-/// What to ask the decoder for, and what that is.
+/// Returns the colour space to ask the decoder for, and the channels that it gives.
 fn channels(decoder: &Decoder<'_>) -> (ColorSpace, Channels) {
     match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => (ColorSpace::Luma, Channels::Grey),
@@ -97,8 +100,10 @@ fn channels(decoder: &Decoder<'_>) -> (ColorSpace, Channels) {
     }
 }
 
-/// Stored CMYK or YCCK samples to amounts of ink, 0 for none. Adobe's programs store the opposite of ink, with or without
-/// their marker, and so all others take it; the colours of YCCK, once RGB, are the opposite of what is stored.
+/// Converts stored CMYK or YCCK samples to amounts of ink, where 0 is no ink.
+///
+/// Adobe's programs store the inverse of ink, with or without their marker, and all other programs
+/// read it so. The colours of YCCK, once converted to RGB, are the inverse of what is stored.
 fn to_ink(samples: &mut [u8], space: ColorSpace) {
     for pixel in samples.as_chunks_mut::<4>().0 {
         if space == ColorSpace::YCCK {
@@ -116,6 +121,7 @@ fn to_ink(samples: &mut [u8], space: ColorSpace) {
     }
 }
 
+/// Rounds to a byte.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

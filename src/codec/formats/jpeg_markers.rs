@@ -1,36 +1,43 @@
-//! The markers of a JPEG: whether it is all there, and what the decoder does not tell.
+//! Reads the markers of a JPEG: whether its end is there, and what the decoder does not tell.
 //!
-//! Decoders fill a missing end with grey and say nothing; a gallery must not. Format: ITU-T T.81, annex B.
+//! Decoders fill a missing end with grey and report nothing, but a gallery must not hold such a
+//! picture. Format: ITU-T T.81, annex B.
 
+/// Marker before the data of a scan.
 const START_OF_SCAN: u8 = 0xDA;
+/// Marker at the end of the picture.
 const END_OF_IMAGE: u8 = 0xD9;
 
+/// What the markers say of a JPEG.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Markers {
-    /// The end-of-image marker was found. What comes behind it does not matter.
+    /// Whether the end-of-image marker is there. What comes behind it does not matter.
     pub(crate) complete: bool,
-    /// It is coded by arithmetic coding, which few programs read, instead of Huffman's.
+    /// Whether it uses arithmetic coding, which few programs read, instead of Huffman coding.
     pub(crate) arithmetic: bool,
-    /// All of a picture's coefficients are kept until its last scan: it is progressive, or a scan has not all components.
+    /// Whether all coefficients are kept until the last scan, because the JPEG is progressive or a
+    /// scan lacks components.
     pub(crate) buffered: bool,
 }
 
 impl Markers {
-    /// Walks the markers up to the end of the image. Marker segments are stepped over: an embedded thumbnail has an
-    /// end of its own.
+    /// Walks the markers up to the end of the picture.
+    ///
+    /// Segments are stepped over, because a thumbnail within one has an end marker of its own.
     pub(crate) fn read(jpeg: &[u8]) -> Self {
         let mut markers = Self::default();
         let mut components = 0;
-        let mut at = 2; // behind the start-of-image marker
+        let mut at = 2; // Behind the start-of-image marker.
         loop {
-            // To the next marker: 0xFF, fill bytes of 0xFF, then neither a stuffed zero nor a restart marker.
+            // A marker is 0xFF, any number of 0xFF as fill bytes, and neither a stuffed zero nor a
+            // restart marker.
             let Some(found) = jpeg.get(at..).and_then(|rest| memchr::memchr(0xFF, rest)) else {
                 return markers;
             };
             at += found + 1;
             let Some(&marker) = jpeg.get(at) else { return markers };
             if marker == 0xFF {
-                continue; // fill: look at it again as the start of a marker
+                continue; // A fill byte, which may be the start of the marker.
             }
             if matches!(marker, 0x00 | 0x01 | 0xD0..=0xD8) {
                 at += 1;
@@ -48,7 +55,7 @@ impl Markers {
                     markers.buffered |=
                         segment.first().is_some_and(|in_scan| *in_scan < components);
                 }
-                // Start of frame; the fourth of every four defines tables.
+                // Start of frame. Every fourth of these markers defines tables instead.
                 0xC0..=0xCF if !marker.is_multiple_of(4) || marker == 0xC0 => {
                     components = segment.get(5).copied().unwrap_or_default();
                     markers.buffered |= matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);

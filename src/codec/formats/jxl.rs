@@ -1,9 +1,10 @@
-//! JPEG XL by jxl-oxide: still pictures, and animations frame by frame.
+//! Decodes JPEG XL with jxl-oxide: still pictures, and animations frame by frame.
 //!
-//! jxl-oxide converts colours itself, so samples come out as sRGB wherever the file says its colours by numbers, or
-//! was coded in XYB; HDR is tone-mapped by it (BT.2408's curve). An ICC profile of samples that are not XYB is handed
-//! on. Orientation is applied. The container's boxes are walked here, so that compressed metadata, which may grow
-//! without bounds, never reaches the decoder. Left out: metadata, previews, reconstruction of JPEGs.
+//! jxl-oxide converts colours itself, so samples come out as sRGB if the file gives its colours by
+//! numbers or is coded in XYB. It tone-maps HDR by the curve of BT.2408, and applies orientation.
+//! The ICC profile of samples that are not XYB is handed on. The container's boxes are walked here,
+//! so that compressed metadata, which may grow without bounds, never reaches the decoder. Left out:
+//! metadata, previews, reconstruction of JPEGs.
 
 use std::borrow::Cow;
 
@@ -25,20 +26,24 @@ use crate::codec::pixels::raster::{HDR_NOTE, Raster};
 use crate::codec::pixels::rgb::divide_by_alpha;
 use crate::codec::sniff::PictureFormat;
 
-/// Longest ICC profile, as compressed; decompression makes it at most some dozen times longer.
+/// Longest ICC profile, compressed, in bytes. Decompression makes it at most some dozen times
+/// longer.
 const MAX_PROFILE_BYTES: u64 = 8 << 20;
-/// Frames that are not shown, between those that are: layers, patches, and pictures others refer to. Rendering goes
-/// from one to the other by recursion, at two kilobytes of stack each.
+/// Most hidden frames between two that are shown: layers, patches, and pictures others refer to.
+/// Rendering recurses from one to the next, and each takes two kilobytes of stack.
 const MAX_HIDDEN_FRAMES: usize = 256;
-/// Frames of every kind.
+/// Most frames of every kind.
 const MAX_FRAMES: usize = 200_000;
-/// What decoding takes for each sample of the canvas, beside the result. Measured: 8 to 9 in lossy pictures, 15 with noise,
-/// 2 to 3 in lossless ones of 8 bits.
+/// Memory that decoding takes for each sample of the canvas, beside the result, in bytes. Measured:
+/// 8 to 9 for lossy pictures, 15 with noise, 2 to 3 for lossless ones of 8 bits.
 const BYTES_PER_SAMPLE: u64 = 15;
+/// Memory that decoding takes whatever the size, in bytes.
 const BASE_BYTES: u64 = 24 << 20;
-/// What a frame that was shown goes on taking, for each of its samples: jxl-oxide keeps them all.
+/// Memory that each sample of a frame takes after the frame was shown, in bytes: jxl-oxide keeps
+/// all frames.
 const RETAINED_BYTES_PER_SAMPLE: u64 = 4;
 
+/// The reason why a picture is refused here, before or beside the decoder's own errors.
 #[derive(Debug, thiserror::Error)]
 enum JxlError {
     #[error("the file ends too early")]
@@ -55,7 +60,7 @@ enum JxlError {
     Memory { needed: u64, limit: u64 },
 }
 
-/// Size and needs from the headers; frames of animations are counted by walking over them.
+/// Reads size and needs of a picture, and counts the frames of an animation.
 pub(crate) fn header(source: &[u8]) -> Result<Header, BoxedError> {
     let codestream = codestream(source)?;
     let image = image_header(&codestream)?;
@@ -68,7 +73,8 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, BoxedError> {
         lossless: !image.metadata.xyb_encoded,
     };
     if image.metadata.animation.is_some() {
-        // Walking over the frames keeps the coded bytes, and nothing that grows with their size in pixels.
+        // Walking over the frames keeps their coded bytes, but nothing that grows with their
+        // pixels.
         let walked = open(&codestream, usize::MAX)?;
         header.frames = u32::try_from(walked.num_loaded_keyframes()).unwrap_or(u32::MAX);
         if header.frames > 1 {
@@ -78,7 +84,7 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, BoxedError> {
     Ok(header)
 }
 
-/// Decodes a still picture, or an animation's first frame, within the memory given.
+/// Decodes a still picture, or the first frame of an animation, within the memory given, in bytes.
 pub(crate) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
     let opened = OpenedImage::new(source, memory_limit)?;
     let mut notes = opened.notes.clone();
@@ -101,21 +107,23 @@ pub(crate) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedEr
     })
 }
 
-/// The frames of an animation, one after the other.
+/// The frames of an animated JPEG XL.
 pub(crate) struct JxlFrames {
     opened: OpenedImage,
+    /// Number of the next frame.
     next: usize,
-    /// Ticks shown so far, and milliseconds given for them, so that rounding does not add up.
+    /// Duration of the frames so far, in ticks. It is kept so that rounding errors don't add up.
     ticks: u64,
+    /// Duration given for the frames so far, in milliseconds.
     milliseconds: u64,
-    /// Plays; 0 is for ever.
+    /// How often the animation plays, or 0 for ever.
     loop_count: u32,
-    /// ICC profile of all frames; without one they are sRGB.
+    /// ICC profile of all frames. Without one they are sRGB.
     profile: Option<Vec<u8>>,
 }
 
 impl JxlFrames {
-    /// Opens an animation; frames fail once they would take more than the memory given.
+    /// Opens an animation. A frame fails if it would take more than the memory given, in bytes.
     pub(crate) fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
         let mut opened = OpenedImage::new(source, memory_limit)?;
         let animation = opened.image.image_header().metadata.animation.as_ref();
@@ -124,13 +132,13 @@ impl JxlFrames {
         Ok(Self { opened, next: 0, ticks: 0, milliseconds: 0, loop_count, profile })
     }
 
-    /// `None` after the last frame, and after an error.
+    /// Decodes the next frame. Returns `None` after the last frame, and after an error.
     fn next_frame(&mut self) -> Result<Option<Frame>, BoxedError> {
         if self.next >= self.opened.image.num_loaded_keyframes() {
             return Ok(None);
         }
         let number = self.next;
-        // A frame that failed leaves its state behind, and another try would wait for it for ever.
+        // A frame that failed leaves its state behind, for which another try would wait for ever.
         self.next = usize::MAX;
         let render = self.opened.image.render_frame(number)?;
         let (channels, samples) = self.opened.samples(&render)?;
@@ -139,11 +147,12 @@ impl JxlFrames {
         Ok(Some(Frame { rgba, duration_ms: self.milliseconds(render.duration()) }))
     }
 
+    /// Returns a frame's duration in milliseconds.
     fn milliseconds(&mut self, ticks: u32) -> u32 {
         let Some(animation) = &self.opened.image.image_header().metadata.animation else {
             return 0;
         };
-        // Numbers of 32 and 10 bits; a second has numerator / denominator ticks.
+        // A second has numerator / denominator ticks, which are numbers of 32 and 10 bits.
         self.ticks = self.ticks.saturating_add(ticks.into());
         let total = u128::from(self.ticks) * 1000 * u128::from(animation.tps_denominator)
             / u128::from(animation.tps_numerator.max(1));
@@ -173,8 +182,10 @@ impl Frames for JxlFrames {
     }
 }
 
-/// Bytes that all frames of a picture take at most. Frames that were shown are kept, as later ones may refer to them, so this
-/// grows with their number.
+/// Returns the most memory that all frames of an animation take, in bytes.
+///
+/// Frames that were shown are kept, because later ones may refer to them, so this grows with their
+/// number.
 fn animation_bytes(header: &Header) -> u64 {
     let canvas = u64::from(header.width) * u64::from(header.height);
     let kept =
@@ -182,16 +193,17 @@ fn animation_bytes(header: &Header) -> u64 {
     header.decode_bytes.saturating_add(kept)
 }
 
-/// A picture ready to be rendered.
+/// A picture that is ready to be rendered.
 struct OpenedImage {
     image: JxlImage,
-    /// `None` where the samples come as sRGB.
+    /// Profile of the samples, or `None` if they come as sRGB.
     profile: Option<Vec<u8>>,
     premultiplied: bool,
     notes: Vec<String>,
 }
 
 impl OpenedImage {
+    /// Reads all frames, and prepares colours.
     fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
         let codestream = codestream(source)?;
         let header = image_header(&codestream)?;
@@ -199,7 +211,7 @@ impl OpenedImage {
         if needed > memory_limit {
             return Err(JxlError::Memory { needed, limit: memory_limit }.into());
         }
-        // The decoder accounts for its own; the result and copies of the source come on top.
+        // The decoder counts its own memory. The result and copies of the source come on top.
         let rest = memory_limit.saturating_sub(untracked_bytes(&header, source.len()));
         let limit = usize::try_from(rest).unwrap_or(usize::MAX);
         let mut image = open(&codestream, limit)?;
@@ -213,6 +225,7 @@ impl OpenedImage {
         Ok(Self { image, profile, premultiplied, notes })
     }
 
+    /// Returns the samples of a rendered frame.
     fn samples(&self, render: &Render) -> Result<(Channels, Vec<u8>), BoxedError> {
         let format = self.image.pixel_format();
         let mut stream =
@@ -229,7 +242,7 @@ impl OpenedImage {
         let mut samples = vec![0_u8; pixels * channels.count()];
         stream.write_to_buffer(&mut samples);
         if channels == Channels::Cmyk {
-            // JPEG XL's 0 is full ink.
+            // In JPEG XL 0 is full ink.
             samples.iter_mut().for_each(|sample| *sample = u8::MAX - *sample);
         }
         if self.premultiplied && channels.has_alpha() {
@@ -256,16 +269,17 @@ fn to_rgba(channels: Channels, samples: Vec<u8>) -> Result<Vec<u8>, JxlError> {
     })
 }
 
-/// Asks for sRGB where jxl-oxide can convert to it, and returns the profile of the samples where it can't.
+/// Asks for sRGB if jxl-oxide can convert to it, and returns the profile of the samples if it
+/// can't.
 fn request_srgb(image: &mut JxlImage) -> Option<Vec<u8>> {
     let metadata = &image.image_header().metadata;
-    // Conversion is skipped only when the intent is the same, too.
+    // jxl-oxide skips the conversion only if the intent is the same, too.
     let intent = match &metadata.colour_encoding {
         ColourEncoding::Enum(own) if own.colour_space == ColourSpace::Unknown => return None,
         ColourEncoding::Enum(own) => own.rendering_intent,
-        // XYB can be turned into anything; the profile only says what it once was.
+        // XYB can be converted to anything. The profile only says what it was made from.
         ColourEncoding::IccProfile(_) if metadata.xyb_encoded => RenderingIntent::Relative,
-        // jxl-oxide reads the curves and primaries of some profiles, but took a Display P3 for something else.
+        // jxl-oxide reads curves and primaries of some profiles, but took a Display P3 for another.
         ColourEncoding::IccProfile(_) => return image.original_icc().map(<[u8]>::to_vec),
     };
     let grey = metadata.grayscale();
@@ -277,6 +291,7 @@ fn request_srgb(image: &mut JxlImage) -> Option<Vec<u8>> {
     None
 }
 
+/// Returns the memory that decoding takes, in bytes.
 fn decoding_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
     let metadata = &image.metadata;
     let pixels = u64::from(image.size.width) * u64::from(image.size.height);
@@ -286,12 +301,14 @@ fn decoding_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
     tracked.saturating_add(untracked_bytes(image, source_bytes)).saturating_add(BASE_BYTES)
 }
 
-/// The result, and the source twice on its way to the decoder's groups.
+/// Returns the memory that the decoder does not count, in bytes: the result, and the source twice
+/// on its way to the decoder's groups.
 fn untracked_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
     let pixels = u64::from(image.size.width) * u64::from(image.size.height);
     pixels.saturating_mul(4).saturating_add(2 * source_bytes as u64)
 }
 
+/// Reads the header of the codestream, and checks the length of its profile.
 fn image_header(codestream: &[u8]) -> Result<ImageHeader, BoxedError> {
     let mut bits = Bitstream::new(codestream);
     let header = ImageHeader::parse(&mut bits, ())?;
@@ -301,7 +318,7 @@ fn image_header(codestream: &[u8]) -> Result<ImageHeader, BoxedError> {
     Ok(header)
 }
 
-/// Reads all frames' headers and keeps their bytes; nothing is rendered yet.
+/// Reads the headers of all frames and keeps their bytes. Nothing is rendered yet.
 fn open(codestream: &[u8], memory_limit: usize) -> Result<JxlImage, BoxedError> {
     let mut image = JxlImage::builder()
         .pool(JxlThreadPool::none())
@@ -325,7 +342,8 @@ fn open(codestream: &[u8], memory_limit: usize) -> Result<JxlImage, BoxedError> 
     Ok(image)
 }
 
-/// The codestream of a file: all of it, or what its `jxlc` box or `jxlp` boxes hold (ISO/IEC 18181-2).
+/// Returns the codestream: the whole file, or what its `jxlc` box or `jxlp` boxes hold (ISO/IEC
+/// 18181-2).
 fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
     const CONTAINER: &[u8] = b"\0\0\0\x0CJXL \r\n\x87\n";
     let Some(mut rest) = source.strip_prefix(CONTAINER) else { return Ok(Cow::Borrowed(source)) };
@@ -334,7 +352,7 @@ fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
         let (kind, content, behind) = next_box(rest)?;
         match kind {
             b"jxlc" => return Ok(Cow::Borrowed(content)),
-            // A number goes first, its highest bit set in the last part.
+            // Each part begins with its number, whose highest bit is set in the last part.
             b"jxlp" => {
                 let (number, part) = content.split_at_checked(4).ok_or(JxlError::Truncated)?;
                 parts.extend_from_slice(part);
@@ -349,10 +367,10 @@ fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
     if parts.is_empty() { Err(JxlError::Truncated) } else { Ok(Cow::Owned(parts)) }
 }
 
-/// Kind and content of a box, and what comes behind it.
+/// The kind of a box, its content, and the bytes behind it.
 type BoxAndRest<'s> = (&'s [u8], &'s [u8], &'s [u8]);
 
-/// The first box; one that is cut short ends with the file.
+/// Reads the first box. One that is cut short ends with the file.
 fn next_box(bytes: &[u8]) -> Result<BoxAndRest<'_>, JxlError> {
     let (head, rest) = bytes.split_at_checked(8).ok_or(JxlError::Truncated)?;
     let (size, kind) = head.split_at(4);

@@ -1,4 +1,4 @@
-//! PNG and APNG: every depth and colour type, interlaced or not, as 8-bit samples.
+//! Decodes PNG and APNG with the png crate: every depth and colour type, as 8-bit samples.
 
 use image::metadata::Orientation;
 use png::{BlendOp, ColorType, Decoder, DecodingError, DisposeOp, Reader, Transformations};
@@ -13,13 +13,15 @@ use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
 
-/// What the decoder may allocate beside the picture: rows, and chunks such as a colour profile once inflated.
+/// Memory that the decoder may take beside the picture, in bytes: for rows, and for chunks such as
+/// an inflated colour profile.
 const SIDE_BYTES: usize = 64 << 20;
 
 fn decode_error(error: DecodingError) -> CodecError {
     CodecError::Decode { format: PictureFormat::Png, source: error.into() }
 }
 
+/// Opens the decoder.
 fn open<'s>(source: &'s [u8], timer: &'s Timer) -> Result<Reader<TimedReader<'s>>, CodecError> {
     let limits = png::Limits { bytes: SIDE_BYTES };
     let mut decoder = Decoder::new_with_limits(TimedReader::new(source, timer), limits);
@@ -28,6 +30,7 @@ fn open<'s>(source: &'s [u8], timer: &'s Timer) -> Result<Reader<TimedReader<'s>
     decoder.read_info().map_err(decode_error)
 }
 
+/// Reads size and needs of a picture.
 pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     let reader = open(source, timer)?;
     let info = reader.info();
@@ -50,12 +53,13 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     })
 }
 
+/// Decodes the still picture.
 pub(crate) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, CodecError> {
     let mut reader = open(source, timer)?;
     let (width, height) = reader.info().size();
     let mut samples = frame_buffer(&reader)?;
     reader.next_frame(&mut samples).map_err(decode_error)?;
-    // Metadata may follow the pixels; what is wrong with it does not matter.
+    // Reads metadata behind the pixels. A fault there does not matter.
     let _ = reader.finish();
     Ok(Raster {
         width,
@@ -69,7 +73,7 @@ pub(crate) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, CodecError>
     })
 }
 
-/// Room for any frame.
+/// Returns a buffer that any frame fits in.
 fn frame_buffer(reader: &Reader<TimedReader<'_>>) -> Result<Vec<u8>, CodecError> {
     let length = reader.output_buffer_size().ok_or(CodecError::Container("it is too large"))?;
     Ok(vec![0; length])
@@ -90,6 +94,7 @@ fn orientation(reader: &Reader<TimedReader<'_>>) -> Orientation {
     exif.map_or(Orientation::NoTransforms, |exif| exif_orientation(exif))
 }
 
+/// The frames of an APNG.
 pub(crate) struct PngFrames<'s> {
     reader: Reader<TimedReader<'s>>,
     canvas: Canvas,
@@ -100,7 +105,7 @@ pub(crate) struct PngFrames<'s> {
 }
 
 impl<'s> PngFrames<'s> {
-    /// An APNG whose picture for other programs is no frame of the animation skips it.
+    /// Opens an animation, and skips the still picture if that is not one of its frames.
     pub(crate) fn open(source: &'s [u8], timer: &'s Timer) -> Result<Self, CodecError> {
         let mut reader = open(source, timer)?;
         let (width, height) = reader.info().size();

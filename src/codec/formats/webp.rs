@@ -1,4 +1,6 @@
-//! Sources that are WebP already, decoded by libwebp.
+//! Decodes WebP with libwebp.
+//!
+//! Encoding is in `encode/`, and so is the reader of the container.
 
 use image::metadata::Orientation;
 use webpx::{AnimationDecoder, ColorMode, Decoder, DecoderConfig};
@@ -15,6 +17,7 @@ fn bitstream_error(error: webpx::At<webpx::Error>) -> CodecError {
     CodecError::Bitstream(error.decompose().0)
 }
 
+/// Reads size and needs of a picture.
 pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     let container = RiffContainer::parse(source)?;
     let info = webpx::ImageInfo::from_webp(source).map_err(bitstream_error)?;
@@ -22,7 +25,8 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
         if info.has_animation { u32::try_from(container.frames()).unwrap_or(u32::MAX) } else { 1 };
     let pixels = u64::from(info.width) * u64::from(info.height);
     let lossless = container.chunk(b"VP8L").is_some();
-    // A lossless picture is ARGB while it is decoded; the animation decoder keeps two canvases beside ours.
+    // A lossless picture is ARGB while it is decoded. The animation decoder keeps two canvases
+    // beside ours.
     let bytes_per_pixel = match (frames > 1 || info.has_animation, lossless) {
         (true, _) => 16,
         (false, true) => 8,
@@ -38,22 +42,26 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     })
 }
 
-/// Whether the container says that it is an animation, of one frame even.
+/// Whether the container says that it is an animation, even of one frame.
 pub(crate) fn is_animation(source: &[u8]) -> bool {
     webpx::ImageInfo::from_webp(source).is_ok_and(|info| info.has_animation)
 }
 
-/// Whether libwebp's demultiplexer takes a file too: browsers read with that one, which is stricter than the decoder of stills.
+/// Whether libwebp's demultiplexer takes a file.
+///
+/// Browsers read with the demultiplexer, which is stricter than the decoder of still pictures.
 pub(crate) fn is_demuxable(webp: &[u8]) -> bool {
     WebPFrames::open(webp).is_ok()
 }
 
-/// Decodes a still picture, from its own chunks: libwebp reads on into what follows them.
+/// Decodes a still picture.
+///
+/// The decoder gets the picture's own chunks only, because libwebp reads on into what follows them.
 pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     let container = RiffContainer::parse(source)?;
     let picture = container.without_metadata();
     let info = webpx::ImageInfo::from_webp(&picture).map_err(bitstream_error)?;
-    // Ours are checked before; webpx's own would refuse large pictures.
+    // Our own limits were checked before. Those of webpx would refuse large pictures.
     let config = DecoderConfig::new().limits(webpx::Limits::none());
     let decoder = Decoder::new(&picture).map_err(bitstream_error)?.config(config);
     let (channels, decoded) = if info.has_alpha {
@@ -77,12 +85,14 @@ pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
     })
 }
 
+/// The frames of an animated WebP.
 pub(crate) struct WebPFrames<'s> {
     decoder: AnimationDecoder,
     container: RiffContainer<'s>,
 }
 
 impl<'s> WebPFrames<'s> {
+    /// Opens an animation.
     pub(crate) fn open(source: &'s [u8]) -> Result<Self, CodecError> {
         let no_limits = webpx::Limits::none();
         let decoder =
@@ -113,7 +123,7 @@ impl Frames for WebPFrames<'_> {
     }
 }
 
-/// The orientation in the EXIF chunk, which some programs begin with JPEG's `Exif\0\0`.
+/// Returns the orientation in the EXIF chunk, which some programs begin with JPEG's `Exif\0\0`.
 fn orientation(container: &RiffContainer<'_>) -> Orientation {
     let exif = container.chunk(b"EXIF").map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
     exif.map_or(Orientation::NoTransforms, exif_orientation)

@@ -1,8 +1,8 @@
-//! The canvas of an animation, on which GIF and APNG frames are laid one over the other.
+//! Composes the frames of GIF and APNG on the canvas of an animation.
 
 use crate::codec::error::CodecError;
 
-/// A part of the canvas; what lies outside is cut.
+/// The part of the canvas that a frame covers, in pixels. What lies outside the canvas is cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Area {
     pub(crate) left: u32,
@@ -11,37 +11,42 @@ pub(crate) struct Area {
     pub(crate) height: u32,
 }
 
-/// What a frame's pixels do to those below.
+/// How a frame's pixels combine with those below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blend {
-    /// They replace them, transparency included.
+    /// They replace those below, transparency included.
     Source,
-    /// They are laid over them.
+    /// They are composited over those below, by their alpha.
     Over,
 }
 
-/// What becomes of a frame's area once its time is over.
+/// What happens to a frame's area when its time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposal {
+    /// It stays as it is.
     Keep,
     /// It becomes transparent.
     Clear,
-    /// It becomes again what it was.
+    /// It becomes what it was before the frame.
     Restore,
 }
 
+/// The pixels that the frames drawn so far leave.
 pub(crate) struct Canvas {
     width: u32,
     height: u32,
-    /// RGBA.
+    /// RGBA, rows from the top.
     pixels: Vec<u8>,
+    /// Disposal of the last frame.
     disposal: Disposal,
+    /// Area of the last frame.
     area: Area,
-    /// What lay below the last frame, where it is to be restored.
+    /// Pixels before the last frame, if they are to be restored.
     below: Option<Vec<u8>>,
 }
 
 impl Canvas {
+    /// Returns a transparent canvas.
     pub(crate) fn new(width: u32, height: u32) -> Self {
         Self {
             width,
@@ -53,7 +58,12 @@ impl Canvas {
         }
     }
 
-    /// Disposes of the last frame and draws the next, RGBA pixels that fill `area`; the whole canvas, RGBA.
+    /// Disposes of the last frame and draws the next, whose RGBA pixels fill `area`.
+    ///
+    /// Returns the RGBA pixels of the whole canvas.
+    ///
+    /// # Errors
+    /// Returns an error if the frame does not fill its area.
     pub(crate) fn draw(
         &mut self,
         frame: &[u8],
@@ -85,6 +95,7 @@ impl Canvas {
         Ok(&self.pixels)
     }
 
+    /// Disposes of the last frame.
     fn dispose(&mut self) {
         match self.disposal {
             Disposal::Keep => {}
@@ -102,7 +113,7 @@ impl Canvas {
         }
     }
 
-    /// The part of the canvas under the row of an area with this number; `None` where that is outside.
+    /// Returns the part of the canvas under a row of an area, or `None` if that is outside.
     fn row(&mut self, area: Area, index: usize) -> Option<&mut [u8]> {
         let y = area.top as usize + index;
         if y >= self.height as usize || area.left >= self.width {
@@ -114,7 +125,9 @@ impl Canvas {
     }
 }
 
-/// One pixel over another, alpha not premultiplied; as in the PNG specification, 12.2 (third edition).
+/// Composites one pixel over another, their alpha not premultiplied.
+///
+/// Source: PNG specification (third edition), 12.2.
 fn over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
     match (above[3], below[3]) {
         (255, _) | (_, 0) => above,

@@ -1,18 +1,18 @@
-//! The kinds of pixels that decoders give.
+//! Names the kinds of pixels that decoders give, all with 8 bits a sample.
 
-/// What the 8-bit samples of a pixel mean, in their order.
+/// The meaning of a pixel's samples, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channels {
     Grey,
     GreyAlpha,
     Rgb,
     Rgba,
-    /// 0 is no ink.
+    /// Amounts of ink, where 0 is no ink.
     Cmyk,
 }
 
 impl Channels {
-    /// Bytes of a pixel.
+    /// Returns the number of bytes of a pixel.
     pub(crate) const fn count(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -22,7 +22,9 @@ impl Channels {
         }
     }
 
-    /// Bytes that a pixel takes more while it becomes RGB or RGBA: greys are copied.
+    /// Returns the bytes that a pixel takes in addition while it becomes RGB or RGBA.
+    ///
+    /// Only greys need a copy, because their pixels grow.
     pub(crate) const fn growth(self) -> usize {
         match self {
             Self::Grey => 3,
@@ -31,6 +33,7 @@ impl Channels {
         }
     }
 
+    /// Whether a pixel has an alpha sample.
     pub(crate) const fn has_alpha(self) -> bool {
         matches!(self, Self::GreyAlpha | Self::Rgba)
     }

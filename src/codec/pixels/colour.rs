@@ -1,4 +1,4 @@
-//! Colours to sRGB: by the ICC profile where there is one, else by what the samples mean without one.
+//! Converts samples to sRGB, by their ICC profile if there is one.
 
 use std::sync::Arc;
 
@@ -6,19 +6,21 @@ use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformO
 
 use super::channels::Channels;
 
-/// What two profiles may differ by, in a channel of 8 bits, and still be called the same.
+/// Largest difference between two profiles that count as the same, in steps of an 8-bit channel.
 const SAME_WITHIN: u8 = 2;
 
-/// Turns samples into 8-bit sRGB, three bytes a pixel, or four where there is alpha.
+/// A conversion of samples to 8-bit sRGB, with three bytes a pixel, or four with alpha.
 pub(crate) struct Conversion {
     from: Channels,
-    /// `None` where no profile has to be applied.
+    /// The conversion by profile, or `None` if no profile has to be applied.
     transform: Option<Arc<dyn TransformExecutor<u8> + Send + Sync>>,
 }
 
 impl Conversion {
-    /// From samples with this profile; a note where the profile can't be used. As other programs would, a picture
-    /// whose profile is broken is shown as if it had none.
+    /// Prepares the conversion of samples with this profile. Returns a note if the profile can't be
+    /// used.
+    ///
+    /// A picture whose profile is broken is shown as if it had none, as other programs do.
     pub(crate) fn new(from: Channels, profile: Option<&[u8]>) -> (Self, Option<String>) {
         match profile.map(|profile| transform(from, profile)) {
             None | Some(Ok(None)) => (Self { from, transform: None }, None),
@@ -35,12 +37,12 @@ impl Conversion {
         self.transform.is_none() && matches!(self.from, Channels::Rgb | Channels::Rgba)
     }
 
-    /// Bytes of a converted pixel.
+    /// Returns the number of bytes of a converted pixel.
     pub(crate) const fn channels(&self) -> usize {
         if self.from.has_alpha() { 4 } else { 3 }
     }
 
-    /// Converts rows of `width` pixels. Where pixels do not become longer, the memory of `samples` is used again.
+    /// Converts rows of `width` pixels, within the memory of `samples` unless pixels become longer.
     pub(crate) fn apply(&self, mut samples: Vec<u8>, width: usize) -> Vec<u8> {
         if self.is_identity() || width == 0 {
             return samples;
@@ -63,6 +65,7 @@ impl Conversion {
         converted
     }
 
+    /// Converts one row.
     fn apply_row(&self, row: &[u8], target: &mut [u8]) {
         if let Some(transform) = &self.transform
             && transform.transform(row, target).is_ok()
@@ -94,20 +97,18 @@ impl Conversion {
     }
 }
 
-/// `a * b / 255`, rounded.
+/// Returns `a * b / 255`, rounded.
 fn multiply(a: u8, b: u8) -> u8 {
     let product = u16::from(a) * u16::from(b) + 128;
     u8::try_from((product + (product >> 8)) >> 8).unwrap_or(u8::MAX)
 }
 
-/// The transform to sRGB; `None` for a profile that is sRGB in all but name.
+/// Returns the transform to sRGB, or `None` if the profile is sRGB in all but name.
 fn transform(
     from: Channels,
     profile: &[u8],
 ) -> Result<Option<Arc<dyn TransformExecutor<u8> + Send + Sync>>, &'static str> {
     let source = ColorProfile::new_from_slice(profile).map_err(|_| "can't be read")?;
-    // Grey samples may carry a profile for RGB: each is a colour with three equal channels. What comes of that is
-    // grey again, near enough, by the grey axis of sRGB.
     let (layout, target) = match (from, source.color_space) {
         (Channels::Grey, DataColorSpace::Gray) => (Layout::Gray, Layout::Rgb),
         (Channels::GreyAlpha, DataColorSpace::Gray) => (Layout::GrayAlpha, Layout::Rgba),
@@ -130,7 +131,7 @@ fn transform(
     Ok(Some(transform))
 }
 
-/// Whether a grid of colours comes out as it went in.
+/// Whether a transform leaves a grid of colours as it is.
 fn is_identity(transform: &dyn TransformExecutor<u8>, channels: usize) -> bool {
     const STEPS: [u8; 6] = [0, 51, 102, 153, 204, 255];
     let mut colours = Vec::with_capacity(STEPS.len().pow(3) * channels);
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_grey_profile_is_applied() {
-        // Linear light: the middle of its range is far brighter in sRGB.
+        // The profile is of linear light, whose middle is far brighter in sRGB.
         let linear = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
         let (conversion, note) = Conversion::new(Channels::Grey, Some(&linear));
         assert_eq!(note, None);

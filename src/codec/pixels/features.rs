@@ -1,23 +1,26 @@
-//! What is known of a picture at a glance: a placeholder, its dominant colour, a hash that look-alikes share.
+//! Computes the features of a picture: placeholder, dominant colour, perceptual hash.
 
 use image::{DynamicImage, RgbaImage};
 
 use super::rgb::pixels_of;
 
-/// Longest side of the copy that all this is computed from; thumbhash takes no larger one.
+/// Longest side of the copy from which all features are computed, in pixels. Thumbhash takes no
+/// larger one.
 const SIDE: u32 = 100;
 
+/// The features of a picture.
 #[derive(Debug)]
 pub(crate) struct Features {
-    /// A blurred placeholder of some 25 bytes, <https://evanw.github.io/thumbhash/>.
+    /// Blurred placeholder of some 25 bytes, see <https://evanw.github.io/thumbhash/>.
     pub(crate) thumbhash: Vec<u8>,
-    /// The mean of the most frequent colours, in sRGB.
+    /// Mean of the most frequent colours, in sRGB.
     pub(crate) color: [u8; 3],
-    /// See [`perceptual_hash`].
+    /// Hash that similar pictures share, see [`perceptual_hash`].
     pub(crate) perceptual_hash: u64,
 }
 
 impl Features {
+    /// Computes the features of a picture.
     pub(crate) fn of(picture: &DynamicImage) -> Self {
         let small = thumbnail(picture);
         let (width, height) = (small.width() as usize, small.height() as usize);
@@ -29,7 +32,8 @@ impl Features {
     }
 }
 
-/// A copy of at most [`SIDE`] pixels a side, each the mean of a block.
+/// Returns a copy of at most [`SIDE`] pixels a side, each the mean of a block of pixels.
+#[expect(clippy::expect_used, reason = "the loops push columns * rows pixels of four bytes")]
 fn thumbnail(picture: &DynamicImage) -> RgbaImage {
     let (bytes, channels) = pixels_of(picture);
     let (width, height) = (picture.width(), picture.height());
@@ -58,7 +62,7 @@ fn thumbnail(picture: &DynamicImage) -> RgbaImage {
     .expect("every pixel was pushed")
 }
 
-/// Adds a line's samples; colours with an alpha beside them are premultiplied.
+/// Adds the samples of a line to the sums. Colours beside an alpha are premultiplied.
 fn add_line(sums: &mut [u32], line: &[u8], channels: usize) {
     if channels == 3 {
         for (sum, value) in sums.iter_mut().zip(line) {
@@ -77,6 +81,7 @@ fn add_line(sums: &mut [u32], line: &[u8], channels: usize) {
     }
 }
 
+/// Returns the mean pixel of a block, from the sums of its columns.
 fn mean(sums: &[u32], channels: usize, lines: usize) -> [u8; 4] {
     let mut total = [0_u64; 4];
     for pixel in sums.chunks_exact(channels) {
@@ -98,7 +103,8 @@ fn byte(value: u64) -> u8 {
     u8::try_from(value).unwrap_or(u8::MAX)
 }
 
-/// The mean of the pixels in the fullest of 512 boxes of the colour cube, each pixel counted by its alpha.
+/// Returns the mean of the pixels in the fullest of 512 boxes of the colour cube. Pixels count by
+/// their alpha.
 fn dominant_color(small: &RgbaImage) -> [u8; 3] {
     let mut boxes = vec![[0_u64; 4]; 512];
     for pixel in small.pixels() {
@@ -114,9 +120,11 @@ fn dominant_color(small: &RgbaImage) -> [u8; 3] {
     [red, green, blue].map(|sum| byte(sum.checked_div(weight).unwrap_or(0)))
 }
 
-/// 64 bits of which look-alikes share nearly all: the signs, around their median, of the lowest 8 x 8 frequencies of the
-/// brightness in 32 x 32 pixels. Source: C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-/// Functions" (2010), 3.2.1. What is transparent counts as grey.
+/// Returns 64 bits, nearly all of which similar pictures share.
+///
+/// The bits say which of the lowest 8 x 8 frequencies of the brightness in 32 x 32 pixels are above
+/// their median. Transparent pixels count as grey. Source: C. Zauner, "Implementation and
+/// Benchmarking of Perceptual Image Hash Functions" (2010), 3.2.1.
 fn perceptual_hash(small: &RgbaImage) -> u64 {
     const SIDE: usize = 32;
     let brightness = luma_square::<SIDE>(small);
@@ -144,7 +152,9 @@ fn perceptual_hash(small: &RgbaImage) -> u64 {
     frequencies.iter().fold(0, |hash, value| hash << 1 | u64::from(*value > median))
 }
 
-/// Brightness in a square, whatever the picture's shape: each sample is interpolated between its neighbours.
+/// Returns the brightness in a square, whatever the picture's shape.
+///
+/// Each sample is the mean of 4 x 4 points, interpolated between the pixels around them.
 fn luma_square<const SIDE: usize>(small: &RgbaImage) -> [[f32; SIDE]; SIDE] {
     const GREY: f32 = 128.0;
     let brightness = |x: u32, y: u32| {
@@ -152,7 +162,6 @@ fn luma_square<const SIDE: usize>(small: &RgbaImage) -> [[f32; SIDE]; SIDE] {
         let alpha = alpha / 255.0;
         (0.299 * red + 0.587 * green + 0.114 * blue) * alpha + GREY * (1.0 - alpha)
     };
-    // Mean over the pixels that a sample covers, by 4 x 4 points.
     const POINTS: usize = 4;
     let at = |index: usize, point: usize, size: u32| {
         let position = (index * POINTS + point) as f32 + 0.5;
@@ -180,7 +189,7 @@ fn luma_square<const SIDE: usize>(small: &RgbaImage) -> [[f32; SIDE]; SIDE] {
     })
 }
 
-/// A position in a picture, which is never negative.
+/// Returns the whole part of a position in a picture, which is never negative.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -238,7 +247,7 @@ mod tests {
             *pixel = Rgba([10, 10, 250, 255]);
         }
         assert_eq!(Features::of(&picture.clone().into()).color, [250, 10, 10]);
-        // Nobody sees the red any more.
+        // Transparent red does not count.
         for (_, _, pixel) in picture.enumerate_pixels_mut().filter(|(x, ..)| *x >= 100) {
             pixel[3] = 0;
         }

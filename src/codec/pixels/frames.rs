@@ -1,28 +1,32 @@
-//! Animations, one composed frame after the other.
+//! Defines how a decoded animation is read: one composed frame after the other.
 
 use image::metadata::Orientation;
 
 use crate::codec::error::CodecError;
 
-/// One composed frame.
+/// A composed frame of an animation.
 pub(crate) struct Frame {
-    /// The whole canvas.
+    /// Pixels of the whole canvas.
     pub(crate) rgba: Vec<u8>,
+    /// Time for which the frame is shown, in milliseconds.
     pub(crate) duration_ms: u32,
 }
 
 /// An animation that is decoded frame by frame.
 pub(crate) trait Frames {
-    /// The next frame; `None` after the last.
+    /// Decodes the next frame. Returns `None` after the last.
     fn next(&mut self) -> Result<Option<Frame>, CodecError>;
-    /// How often it loop_count, 0 for ever; known once the first frame is decoded.
+    /// Returns how often the animation plays, or 0 for ever. Known once the first frame is decoded.
     fn loop_count(&self) -> u16;
+    /// Returns the ICC profile of all frames. Without one they are sRGB.
     fn profile(&self) -> Option<Vec<u8>>;
+    /// Returns how to turn the frames upright.
     fn orientation(&self) -> Orientation;
-    /// Whether there are frames that can't be read behind the last.
+    /// Whether the last frame is followed by frames that can't be read.
     fn is_truncated(&mut self) -> bool {
         false
     }
 }
 
+/// The note on an animation whose end can't be read.
 pub(crate) const TRUNCATED_NOTE: &str = "frames behind the last one shown are broken";

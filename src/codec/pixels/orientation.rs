@@ -1,4 +1,6 @@
-//! Pictures turned upright.
+//! Turns a picture upright, by the orientation that EXIF metadata or a container gives.
+//!
+//! Reading the orientation is up to each format; EXIF is read in `decoders/tiff/exif.rs`.
 
 use image::DynamicImage;
 use image::metadata::Orientation;
@@ -6,7 +8,9 @@ use image::metadata::Orientation;
 use super::rgb::{from_pixels, pixels_of};
 use super::transpose;
 
-/// The picture, upright, in the memory that it has: the largest pictures of telephones have a quarter turn.
+/// Turns a picture upright, within its own memory.
+///
+/// The largest pictures are those of telephones, and they often have a quarter turn.
 pub(crate) fn apply_orientation(picture: DynamicImage, orientation: Orientation) -> DynamicImage {
     let (picture, rest) = match orientation {
         Orientation::Rotate90 => (transpose_picture(picture), Orientation::FlipHorizontal),
@@ -20,6 +24,7 @@ pub(crate) fn apply_orientation(picture: DynamicImage, orientation: Orientation)
     picture
 }
 
+/// Swaps rows and columns of a picture.
 fn transpose_picture(picture: DynamicImage) -> DynamicImage {
     let (width, height) = (picture.width(), picture.height());
     let pixel_bytes = pixels_of(&picture).1;

@@ -1,9 +1,10 @@
-//! Smaller copies of a picture, in linear light: averaging encoded values would darken fine detail
-//! (<http://www.ericbrasseur.org/gamma.html>).
+//! Makes smaller copies of a picture, in linear light.
 //!
-//! A cubic filter makes the copies: Catmull-Rom, which rings less than Lanczos in linear light. It passes over the picture in
-//! bands of rows, so that the largest pictures need little memory beside their own. As in libvips, whole blocks of pixels
-//! are averaged first where the picture is far larger than the copy.
+//! Averaging encoded values would darken fine detail (<http://www.ericbrasseur.org/gamma.html>).
+//! The filter is Catmull-Rom, a cubic that rings less than Lanczos in linear light. It passes over
+//! the picture in bands of rows, so that the largest pictures need little memory beside their own.
+//! As in libvips, whole blocks of pixels are averaged first if the picture is far larger than the
+//! copy.
 
 use std::sync::LazyLock;
 
@@ -14,27 +15,31 @@ use image::DynamicImage;
 use super::rgb::{from_pixels, pixels_of};
 use crate::codec::error::CodecError;
 
-/// The filter begins with at least this many times the width that it makes.
+/// Ratio of widths that averaging leaves to the filter, at least.
 const MIN_FILTER_RATIO: u32 = 2;
 
-/// Most pixels that averaging may leave, of 6 or 8 bytes each; else the filter does all.
+/// Most pixels that averaging may leave, of 6 or 8 bytes each. If more would be left, the filter
+/// does all.
 const MAX_AVERAGED_PIXELS: u64 = 10_000_000;
 
-/// RowShrinker of a copy that are made at once.
+/// Number of rows of a copy that are made at once.
 const BAND_ROWS: u32 = 16;
 
-/// Makes copies of a picture, each from the one before: ask for the largest first.
+/// A maker of copies of a picture, each from the one before. Ask for the largest first.
 pub(crate) struct Shrinker {
+    /// The last copy, in linear light.
     linear: Image<'static>,
+    /// Width of the picture.
     width: u32,
+    /// Height of the picture.
     height: u32,
 }
 
 impl Shrinker {
-    /// For copies of at most this width.
+    /// Prepares copies of at most the width `largest`.
     ///
     /// # Errors
-    /// When it could not be resized.
+    /// Returns an error if the picture can't be resized.
     pub(crate) fn new(picture: &DynamicImage, largest: u32) -> Result<Self, CodecError> {
         let (width, height) = (picture.width(), picture.height());
         let linear = match block_side(width, height, largest) {
@@ -57,14 +62,15 @@ impl Shrinker {
         Ok(Self { linear, width, height })
     }
 
-    /// Memory that [`Shrinker::new`] and the first copy need, in bytes.
+    /// Returns the memory that [`Shrinker::new`] and the first copy need, in bytes.
     pub(crate) fn memory_bytes(width: u32, height: u32, largest: u32, alpha: bool) -> u64 {
         let copy_height = scaled_height(width, height, largest);
         let copy = u64::from(largest) * u64::from(copy_height);
-        // It may be asked before the picture is turned, of the wrong side; a copy is smaller all the same.
+        // Width and height may be those before orientation, so that the copy comes out too large. A
+        // copy is always smaller than the picture.
         let copy = copy.min(u64::from(width) * u64::from(height));
         let (averaged_bytes, copy_bytes) = if alpha { (16, 24) } else { (6, 15) };
-        // The filter's two passes, and the copy's bytes.
+        // The two passes of the filter, and the bytes of the copy.
         let filtered = copy * copy_bytes;
         match block_side(width, height, largest) {
             Some(side) => {
@@ -75,10 +81,10 @@ impl Shrinker {
         }
     }
 
-    /// A copy of this width, not larger than the one before.
+    /// Makes a copy of this width, which must not be larger than the one before.
     ///
     /// # Errors
-    /// When it could not be resized.
+    /// Returns an error if the picture can't be resized.
     pub(crate) fn copy(&mut self, width: u32) -> Result<DynamicImage, CodecError> {
         let height = scaled_height(self.width, self.height, width);
         if (width, height) != (self.linear.width(), self.linear.height()) {
@@ -96,10 +102,10 @@ impl Shrinker {
     }
 }
 
-/// The picture at a smaller size, in the memory that it has.
+/// Shrinks a picture, within its own memory.
 ///
 /// # Errors
-/// When it could not be resized.
+/// Returns an error if the picture can't be resized.
 pub(crate) fn shrink(
     picture: DynamicImage,
     width: u32,
@@ -111,7 +117,7 @@ pub(crate) fn shrink(
     let mut written = 0;
     for start in (0..bytes.len()).step_by(row_bytes) {
         let copied = rows.push(&bytes[start..start + row_bytes])?;
-        // A copy has fewer rows, and shorter ones, so it never reaches those that were not read yet.
+        // The copy has fewer and shorter rows, so it never overwrites rows that were not read yet.
         for value in encode(&copied, pixel_type(rows.channels)) {
             bytes[written] = value;
             written += 1;
@@ -121,26 +127,30 @@ pub(crate) fn shrink(
     Ok(from_pixels(width, height, bytes))
 }
 
-/// Memory that [`shrink`] needs, in bytes.
+/// Returns the memory that [`shrink`] needs, in bytes.
 pub(crate) fn shrink_bytes(width: u32, height: u32, copy_height: u32, alpha: bool) -> u64 {
-    // A band and what its filter reaches, in linear light: as rows, as a picture, and with alpha premultiplied.
+    // A band with the rows that its filter reaches, in linear light: as rows, as a picture, and
+    // with alpha premultiplied.
     let pixel_bytes = if alpha { 8 * 3 } else { 6 * 2 };
     let rows = u64::from(BAND_ROWS + 6) * u64::from(height.div_ceil(copy_height.max(1)));
     rows * u64::from(width) * pixel_bytes
 }
 
-/// A copy made while the picture passes row by row.
+/// A copy that is made while the picture passes row by row.
 struct RowShrinker {
+    /// Bytes of a pixel, 3 or 4.
     channels: usize,
     width: u32,
     height: u32,
     copy_width: u32,
     copy_height: u32,
-    /// RowShrinker in linear light that are still needed, and the first one's number.
+    /// Rows of the picture, in linear light, that are still needed.
     linear: Vec<u8>,
+    /// Number of the first of these rows.
     first: u32,
-    /// RowShrinker that rows_read so far, and rows of the copy that went.
+    /// Number of rows of the picture that were pushed.
     rows_read: u32,
+    /// Number of rows of the copy that were returned.
     rows_copied: u32,
     resizer: Resizer,
 }
@@ -162,14 +172,14 @@ impl RowShrinker {
         }
     }
 
-    /// Takes the next row; in linear light, those rows of the copy for which it was the last one needed.
+    /// Takes the next row, and returns the rows of the copy that this completes, in linear light.
     fn push(&mut self, row: &[u8]) -> Result<Vec<u8>, CodecError> {
         let start = self.linear.len();
         self.linear.resize(start + row.len() * 2, 0);
         linear_row(row, self.channels, &mut self.linear[start..]);
         self.rows_read += 1;
         let scale = f64::from(self.height) / f64::from(self.copy_height);
-        // Catmull-Rom reaches two pixels of the copy to both sides.
+        // Catmull-Rom reaches two pixels of the copy to either side.
         let reach = 2.0 * scale + 1.0;
         let mut copied = Vec::new();
         while self.rows_copied < self.copy_height {
@@ -190,7 +200,7 @@ impl RowShrinker {
         Ok(copied)
     }
 
-    /// RowShrinker of the copy, from those that went to `until`.
+    /// Makes the rows of the copy from the last one returned to `until`.
     fn band(&mut self, until: u32, scale: f64) -> Result<Image<'static>, CodecError> {
         let kind = pixel_type(self.channels);
         let mut source = Image::new(self.width, self.rows_read - self.first, kind);
@@ -213,13 +223,13 @@ fn filter() -> ResizeOptions {
     ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
 }
 
-/// The height that keeps the shape of a picture at another width; at least 1.
+/// Returns the height that keeps a picture's shape at another width, at least 1.
 pub(crate) fn scaled_height(width: u32, height: u32, new_width: u32) -> u32 {
     let exact = u64::from(height) * u64::from(new_width) + u64::from(width) / 2;
     u32::try_from(exact / u64::from(width.max(1))).unwrap_or(u32::MAX).max(1)
 }
 
-/// The size, or the largest of its shape whose longer side is at most this.
+/// Returns the size, or the largest of its shape whose longer side is at most `longest_side`.
 pub(crate) fn fit_within((width, height): (u32, u32), longest_side: u32) -> (u32, u32) {
     let longest = width.max(height);
     if longest <= longest_side {
@@ -233,14 +243,14 @@ pub(crate) fn fit_within((width, height): (u32, u32), longest_side: u32) -> (u32
     (scaled(width), scaled(height))
 }
 
-/// Side of the blocks that are averaged, if any are.
+/// Returns the side of the blocks to be averaged, or `None` if the filter does all.
 fn block_side(width: u32, height: u32, largest: u32) -> Option<u32> {
     let side = width / (MIN_FILTER_RATIO * largest).max(1);
     let left = u64::from(width.div_ceil(side.max(1))) * u64::from(height.div_ceil(side.max(1)));
     (side > 1 && left <= MAX_AVERAGED_PIXELS).then_some(side)
 }
 
-/// 8-bit sRGB to 16-bit linear light.
+/// Table from 8-bit sRGB to 16-bit linear light.
 static TO_LINEAR: LazyLock<[u16; 256]> = LazyLock::new(|| {
     std::array::from_fn(|value| {
         let encoded = value as f64 / 255.0;
@@ -253,7 +263,7 @@ static TO_LINEAR: LazyLock<[u16; 256]> = LazyLock::new(|| {
     })
 });
 
-/// 16-bit linear light to 8-bit sRGB.
+/// Table from 16-bit linear light to 8-bit sRGB.
 static FROM_LINEAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..=u16::MAX)
         .map(|value| {
@@ -277,8 +287,9 @@ fn round(value: f64) -> u16 {
     value.round() as u16
 }
 
-/// The picture in linear light, each block of `side * side` pixels averaged into one; blocks at the right and at the
-/// bottom may be smaller. Colours count by their alpha.
+/// Returns the picture in linear light, each block of `side * side` pixels averaged into one.
+///
+/// Blocks at the right and at the bottom may be smaller. Colours count by their alpha.
 fn average_blocks(picture: &DynamicImage, side: u32) -> Image<'static> {
     let (bytes, channels) = pixels_of(picture);
     let (width, height) = (picture.width().div_ceil(side), picture.height().div_ceil(side));
@@ -308,6 +319,7 @@ fn average_blocks(picture: &DynamicImage, side: u32) -> Image<'static> {
     linear
 }
 
+/// Converts a row to linear light, as 16-bit samples.
 fn linear_row(row: &[u8], channels: usize, target: &mut [u8]) {
     let to_linear = &*TO_LINEAR;
     for (index, (value, target)) in row.iter().zip(target.as_chunks_mut::<2>().0).enumerate() {
@@ -318,7 +330,7 @@ fn linear_row(row: &[u8], channels: usize, target: &mut [u8]) {
     }
 }
 
-/// Adds the pixels of a row to the sum of their block: colours in linear light, with alpha premultiplied.
+/// Adds the pixels of a row to the sum of their block, in linear light and premultiplied by alpha.
 fn add_block(block: &[u8], sum: &mut [u64]) {
     let to_linear = &*TO_LINEAR;
     match sum {
@@ -342,6 +354,7 @@ fn add_block(block: &[u8], sum: &mut [u64]) {
     }
 }
 
+/// Writes the mean of a block, not premultiplied, as 16-bit samples.
 fn write_mean(sum: &[u64], pixels: u64, target: &mut [u8]) {
     let (colours, weight, alpha) = match sum {
         [colours @ .., alpha] if sum.len() == 4 => (colours, *alpha, Some(alpha * 257 / pixels)),
@@ -353,14 +366,14 @@ fn write_mean(sum: &[u64], pixels: u64, target: &mut [u8]) {
     }
 }
 
-/// Linear light to 8-bit sRGB.
+/// Converts linear light to 8-bit sRGB.
 fn encode(linear: &[u8], kind: PixelType) -> impl Iterator<Item = u8> {
     let from_linear = &**FROM_LINEAR;
     let has_alpha = kind == PixelType::U16x4;
     let samples = linear.as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes));
     samples.enumerate().map(move |(index, value)| {
         if has_alpha && index % 4 == 3 {
-            // Rounded: 257 steps of 16 bits are one of 8.
+            // Divides by 257, the steps of 16 bits in one of 8, and rounds.
             u8::try_from((u32::from(value) + 128) / 257).unwrap_or(u8::MAX)
         } else {
             from_linear[usize::from(value)]
@@ -376,7 +389,7 @@ mod tests {
 
     #[test]
     fn fine_detail_keeps_its_brightness() {
-        // Black and white columns emit half the light of white, which is 188 in sRGB, not 128.
+        // Black and white columns emit half the light of white: 188 in sRGB, not 128.
         let stripes =
             RgbImage::from_fn(640, 64, |x, _| Rgb(if x % 2 == 0 { [255; 3] } else { [0; 3] }));
         for width in [320, 100, 33] {
@@ -430,7 +443,7 @@ mod tests {
         }
     }
 
-    /// Copies were once made of blocks that were larger than the copy's pixels, and so blurred.
+    /// Copies were blurred when they were made of blocks larger than their pixels.
     #[test]
     fn copies_of_large_pictures_are_sharp() {
         let stripes = RgbImage::from_fn(16_400, 2_500, |x, _| {

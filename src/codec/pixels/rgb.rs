@@ -1,11 +1,14 @@
-//! RGB and RGBA pictures as bytes, and bytes as pictures.
+//! Makes 8-bit RGB and RGBA pictures from bytes, and gives their bytes.
+//!
+//! Whatever comes behind [`super::raster::Raster::into_upright_srgb`] is one of these two.
 
 use image::{DynamicImage, RgbImage, RgbaImage};
 
-/// RGB or RGBA pixels, by how many there are.
+/// Makes a picture of RGB or RGBA pixels. Which of them they are is told by their length.
 ///
 /// # Panics
-/// When the length fits neither.
+/// Panics if the length fits neither.
+#[expect(clippy::expect_used, reason = "callers compute the length from width and height")]
 pub(crate) fn from_pixels(width: u32, height: u32, pixels: Vec<u8>) -> DynamicImage {
     let picture = if pixels.len() as u64 == u64::from(width) * u64::from(height) * 3 {
         RgbImage::from_raw(width, height, pixels).map(DynamicImage::from)
@@ -15,7 +18,7 @@ pub(crate) fn from_pixels(width: u32, height: u32, pixels: Vec<u8>) -> DynamicIm
     picture.expect("the pixels fill the picture")
 }
 
-/// The bytes of an RGB or RGBA picture, and how many a pixel has.
+/// Returns the bytes of an RGB or RGBA picture, and the number of bytes a pixel.
 pub(crate) fn pixels_of(picture: &DynamicImage) -> (&[u8], usize) {
     match picture {
         DynamicImage::ImageRgb8(rgb) => (rgb, 3),
@@ -40,7 +43,8 @@ pub(crate) fn drop_opaque_alpha(picture: DynamicImage) -> DynamicImage {
     }
 }
 
-/// Undoes what premultiplication did to a pixel whose last byte is alpha; of an invisible pixel no colour is left.
+/// Undoes the premultiplication of a pixel, whose last byte is alpha. An invisible pixel becomes
+/// black.
 #[cfg(any(feature = "avif", feature = "heic", feature = "jxl"))]
 pub(crate) fn divide_by_alpha(pixel: &mut [u8]) {
     let Some((alpha, colours)) = pixel.split_last_mut() else { return };

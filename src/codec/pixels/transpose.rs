@@ -1,10 +1,11 @@
-//! Rows become columns, in place.
+//! Swaps rows and columns of pixels, within their own memory.
 //!
-//! The picture is cut into square tiles. Each band of tiles is gathered so that a tile's pixels lie together, the tiles are
-//! moved to their places along the cycles of the permutation, and the bands are laid out in rows again. What is left at the right
-//! and at the bottom is kept aside meanwhile. Beside the picture this takes two bands and those rests.
+//! The picture is cut into square tiles. Each band of tiles is gathered so that a tile's pixels lie
+//! together, the tiles are moved to their places along the cycles of the permutation, and the bands
+//! are laid out in rows again. The strips at the right and at the bottom that fill no tile are kept
+//! aside meanwhile. Beside the picture this takes the memory of two bands and those strips.
 
-/// Pixels a side of a tile: some kilobytes, which are moved at once.
+/// Width and height of a tile, in pixels. A tile has some kilobytes, which are moved at once.
 const SIDE: usize = 64;
 
 /// Transposes `width * height` pixels of `pixel_bytes` each.
@@ -35,7 +36,7 @@ pub(crate) fn in_place(
         }
     }
 
-    // A row is now what was a column: that of the tiles, and at its end what was below them.
+    // A row is now what was a column: first that of the tiles, then what was below them.
     let (row, tiled_row) = (height * pixel_bytes, tiled_height * pixel_bytes);
     let below_row = row - tiled_row;
     for y in (0..tiled_width).rev() {
@@ -48,7 +49,7 @@ pub(crate) fn in_place(
     pixels
 }
 
-/// A part of the picture, from one corner to the other, transposed.
+/// Returns a part of the picture, transposed, from one corner to the other.
 fn transposed_part(
     pixels: &[u8],
     width: usize,
@@ -66,7 +67,7 @@ fn transposed_part(
     part
 }
 
-/// From rows to tile after tile, each of them transposed.
+/// Turns the rows of a band into one tile after the other, each of them transposed.
 fn gather(band: &mut [u8], tiles: usize, pixel_bytes: usize) {
     let rows = band.to_vec();
     let mut target = band.chunks_exact_mut(pixel_bytes);
@@ -82,7 +83,7 @@ fn gather(band: &mut [u8], tiles: usize, pixel_bytes: usize) {
     }
 }
 
-/// From tile after tile to rows.
+/// Turns the tiles of a band back into rows.
 fn lay_out(band: &mut [u8], tiles: usize, pixel_bytes: usize) {
     let gathered = band.to_vec();
     let tile_row = SIDE * pixel_bytes;

@@ -1,14 +1,15 @@
-//! RGB to the YUV that lossy WebP holds: BT.601, limited range, one chroma sample for four pixels.
+//! Converts RGB to the YUV of lossy WebP: BT.601, limited range, one chroma sample for four pixels.
 //!
-//! The planes are written over the RGB pixels, row pair by row pair, so that the largest pictures need no memory
-//! beside their own, and half of that is given back before they are encoded. Coefficients: ITU-R BT.601 in the fixed point of libwebp (`dsp/yuv.h`).
+//! The planes are written over the RGB pixels, row pair by row pair, so that the largest pictures
+//! need no memory beside their own. Half of that goes back to the system before they are encoded.
+//! Coefficients: ITU-R BT.601 in the fixed point of libwebp (`dsp/yuv.h`).
 
 use webpx::YuvPlanesRef;
 
 /// A picture as Y, U and V, all in the memory that its RGB was in.
 ///
-/// For each pair of rows lie one after the other: the first row's Y, the pair's U, the second row's Y, the pair's V. So
-/// every plane has one stride.
+/// Each pair of rows is stored as the first row's Y, the pair's U, the second row's Y and the
+/// pair's V. That gives every plane a constant stride.
 pub(crate) struct Yuv {
     bytes: Vec<u8>,
     width: u32,
@@ -21,8 +22,8 @@ impl Yuv {
         let (columns, rows) = (width as usize, height as usize);
         let layout = RowPairLayout::new(columns);
         let pairs = rows.div_ceil(2);
-        // One pair more than is used, so that each plane is as long as its stride times its rows, wherever it begins. Only a
-        // picture of few rows becomes longer by that.
+        // One pair more than is used, so that each plane is as long as its stride times its rows,
+        // wherever it begins. Only a picture of few rows grows by that.
         let length = (pairs + 1) * layout.pair;
         bytes.resize(bytes.len().max(length), 0);
         let mut pair = vec![0; 6 * columns];
@@ -48,6 +49,7 @@ impl Yuv {
         Self { bytes, width, height }
     }
 
+    /// Returns the planes as libwebp takes them.
     pub(crate) fn planes(&self) -> YuvPlanesRef<'_> {
         let layout = RowPairLayout::new(self.width as usize);
         YuvPlanesRef {
@@ -65,26 +67,31 @@ impl Yuv {
     }
 }
 
-/// Gives the pages behind the vector's end back to the system, where that is worth a system call: the encoder may need them.
+/// Gives the pages behind the vector's end back to the system, if they are worth a system call.
+///
+/// The encoder may need them.
 #[allow(unsafe_code, reason = "there is no safe interface to madvise")]
 fn release_spare(bytes: &mut Vec<u8>) {
-    const WORTH_IT: usize = 16 << 20;
+    const MIN_BYTES: usize = 16 << 20;
     let page = rustix::param::page_size();
     let spare = bytes.spare_capacity_mut();
     let start = spare.as_ptr().align_offset(page);
-    let Some(whole) = spare.get_mut(start..).filter(|spare| spare.len() >= WORTH_IT) else {
+    let Some(whole) = spare.get_mut(start..).filter(|spare| spare.len() >= MIN_BYTES) else {
         return;
     };
     let length = whole.len() / page * page;
-    // SAFETY: The range is whole pages of memory that this vector owns and holds nothing in; reading zeros from them later is as
-    // good as what was there. It is private memory of the allocator, whose own data lies before and behind an allocation, never
-    // within. Failing costs memory only.
+    // SAFETY: The range is whole pages of memory that this vector owns and holds nothing in, so
+    // that reading zeros from them later is as good as what was there. It is private memory of the
+    // allocator, whose own data lies before and behind an allocation, never within. Failing costs
+    // memory only.
     let _ = unsafe {
         rustix::mm::madvise(whole.as_mut_ptr().cast(), length, rustix::mm::Advice::LinuxDontNeed)
     };
 }
 
+/// Where the samples of a pair of rows are.
 struct RowPairLayout {
+    /// Luma samples of a row.
     width: usize,
     /// Chroma samples of a row.
     chroma: usize,
@@ -99,6 +106,7 @@ impl RowPairLayout {
     }
 }
 
+/// Converts a pair of RGB rows. `sums` is room for the sums of four pixels each.
 fn convert_pair(first: &[u8], second: &[u8], sums: &mut [[i32; 3]], target: &mut [u8]) {
     let (upper, lower) = target.split_at_mut(target.len() / 2);
     let width = first.len() / 3;
@@ -128,6 +136,7 @@ fn convert_pair(first: &[u8], second: &[u8], sums: &mut [[i32; 3]], target: &mut
     }
 }
 
+/// Converts a row of RGB to luma.
 fn luma(rgb: &[u8], target: &mut [u8]) {
     for ([red, green, blue], y) in rgb.as_chunks::<3>().0.iter().zip(target) {
         let sum = 16839 * u32::from(*red) + 33059 * u32::from(*green) + 6420 * u32::from(*blue);
@@ -135,12 +144,12 @@ fn luma(rgb: &[u8], target: &mut [u8]) {
     }
 }
 
-/// From the weighted sum of four pixels, 16 + 2 bits of fraction.
+/// Returns a chroma sample from the weighted sum of four pixels, which has 16 + 2 bits of fraction.
 fn chroma(weighted: i32) -> u8 {
     byte(((weighted + (128 << 18) + (1 << 17)) >> 18).cast_unsigned())
 }
 
-/// The coefficients keep every result within 16 to 240.
+/// Narrows a result to a byte: the coefficients keep every one within 16 to 240.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "in range, and checked conversion would double the time"
@@ -153,7 +162,7 @@ const fn byte(value: u32) -> u8 {
 mod tests {
     use super::*;
 
-    /// Y, U and V of the pixel.
+    /// Returns Y, U and V of a pixel.
     fn sample(yuv: &Yuv, x: usize, y: usize) -> [u8; 3] {
         let planes = yuv.planes();
         [
