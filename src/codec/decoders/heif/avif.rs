@@ -38,18 +38,18 @@ enum AvifError {
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
     let container = HeifContainer::parse(source)?;
     let picture = container.primary_picture(ITEM_TYPE)?;
-    needs(&container, &picture, source.len())
+    read_needs(&container, &picture, source.len())
 }
 
 /// Decodes the primary picture within `memory_limit` bytes.
 pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
     let picture = container.primary_picture(ITEM_TYPE)?;
-    let needs = needs(&container, &picture, source.len())?;
+    let needs = read_needs(&container, &picture, source.len())?;
     tiles::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
 }
 
-fn needs(
+fn read_needs(
     container: &HeifContainer,
     picture: &PrimaryPicture,
     source_bytes: usize,

@@ -67,7 +67,7 @@ pub(super) struct HeifItem {
     pub(super) kind: [u8; 4],
     pub(super) hidden: bool,
     /// Whether extents count from the start of `idat`, not of the file.
-    in_data_box: bool,
+    in_idat: bool,
     /// Offset and length of each extent. A length of 0 reaches to the end.
     extents: Vec<(u64, u64)>,
     /// Indexes into [`HeifContainer::properties`].
@@ -87,7 +87,7 @@ pub(super) struct HeifContainer<'s> {
     pub(super) items: BTreeMap<u32, HeifItem>,
     properties: Vec<ItemProperty<'s>>,
     pub(super) references: Vec<ItemReference>,
-    data_box: &'s [u8],
+    idat: &'s [u8],
 }
 
 impl<'s> HeifContainer<'s> {
@@ -99,7 +99,7 @@ impl<'s> HeifContainer<'s> {
             items: BTreeMap::new(),
             properties: Vec::new(),
             references: Vec::new(),
-            data_box: &[],
+            idat: &[],
         };
         let mut file = BoxReader(source);
         let mut meta = None;
@@ -125,15 +125,15 @@ impl<'s> HeifContainer<'s> {
         while let Some((kind, content)) = meta.next_box()? {
             match &kind {
                 b"pitm" => primary = Some(parse_primary_item(content)?),
-                b"iinf" => container.item_infos(content)?,
+                b"iinf" => container.parse_item_infos(content)?,
                 b"iloc" => locations.push(content),
-                b"iref" => container.item_references(content)?,
-                b"idat" => container.data_box = content,
+                b"iref" => container.parse_item_references(content)?,
+                b"idat" => container.idat = content,
                 b"iprp" => {
                     let mut inner = BoxReader(content);
                     while let Some((kind, content)) = inner.next_box()? {
                         match &kind {
-                            b"ipco" => container.item_properties(content)?,
+                            b"ipco" => container.parse_item_properties(content)?,
                             b"ipma" => associations.push(content),
                             _ => {}
                         }
@@ -147,14 +147,14 @@ impl<'s> HeifContainer<'s> {
         let mut extents_left = MAX_EXTENTS;
         locations
             .into_iter()
-            .try_for_each(|content| container.item_locations(content, &mut extents_left))?;
+            .try_for_each(|content| container.parse_item_locations(content, &mut extents_left))?;
         associations
             .into_iter()
-            .try_for_each(|content| container.property_associations(content))?;
+            .try_for_each(|content| container.parse_property_associations(content))?;
         Ok(container)
     }
 
-    fn item_infos(&mut self, content: &[u8]) -> Result<()> {
+    fn parse_item_infos(&mut self, content: &[u8]) -> Result<()> {
         let mut reader = BoxReader(content);
         let wide = reader.version_and_flags()?.0 != 0;
         // The number of items follows, but the box ends where it ends.
@@ -180,7 +180,7 @@ impl<'s> HeifContainer<'s> {
             self.items.entry(id).or_insert(HeifItem {
                 kind,
                 hidden,
-                in_data_box: false,
+                in_idat: false,
                 extents: Vec::new(),
                 properties: Vec::new(),
             });
@@ -188,7 +188,7 @@ impl<'s> HeifContainer<'s> {
         Ok(())
     }
 
-    fn item_locations(&mut self, content: &[u8], extents_left: &mut usize) -> Result<()> {
+    fn parse_item_locations(&mut self, content: &[u8], extents_left: &mut usize) -> Result<()> {
         let mut reader = BoxReader(content);
         let version = reader.version_and_flags()?.0;
         let sizes = reader.u16()?;
@@ -215,13 +215,13 @@ impl<'s> HeifContainer<'s> {
             // Items that are built from other items are not read, so they stay without extents.
             if item.extents.is_empty() && method < 2 {
                 item.extents = extents;
-                item.in_data_box = method == 1;
+                item.in_idat = method == 1;
             }
         }
         Ok(())
     }
 
-    fn item_references(&mut self, content: &[u8]) -> Result<()> {
+    fn parse_item_references(&mut self, content: &[u8]) -> Result<()> {
         let mut reader = BoxReader(content);
         let wide = reader.version_and_flags()?.0 != 0;
         let known: usize = self.references.iter().map(|reference| reference.to.len() + 1).sum();
@@ -237,7 +237,7 @@ impl<'s> HeifContainer<'s> {
         Ok(())
     }
 
-    fn item_properties(&mut self, content: &'s [u8]) -> Result<()> {
+    fn parse_item_properties(&mut self, content: &'s [u8]) -> Result<()> {
         let mut reader = BoxReader(content);
         while let Some((kind, content)) = reader.next_box()? {
             if self.properties.len() > usize::from(u16::MAX) {
@@ -249,7 +249,7 @@ impl<'s> HeifContainer<'s> {
         Ok(())
     }
 
-    fn property_associations(&mut self, content: &[u8]) -> Result<()> {
+    fn parse_property_associations(&mut self, content: &[u8]) -> Result<()> {
         let mut reader = BoxReader(content);
         let (version, flags) = reader.version_and_flags()?;
         for _ in 0..reader.u32()? {
@@ -305,7 +305,7 @@ impl<'s> HeifContainer<'s> {
     /// Returns the number of bytes of an item, from its extents.
     pub(super) fn data_bytes(&self, id: u32) -> u64 {
         let Some(item) = self.items.get(&id) else { return 0 };
-        let whole = if item.in_data_box { self.data_box.len() } else { self.source.len() } as u64;
+        let whole = if item.in_idat { self.idat.len() } else { self.source.len() } as u64;
         let lengths =
             item.extents.iter().map(|(_, length)| if *length == 0 { whole } else { *length });
         lengths.fold(0, u64::saturating_add)
@@ -318,7 +318,7 @@ impl<'s> HeifContainer<'s> {
     /// Returns the bytes of an item, never more than the file has.
     pub(super) fn data(&self, id: u32) -> Result<Cow<'s, [u8]>> {
         let item = self.item(id)?;
-        let source = if item.in_data_box { self.data_box } else { self.source };
+        let source = if item.in_idat { self.idat } else { self.source };
         let extent = |(offset, length): &(u64, u64)| {
             let start = usize::try_from(*offset).map_err(|_| Truncated)?;
             let rest = source.get(start..).ok_or(Truncated)?;

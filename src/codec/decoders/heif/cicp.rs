@@ -92,7 +92,7 @@ impl SrgbConverter {
 
     /// Converts one pixel, whose samples are from 0 to 1.
     pub(super) fn convert(&self, pixel: [f32; 3]) -> [u8; 3] {
-        let mut rgb = pixel.map(|value| self.linear[index(value, LINEAR_STEPS)]);
+        let mut rgb = pixel.map(|value| self.linear[table_index(value, LINEAR_STEPS)]);
         if self.hlg {
             // The system gamma of BT.2100 for a display of 1000 cd/m² needs the luminance by
             // BT.2020's weights.
@@ -108,7 +108,7 @@ impl SrgbConverter {
             let gain = compress_highlights(brightest) / brightest;
             rgb = rgb.map(|value| value * gain);
         }
-        rgb.map(|value| self.encoded[index(value, ENCODED_STEPS)])
+        rgb.map(|value| self.encoded[table_index(value, ENCODED_STEPS)])
     }
 }
 
@@ -117,7 +117,7 @@ impl SrgbConverter {
     clippy::cast_sign_loss,
     reason = "clamped to the table first"
 )]
-fn index(value: f32, steps: f32) -> usize {
+fn table_index(value: f32, steps: f32) -> usize {
     (value.clamp(0.0, 1.0) * steps + 0.5) as usize
 }
 

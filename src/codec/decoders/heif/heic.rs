@@ -100,7 +100,10 @@ impl DecodedTile for HevcTile {
 }
 
 /// Returns the NAL units of a tile: those of its configuration, then those of its data.
-fn nal_units<'t>(configuration: &'t [u8], data: &'t [u8]) -> Result<Vec<NalUnit<'t>>, BoxedError> {
+fn split_nal_units<'t>(
+    configuration: &'t [u8],
+    data: &'t [u8],
+) -> Result<Vec<NalUnit<'t>>, BoxedError> {
     let mut units = Vec::new();
     let mut take =
         |mut rest: &'t [u8], length_bytes: usize, count: usize| -> Result<&'t [u8], BoxedError> {
@@ -136,7 +139,7 @@ fn nal_units<'t>(configuration: &'t [u8], data: &'t [u8]) -> Result<Vec<NalUnit<
 fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, BoxedError> {
     let configuration = container.configuration(tile.item).ok_or(HeicError::Configuration)?;
     let data = container.data(tile.item)?;
-    let units = nal_units(configuration, &data)?;
+    let units = split_nal_units(configuration, &data)?;
     let mut sets = ParameterSets::default();
     // Parameter sets behind the first slice are for later pictures.
     for unit in units.iter().take_while(|unit| !unit.header.unit_type.is_slice()) {

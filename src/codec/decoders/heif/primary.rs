@@ -107,7 +107,7 @@ impl<'s> HeifContainer<'s> {
             identities.push(*next);
         }
         let shown = identities.last().copied().ok_or(NoSuchItem)?;
-        let colour = self.grid(shown, item_type)?;
+        let colour = self.tile_grid(shown, item_type)?;
         // The innermost picture's transformations come first.
         for property in identities.iter().rev().flat_map(|id| self.properties_of(*id)) {
             match property {
@@ -120,7 +120,7 @@ impl<'s> HeifContainer<'s> {
         let crop = aperture.and_then(|fields| clean_aperture(fields, colour.width, colour.height));
         let alpha_item = identities.iter().find_map(|id| self.alpha_of(*id));
         let alpha = match alpha_item {
-            Some(id) => Some(self.grid(id, item_type)?),
+            Some(id) => Some(self.tile_grid(id, item_type)?),
             None => self.alpha_of_tiles(&colour, item_type)?,
         };
         let tiles = colour.tiles.iter().chain(alpha.iter().flat_map(|alpha| &alpha.tiles));
@@ -146,7 +146,7 @@ impl<'s> HeifContainer<'s> {
         })
     }
 
-    fn grid(&self, id: u32, item_type: [u8; 4]) -> Result<TileGrid> {
+    fn tile_grid(&self, id: u32, item_type: [u8; 4]) -> Result<TileGrid> {
         let kind = self.item(id)?.kind;
         if kind == item_type {
             let (width, height) = self.size_of(id)?;

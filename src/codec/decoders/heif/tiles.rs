@@ -81,12 +81,12 @@ pub(super) fn header(picture: &PrimaryPicture, source_bytes: usize, cost: &Decod
 /// Decodes a picture. `decode` is called with one coded picture at a time.
 pub(super) fn decode<D: DecodedTile>(
     picture: &PrimaryPicture,
-    needs: &Header,
+    header: &Header,
     memory_limit: u64,
     decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,
 ) -> Result<Raster, BoxedError> {
-    if needs.decode_bytes > memory_limit {
-        return Err(TileError::Memory { needed: needs.decode_bytes, limit: memory_limit }.into());
+    if header.decode_bytes > memory_limit {
+        return Err(TileError::Memory { needed: header.decode_bytes, limit: memory_limit }.into());
     }
     let mut notes = picture.notes.clone();
     let mut profile = picture.profile;
@@ -118,13 +118,13 @@ pub(super) fn decode<D: DecodedTile>(
         paint(&planes, cicp, convert.as_ref(), &mut buffer, left, top);
     }
     if let Some(alpha) = &picture.alpha {
-        let alpha = alpha_plane(alpha, picture.alpha_cicp, decode)?;
+        let alpha = decode_alpha(alpha, picture.alpha_cicp, decode)?;
         insert_alpha(&mut buffer, &alpha, picture.premultiplied);
     }
-    Ok(raster(picture, buffer, profile, notes))
+    Ok(into_raster(picture, buffer, profile, notes))
 }
 
-fn raster(
+fn into_raster(
     picture: &PrimaryPicture,
     mut buffer: PixelBuffer,
     profile: Option<&[u8]>,
@@ -183,7 +183,7 @@ fn planes_of<'d>(decoded: &'d impl DecodedTile, grid: &TileGrid) -> Result<Plane
     Ok(planes)
 }
 
-fn alpha_plane<D: DecodedTile>(
+fn decode_alpha<D: DecodedTile>(
     alpha: &TileGrid,
     cicp: Option<Cicp>,
     decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,

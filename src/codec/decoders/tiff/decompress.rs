@@ -67,25 +67,26 @@ pub(super) fn open_chunk<'s>(
                 fax::decode(&bytes, layout.compression, layout.chunk_width, layout.rows(row))?;
             Box::new(Cursor::new(rows))
         }
-        Compression::Lzw => subsampled(layout, LzwReader::new(bytes)),
+        Compression::Lzw => undo_subsampling(layout, LzwReader::new(bytes)),
         Compression::Deflate => {
-            subsampled(layout, flate2::bufread::ZlibDecoder::new(Cursor::new(bytes)))
+            undo_subsampling(layout, flate2::bufread::ZlibDecoder::new(Cursor::new(bytes)))
         }
-        Compression::PackBits => {
-            subsampled(layout, PackBitsReader { source: Cursor::new(bytes), run: Run::Literal(0) })
-        }
+        Compression::PackBits => undo_subsampling(
+            layout,
+            PackBitsReader { source: Cursor::new(bytes), run: Run::Literal(0) },
+        ),
         Compression::Zstd => {
             let mut decoder =
                 zstd::stream::read::Decoder::with_buffer(Cursor::new(bytes)).map_err(from_io)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(from_io)?;
-            subsampled(layout, decoder)
+            undo_subsampling(layout, decoder)
         }
-        Compression::Jpeg => Box::new(Cursor::new(jpeg_samples(layout, &bytes, row)?)),
-        Compression::WebP => Box::new(Cursor::new(webp_samples(layout, &bytes)?)),
+        Compression::Jpeg => Box::new(Cursor::new(decode_jpeg(layout, &bytes, row)?)),
+        Compression::WebP => Box::new(Cursor::new(decode_webp(layout, &bytes)?)),
     })
 }
 
-fn subsampled<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
+fn undo_subsampling<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
     if layout.subsampling == (1, 1) {
         Box::new(rows)
     } else {
@@ -95,7 +96,7 @@ fn subsampled<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dyn Read
 
 /// Decodes a JPEG (Adobe, "TIFF Technical Note 2") without converting its colours. The tables that
 /// all chunks share are in a tag of their own.
-fn jpeg_samples(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
+fn decode_jpeg(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
     let failed = |error: zune_jpeg::errors::DecodeErrors| CodecError::Decode {
         format: PictureFormat::Tiff,
         source: error.into(),
@@ -143,7 +144,7 @@ fn jpeg_samples(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u
 }
 
 /// Decodes a WebP to as many samples a pixel as the tags say.
-fn webp_samples(layout: &TiffLayout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
+fn decode_webp(layout: &TiffLayout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let header = webp::header(bytes)?;
     let fits = header.width == layout.chunk_width && header.height <= layout.chunk_height;
     if !fits || header.frames != 1 || !matches!(layout.samples_in_chunk(), 3 | 4) {

@@ -176,11 +176,11 @@ impl<'s> TiffFile<'s> {
             _ => return Err(TiffError::Corrupt("no TIFF header")),
         };
         let mut file = Self { source, byte_order, big: false, first: 0 };
-        match file.number(2, 2)? {
-            42 => file.first = file.number(4, 4)?,
-            43 if file.number(4, 2)? == 8 => {
+        match file.read_number(2, 2)? {
+            42 => file.first = file.read_number(4, 4)?,
+            43 if file.read_number(4, 2)? == 8 => {
                 file.big = true;
-                file.first = file.number(8, 8)?;
+                file.first = file.read_number(8, 8)?;
             }
             _ => return Err(TiffError::Corrupt("no TIFF header")),
         }
@@ -192,18 +192,18 @@ impl<'s> TiffFile<'s> {
     ///
     /// # Errors
     /// Fails when the file ends before the directory does.
-    pub(super) fn first_page(&self) -> Result<Directory<'s>, TiffError> {
-        self.directory(self.first)
+    pub(super) fn read_first_page(&self) -> Result<Directory<'s>, TiffError> {
+        self.read_directory(self.first)
     }
 
     /// Counts the pages that are pictures of their own, up to [`MAX_PAGES`]. Smaller versions and
     /// masks (`NewSubfileType`, TIFF 6.0, section 8) do not count, but the first page always does.
     /// Damage ends the count.
-    pub(super) fn pages(&self) -> usize {
+    pub(super) fn count_pages(&self) -> usize {
         const SMALLER_OR_MASK: u64 = 0b101;
         let (mut pages, mut seen, mut at) = (0, HashSet::new(), self.first);
         while at != 0 && seen.len() < MAX_PAGES && seen.insert(at) {
-            let Ok(directory) = self.directory(at) else { break };
+            let Ok(directory) = self.read_directory(at) else { break };
             let subfile = directory.number(tag::NEW_SUBFILE_TYPE, 0).unwrap_or_default();
             let is_picture =
                 directory.number(tag::IMAGE_WIDTH, 0).is_some() && subfile & SMALLER_OR_MASK == 0;
@@ -215,19 +215,19 @@ impl<'s> TiffFile<'s> {
         pages
     }
 
-    fn directory(&self, at: u64) -> Result<Directory<'s>, TiffError> {
+    fn read_directory(&self, at: u64) -> Result<Directory<'s>, TiffError> {
         let (count_bytes, entry_bytes, offset_bytes) =
             if self.big { (8, 20, 8) } else { (2, 12, 4) };
-        let count = self.number(at, count_bytes)?;
+        let count = self.read_number(at, count_bytes)?;
         if count > MAX_ENTRIES {
             return Err(TiffError::Corrupt("a directory has too many tags"));
         }
         let mut entries: Vec<DirectoryEntry> = Vec::new();
         let mut entry_at = at + count_bytes;
         for _ in 0..count {
-            let tag = self.number(entry_at, 2)?;
-            let field_type = FieldType::new(self.number(entry_at + 2, 2)?);
-            let count = self.number(entry_at + 4, offset_bytes)?;
+            let tag = self.read_number(entry_at, 2)?;
+            let field_type = FieldType::new(self.read_number(entry_at + 2, 2)?);
+            let count = self.read_number(entry_at + 4, offset_bytes)?;
             let value_at = entry_at + 4 + offset_bytes;
             entry_at += entry_bytes;
             let known = tag::ALL.into_iter().find(|known| u64::from(*known) == tag);
@@ -240,18 +240,21 @@ impl<'s> TiffFile<'s> {
             // are an error, because any of them, such as the bits of a sample, could change the
             // picture.
             let bytes = count.checked_mul(field_type.bytes()).ok_or(TiffError::Truncated)?;
-            let offset =
-                if bytes <= offset_bytes { value_at } else { self.number(value_at, offset_bytes)? };
+            let offset = if bytes <= offset_bytes {
+                value_at
+            } else {
+                self.read_number(value_at, offset_bytes)?
+            };
             self.bytes(offset, bytes).ok_or(TiffError::Truncated)?;
             entries.push(DirectoryEntry { tag, field_type, count, offset });
         }
         // A file that was cut off right behind its only directory is complete but for this number.
-        let next = self.number(entry_at, offset_bytes).unwrap_or(0);
+        let next = self.read_number(entry_at, offset_bytes).unwrap_or(0);
         Ok(Directory { file: *self, entries, next })
     }
 
     /// Reads a number of `bytes` bytes.
-    fn number(&self, at: u64, bytes: u64) -> Result<u64, TiffError> {
+    fn read_number(&self, at: u64, bytes: u64) -> Result<u64, TiffError> {
         self.bytes(at, bytes).map(|bytes| self.byte_order.number(bytes)).ok_or(TiffError::Truncated)
     }
 
@@ -367,7 +370,7 @@ mod tests {
             // Damage ends it too.
             (&[(0, 38), (0, 9_999)], 2),
         ] {
-            assert_eq!(TiffFile::open(&file(pages)).unwrap().pages(), expected, "{pages:?}");
+            assert_eq!(TiffFile::open(&file(pages)).unwrap().count_pages(), expected, "{pages:?}");
         }
     }
 }

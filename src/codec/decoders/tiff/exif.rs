@@ -15,7 +15,7 @@ pub(in crate::codec) fn exif_orientation(exif: &[u8]) -> Orientation {
 }
 
 fn lenient(exif: &[u8]) -> Option<Orientation> {
-    orientation(&TiffFile::open(exif).ok()?.first_page().ok()?)
+    orientation(&TiffFile::open(exif).ok()?.read_first_page().ok()?)
 }
 
 /// Returns the orientation that a directory states.

@@ -65,7 +65,7 @@ impl LabConverter {
             _ if is_libvips => D65,
             _ => D50,
         };
-        Self::with(encoding, white)
+        Self::with_white(encoding, white)
     }
 
     #[expect(
@@ -73,7 +73,7 @@ impl LabConverter {
         clippy::cast_sign_loss,
         reason = "it is between 0 and 255"
     )]
-    fn with(encoding: LabEncoding, white: [f64; 2]) -> Self {
+    fn with_white(encoding: LabEncoding, white: [f64; 2]) -> Self {
         // The transfer function of IEC 61966-2-1.
         let encode = |light: f32| match light {
             dark if dark <= 0.003_130_8 => 12.92 * dark,
@@ -89,7 +89,7 @@ impl LabConverter {
         clippy::cast_sign_loss,
         reason = "casts from floats saturate"
     )]
-    pub(super) fn rgb(&self, samples: [u16; 3]) -> [u8; 3] {
+    pub(super) fn convert(&self, samples: [u16; 3]) -> [u8; 3] {
         let [l, a, b] = self.decode(samples);
         // CIE 15:2004, section 8.2.1, solved for X, Y and Z.
         let y = (l + 16.0) / 116.0;
@@ -170,7 +170,7 @@ mod tests {
             (LabEncoding::Signed16, D50, [35_579, 20_687, 17_892], [255, 0, 0]),
             (LabEncoding::Signed16, D65, [34_891, 20_503, 17_203], [255, 0, 0]),
         ] {
-            let rgb = LabConverter::with(encoding, white).rgb(lab);
+            let rgb = LabConverter::with_white(encoding, white).convert(lab);
             let is_near = rgb.iter().zip(expected).all(|(a, b): (&u8, u8)| a.abs_diff(b) <= 1);
             assert!(is_near, "{encoding:?} {lab:?} {rgb:?}");
         }

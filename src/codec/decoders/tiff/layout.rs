@@ -125,12 +125,12 @@ impl<'s> TiffLayout<'s> {
         let samples = u16::try_from(samples)
             .map(usize::from)
             .map_err(|_| TiffError::Corrupt("too many samples"))?;
-        let compression = compression(&directory)?;
-        let colour = colour(&directory, samples, compression)?;
+        let compression = read_compression(&directory)?;
+        let colour = read_colour(&directory, samples, compression)?;
         if samples < colour.samples() {
             return Err(TiffError::Corrupt("a pixel has too few samples"));
         }
-        let bits = bits(&directory, samples)?;
+        let bits = read_bits(&directory, samples)?;
         let tiled = number(tag::TILE_WIDTH).is_some();
         let (chunk_width, chunk_height) = if tiled {
             (
@@ -148,16 +148,16 @@ impl<'s> TiffLayout<'s> {
             height,
             samples,
             bits,
-            sample_kind: sample_kind(&directory, colour, bits)?,
+            sample_kind: read_sample_kind(&directory, colour, bits)?,
             colour,
-            alpha: alpha(&directory, samples, colour),
+            alpha: read_alpha(&directory, samples, colour),
             compression,
-            predictor: predictor(&directory, compression)?,
+            predictor: read_predictor(&directory, compression)?,
             planar: number(tag::PLANAR_CONFIGURATION) == Some(2) && samples > 1,
             bits_reversed: number(tag::FILL_ORDER) == Some(2),
             chunk_width,
             chunk_height,
-            subsampling: subsampling(&directory, colour, compression)?,
+            subsampling: read_subsampling(&directory, colour, compression)?,
             tiled,
             directory,
         };
@@ -312,7 +312,7 @@ impl<'s> TiffLayout<'s> {
     }
 }
 
-fn compression(directory: &Directory<'_>) -> Result<Compression, TiffError> {
+fn read_compression(directory: &Directory<'_>) -> Result<Compression, TiffError> {
     let number = directory.number(tag::COMPRESSION, 0).unwrap_or(1);
     let name = match number {
         1 => return Ok(Compression::None),
@@ -344,7 +344,10 @@ fn compression(directory: &Directory<'_>) -> Result<Compression, TiffError> {
     Err(TiffError::Compression { number, name })
 }
 
-fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Predictor, TiffError> {
+fn read_predictor(
+    directory: &Directory<'_>,
+    compression: Compression,
+) -> Result<Predictor, TiffError> {
     // With other compressions the tag is a mistake without effect, as in libtiff.
     if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
         return Ok(Predictor::None);
@@ -359,7 +362,7 @@ fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Pred
 
 /// Returns what the samples mean (TIFF 6.0, sections 3 to 6, 16, 21 and 23). Without the tag it is
 /// guessed as in libtiff.
-fn colour(
+fn read_colour(
     directory: &Directory<'_>,
     samples: usize,
     compression: Compression,
@@ -383,7 +386,7 @@ fn colour(
     }
 }
 
-fn bits(directory: &Directory<'_>, samples: usize) -> Result<u32, TiffError> {
+fn read_bits(directory: &Directory<'_>, samples: usize) -> Result<u32, TiffError> {
     let first = directory.number(tag::BITS_PER_SAMPLE, 0).unwrap_or(1);
     let given = directory.count(tag::BITS_PER_SAMPLE).min(samples as u64);
     if (1..given).any(|index| directory.number(tag::BITS_PER_SAMPLE, index) != Some(first)) {
@@ -395,7 +398,7 @@ fn bits(directory: &Directory<'_>, samples: usize) -> Result<u32, TiffError> {
     }
 }
 
-fn sample_kind(
+fn read_sample_kind(
     directory: &Directory<'_>,
     colour: Colour,
     bits: u32,
@@ -421,7 +424,7 @@ fn sample_kind(
 
 /// Returns the first extra sample that is declared alpha (TIFF 6.0, section 18). An extra sample
 /// without a meaning is not shown, as in Pillow. If the tag is missing, an extra sample is alpha.
-fn alpha(directory: &Directory<'_>, samples: usize, colour: Colour) -> Option<Alpha> {
+fn read_alpha(directory: &Directory<'_>, samples: usize, colour: Colour) -> Option<Alpha> {
     /// Corel Draw's number for unassociated alpha.
     const COREL: u64 = 999;
     let colours = colour.samples();
@@ -437,7 +440,7 @@ fn alpha(directory: &Directory<'_>, samples: usize, colour: Colour) -> Option<Al
     })
 }
 
-fn subsampling(
+fn read_subsampling(
     directory: &Directory<'_>,
     colour: Colour,
     compression: Compression,

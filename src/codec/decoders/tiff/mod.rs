@@ -45,13 +45,13 @@ const MAX_PROFILE_BYTES: usize = 64 << 20;
 /// Fails when the tags make no sense, or ask for what is not supported.
 pub(in crate::codec) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     timer.check()?;
-    let layout = TiffLayout::new(TiffFile::open(source)?.first_page()?)?;
+    let layout = TiffLayout::new(TiffFile::open(source)?.read_first_page()?)?;
     Ok(Header {
         width: layout.width,
         height: layout.height,
         frames: 1,
         decode_bytes: decode_bytes(&layout),
-        alpha: paint::channels(&layout).has_alpha(),
+        alpha: paint::channels_of(&layout).has_alpha(),
         lossless: !matches!(layout.compression, Compression::Jpeg | Compression::WebP),
     })
 }
@@ -66,14 +66,14 @@ pub(in crate::codec) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     let file = TiffFile::open(source)?;
-    let layout = TiffLayout::new(file.first_page()?)?;
+    let layout = TiffLayout::new(file.read_first_page()?)?;
     let (width, height) = (layout.width, layout.height);
     let needed = decode_bytes(&layout);
     if needed > memory_bytes {
         return Err(CodecError::TooMuchMemory { width, height, needed, limit: memory_bytes });
     }
     let painter = Painter::new(&layout)?;
-    let samples = paint(&layout, &painter, timer)?;
+    let samples = paint_picture(&layout, &painter, timer)?;
     // L*a*b* became sRGB while it was painted, so a profile no longer applies.
     let profile = match layout.colour {
         Colour::Lab { .. } => None,
@@ -81,7 +81,7 @@ pub(in crate::codec) fn decode(
     };
     let profile =
         profile.filter(|profile| !profile.is_empty() && profile.len() <= MAX_PROFILE_BYTES);
-    let pages = file.pages();
+    let pages = file.count_pages();
     let mut notes = Vec::new();
     if pages > 1 {
         notes.push(format!("only the first of {pages} pages"));
@@ -104,7 +104,7 @@ pub(in crate::codec) fn decode(
 /// Returns the memory that the picture takes until it is upright, in bytes: its samples, and the
 /// larger of what decoding takes beside them and what its copy in RGB takes.
 fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
-    let channels = paint::channels(layout);
+    let channels = paint::channels_of(layout);
     let pixels = u64::from(layout.width) * u64::from(layout.height);
     let raster = pixels.saturating_mul(channels.count() as u64);
     let planes = if layout.planar { layout.shown().count() as u64 } else { 1 };
@@ -137,8 +137,12 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
     raster.saturating_add(decoding.max(grows))
 }
 
-fn paint(layout: &TiffLayout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8>, CodecError> {
-    let unpack = SampleUnpacker::new(layout, find_sample_range(layout, timer)?);
+fn paint_picture(
+    layout: &TiffLayout<'_>,
+    painter: &Painter,
+    timer: &Timer,
+) -> Result<Vec<u8>, CodecError> {
+    let unpacker = SampleUnpacker::new(layout, find_sample_range(layout, timer)?);
     let pixel_bytes = painter.channels.count();
     let row_bytes = layout.width as usize * pixel_bytes;
     let mut picture = vec![0; row_bytes * layout.height as usize];
@@ -155,9 +159,9 @@ fn paint(layout: &TiffLayout<'_>, painter: &Painter, timer: &Timer) -> Result<Ve
             samples.resize(part.pixels, 0);
             let (row, offset) =
                 if layout.planar { (&part.planes[index], 0) } else { (&part.planes[0], sample) };
-            unpack.row(row, offset, index, samples);
+            unpacker.unpack_row(row, offset, index, samples);
         }
-        painter.row(&samples, target);
+        painter.paint_row(&samples, target);
     })?;
     Ok(picture)
 }
@@ -182,14 +186,14 @@ fn find_sample_range(layout: &TiffLayout<'_>, timer: &Timer) -> Result<SampleRan
     if has_range || !has_open_range(layout.sample_kind, layout.bits) {
         return Ok(SampleRange::default());
     }
-    let unpack = SampleUnpacker::new(layout, SampleRange::default());
+    let unpacker = SampleUnpacker::new(layout, SampleRange::default());
     let mut survey = SampleSurvey::default();
     for_each_row(layout, timer, |part| {
         for sample in 0..layout.colour.samples() {
             let (row, offset) =
                 if layout.planar { (&part.planes[sample], 0) } else { (&part.planes[0], sample) };
             let stride = layout.samples_in_chunk();
-            survey.observe(&unpack, row, (0..part.pixels).map(|x| offset + x * stride));
+            survey.observe(&unpacker, row, (0..part.pixels).map(|x| offset + x * stride));
         }
     })?;
     Ok(survey.range(layout.sample_kind, layout.bits))

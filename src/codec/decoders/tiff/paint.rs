@@ -26,7 +26,7 @@ impl Painter {
     /// Fails when a palette is missing.
     pub(super) fn new(layout: &TiffLayout<'_>) -> Result<Self, TiffError> {
         let palette = if layout.colour == Colour::Palette {
-            palette(&layout.directory, layout.bits)?
+            read_palette(&layout.directory, layout.bits)?
         } else {
             Vec::new()
         };
@@ -35,7 +35,7 @@ impl Painter {
             _ => None,
         };
         Ok(Self {
-            channels: channels(layout),
+            channels: channels_of(layout),
             colour: layout.colour,
             alpha: layout.alpha.map(|alpha| alpha.associated),
             palette,
@@ -44,7 +44,7 @@ impl Painter {
         })
     }
 
-    pub(super) fn row(&self, samples: &[Vec<u16>], target: &mut [u8]) {
+    pub(super) fn paint_row(&self, samples: &[Vec<u16>], target: &mut [u8]) {
         let step = self.channels.count();
         let opacity = self.alpha.and_then(|_| samples.last());
         match (self.colour, opacity) {
@@ -52,21 +52,21 @@ impl Painter {
             (Colour::Grey { white_is_zero }, None) => {
                 let inverted = if white_is_zero { u16::MAX } else { 0 };
                 for (pixel, sample) in target.iter_mut().zip(&samples[0]) {
-                    *pixel = narrow(*sample ^ inverted);
+                    *pixel = to_8_bits(*sample ^ inverted);
                 }
             }
-            (Colour::Cmyk, opacity) => self.inks(samples, opacity, target),
+            (Colour::Cmyk, opacity) => self.paint_inks(samples, opacity, target),
             (_, None) => {
                 for (x, pixel) in target.chunks_exact_mut(step).enumerate() {
-                    self.pixel(samples, x, u16::MAX, pixel);
+                    self.paint_pixel(samples, x, u16::MAX, pixel);
                 }
             }
             (_, Some(opacity)) => {
                 for ((x, pixel), opacity) in target.chunks_exact_mut(step).enumerate().zip(opacity)
                 {
                     let (colours, alpha) = pixel.split_at_mut(step - 1);
-                    self.pixel(samples, x, *opacity, colours);
-                    alpha[0] = narrow(*opacity);
+                    self.paint_pixel(samples, x, *opacity, colours);
+                    alpha[0] = to_8_bits(*opacity);
                 }
             }
         }
@@ -74,32 +74,32 @@ impl Painter {
 
     /// Writes CMYK pixels. No channel holds the opacity of inks, so transparent pixels become
     /// paper. Inks that were multiplied by their opacity are that already.
-    fn inks(&self, samples: &[Vec<u16>], opacity: Option<&Vec<u16>>, target: &mut [u8]) {
+    fn paint_inks(&self, samples: &[Vec<u16>], opacity: Option<&Vec<u16>>, target: &mut [u8]) {
         let opacity = opacity.filter(|_| self.alpha == Some(false));
         for (x, inks) in target.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             let opacity = opacity.map_or(u16::MAX, |opacity| opacity[x]);
             for (ink, samples) in inks.iter_mut().zip(samples) {
-                *ink = narrow(multiplied(samples[x], opacity));
+                *ink = to_8_bits(multiply(samples[x], opacity));
             }
         }
     }
 
     /// Writes the colours of one pixel, without its alpha.
-    fn pixel(&self, samples: &[Vec<u16>], x: usize, opacity: u16, pixel: &mut [u8]) {
+    fn paint_pixel(&self, samples: &[Vec<u16>], x: usize, opacity: u16, pixel: &mut [u8]) {
         let is_multiplied = self.alpha == Some(true);
         let finish =
-            |value: u16| narrow(if is_multiplied { unmultiplied(value, opacity) } else { value });
+            |value: u16| to_8_bits(if is_multiplied { divide(value, opacity) } else { value });
         match (self.colour, &self.lab) {
             (Colour::Palette, _) => {
                 let index = usize::from(samples[0][x]);
                 pixel.copy_from_slice(&self.palette.get(index).copied().unwrap_or_default());
             }
             (Colour::YCbCr, _) => {
-                let rgb = self.ycbcr.rgb([samples[0][x], samples[1][x], samples[2][x]]);
+                let rgb = self.ycbcr.convert([samples[0][x], samples[1][x], samples[2][x]]);
                 pixel.copy_from_slice(&rgb.map(finish));
             }
             (Colour::Lab { .. }, Some(lab)) => {
-                pixel.copy_from_slice(&lab.rgb([samples[0][x], samples[1][x], samples[2][x]]));
+                pixel.copy_from_slice(&lab.convert([samples[0][x], samples[1][x], samples[2][x]]));
             }
             (Colour::Grey { white_is_zero: true }, _) => pixel[0] = u8::MAX - finish(samples[0][x]),
             _ => {
@@ -112,7 +112,7 @@ impl Painter {
 }
 
 /// Returns the channels of a raster of this picture.
-pub(super) fn channels(layout: &TiffLayout<'_>) -> Channels {
+pub(super) fn channels_of(layout: &TiffLayout<'_>) -> Channels {
     match (layout.colour, layout.alpha) {
         (Colour::Cmyk, _) => Channels::Cmyk,
         (Colour::Grey { .. }, None) => Channels::Grey,
@@ -123,15 +123,15 @@ pub(super) fn channels(layout: &TiffLayout<'_>) -> Channels {
 }
 
 /// Rounds 16 bits to 8.
-fn narrow(value: u16) -> u8 {
+fn to_8_bits(value: u16) -> u8 {
     u8::try_from((u32::from(value) * 255 + 32_767) / 65_535).unwrap_or(u8::MAX)
 }
 
-fn multiplied(value: u16, opacity: u16) -> u16 {
+fn multiply(value: u16, opacity: u16) -> u16 {
     u16::try_from((u32::from(value) * u32::from(opacity) + 32_767) / 65_535).unwrap_or(u16::MAX)
 }
 
-fn unmultiplied(value: u16, opacity: u16) -> u16 {
+fn divide(value: u16, opacity: u16) -> u16 {
     if opacity == 0 {
         return 0;
     }
@@ -140,7 +140,7 @@ fn unmultiplied(value: u16, opacity: u16) -> u16 {
 }
 
 /// Reads a palette (TIFF 6.0, section 5): all reds, all greens, all blues, of 16 bits each.
-fn palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, TiffError> {
+fn read_palette(directory: &Directory<'_>, bits: u32) -> Result<Vec<[u8; 3]>, TiffError> {
     let colours = 1_u64 << bits;
     if directory.count(tag::COLOR_MAP) < 3 {
         return Err(TiffError::Corrupt("it has no palette"));
@@ -202,7 +202,7 @@ impl YCbCrConverter {
         clippy::cast_sign_loss,
         reason = "casts from floats saturate"
     )]
-    fn rgb(&self, samples: [u16; 3]) -> [u16; 3] {
+    fn convert(&self, samples: [u16; 3]) -> [u16; 3] {
         let mut ycc = samples.map(f32::from);
         for ((value, zero), scale) in ycc.iter_mut().zip(self.zero).zip(self.scale) {
             *value = (*value - zero) * scale;
@@ -223,9 +223,9 @@ mod tests {
     #[test]
     fn sixteen_bits_are_rounded_to_eight() {
         for value in 0..=u8::MAX {
-            assert_eq!(narrow(u16::from(value) * 257), value);
+            assert_eq!(to_8_bits(u16::from(value) * 257), value);
         }
-        assert_eq!((narrow(128), narrow(129)), (0, 1));
+        assert_eq!((to_8_bits(128), to_8_bits(129)), (0, 1));
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
         for (value, opacity, expected) in
             [(0, 0, 0), (32_768, 32_768, 65_535), (100, 200, 32_768), (9, 3, 65_535)]
         {
-            assert_eq!(unmultiplied(value, opacity), expected, "{value} of {opacity}");
+            assert_eq!(divide(value, opacity), expected, "{value} of {opacity}");
         }
     }
 }

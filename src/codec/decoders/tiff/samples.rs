@@ -9,12 +9,12 @@ pub(super) fn undo_predictor(layout: &TiffLayout<'_>, row: &mut [u8]) {
     match layout.predictor {
         Predictor::None => {}
         Predictor::Horizontal => {
-            let order = layout.directory.file.byte_order;
+            let byte_order = layout.directory.file.byte_order;
             match layout.bits {
                 8 => add_left(row, samples),
-                16 => add_left_wide::<2>(row, samples, order),
-                32 => add_left_wide::<4>(row, samples, order),
-                _ => add_left_wide::<8>(row, samples, order),
+                16 => add_left_wide::<2>(row, samples, byte_order),
+                32 => add_left_wide::<4>(row, samples, byte_order),
+                _ => add_left_wide::<8>(row, samples, byte_order),
             }
         }
         Predictor::FloatingPoint => {
@@ -22,10 +22,10 @@ pub(super) fn undo_predictor(layout: &TiffLayout<'_>, row: &mut [u8]) {
             // The first bytes of all samples come first, then all second bytes, and so on.
             let bytes = layout.bits as usize / 8;
             let count = row.len() / bytes;
-            let apart = row.to_vec();
+            let original = row.to_vec();
             for (index, sample) in row.chunks_exact_mut(bytes).enumerate() {
-                for (place, byte) in sample.iter_mut().enumerate() {
-                    *byte = apart[place * count + index];
+                for (byte_index, byte) in sample.iter_mut().enumerate() {
+                    *byte = original[byte_index * count + index];
                 }
             }
         }
@@ -78,11 +78,11 @@ impl SampleUnpacker {
 
     /// Unpacks the sample at `offset` of each pixel, the one at `index` of those shown. Samples
     /// span 0 to 65535, but an index into a palette stays as it is.
-    pub(super) fn row(&self, row: &[u8], offset: usize, index: usize, target: &mut [u16]) {
-        let raw = self.colour == Colour::Palette && index == 0;
+    pub(super) fn unpack_row(&self, row: &[u8], offset: usize, index: usize, target: &mut [u16]) {
+        let is_palette_index = self.colour == Colour::Palette && index == 0;
         match (self.bits, self.sample_kind) {
             (8, _) => {
-                let scale = if raw { 1 } else { 257 };
+                let scale = if is_palette_index { 1 } else { 257 };
                 for (target, sample) in
                     target.iter_mut().zip(row.iter().skip(offset).step_by(self.stride))
                 {
@@ -91,7 +91,7 @@ impl SampleUnpacker {
             }
             (1 | 2 | 4, _) => {
                 let (in_byte, largest) = (8 / self.bits as usize, (1 << self.bits) - 1);
-                let scale = if raw { 1 } else { u16::MAX / largest };
+                let scale = if is_palette_index { 1 } else { u16::MAX / largest };
                 for (x, target) in target.iter_mut().enumerate() {
                     let index = offset + x * self.stride;
                     let shift = self.bits as usize * (in_byte - 1 - index % in_byte);
@@ -110,7 +110,11 @@ impl SampleUnpacker {
             _ if self.colour == Colour::Palette || !has_open_range(self.sample_kind, self.bits) => {
                 for (x, target) in target.iter_mut().enumerate() {
                     let number = self.number(row, offset + x * self.stride);
-                    *target = if raw { low_bits(number) } else { self.spread(number) };
+                    *target = if is_palette_index {
+                        low_bits(number)
+                    } else {
+                        self.scale_to_16_bits(number)
+                    };
                 }
             }
             _ => {
@@ -128,7 +132,7 @@ impl SampleUnpacker {
                 };
                 for (x, target) in target.iter_mut().enumerate() {
                     let value = self.real(row, offset + x * self.stride);
-                    *target = fraction((value - black) / (white - black));
+                    *target = unit_to_16_bits((value - black) / (white - black));
                 }
             }
         }
@@ -167,7 +171,7 @@ impl SampleUnpacker {
     }
 
     /// Scales a whole number to 16 bits.
-    fn spread(&self, number: u64) -> u16 {
+    fn scale_to_16_bits(&self, number: u64) -> u16 {
         if self.bits >= 16 {
             return low_bits(number >> (self.bits - 16));
         }
@@ -186,7 +190,7 @@ fn low_bits(number: u64) -> u16 {
     clippy::cast_sign_loss,
     reason = "casts from floats saturate"
 )]
-fn fraction(value: f64) -> u16 {
+fn unit_to_16_bits(value: f64) -> u16 {
     // This rounds as `round` does, without a function call.
     (value * 65_535.0 + 0.5) as u16
 }
@@ -316,7 +320,12 @@ mod tests {
             (64, Float, Big, &[0x3F, 0xF0, 0, 0, 0, 0, 0, 0], &[65_535]),
         ] {
             let mut target = vec![0; expected.len()];
-            unpack(bits, sample_kind, order, SampleRange::default()).row(row, 0, 0, &mut target);
+            unpack(bits, sample_kind, order, SampleRange::default()).unpack_row(
+                row,
+                0,
+                0,
+                &mut target,
+            );
             assert_eq!(target, expected, "{bits} bits, {sample_kind:?}, {order:?}");
         }
     }
@@ -365,7 +374,7 @@ mod tests {
         {
             let mut target = [0; 3];
             let range = SampleRange { black: range.0, white: range.1 };
-            unpack(16, SampleKind::Signed, ByteOrder::Big, range).row(
+            unpack(16, SampleKind::Signed, ByteOrder::Big, range).unpack_row(
                 &[0x80, 0, 0, 0, 0x7F, 0xFF],
                 0,
                 0,
