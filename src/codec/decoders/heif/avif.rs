@@ -1,9 +1,9 @@
 //! Decodes AVIF: AV1 pictures in a HEIF container, by `re_rav1d`, a Rust translation of dav1d.
 //!
-//! The container is read by [`super::boxes`] and [`super::primary`]. `re_rav1d` is rerun's variant
-//! of rav1d: rav1d 1.1 itself aborts the process on every corrupt picture when it runs in one
-//! thread (its issues 1492 and 1497), and has no interface without `unsafe`. A panic within the
-//! decoder cannot be caught, because it would cross C functions, which aborts. Fuzzing met none.
+//! The container is read by `boxes` and `primary`. `re_rav1d` is rerun's variant of rav1d: rav1d
+//! 1.1 itself aborts the process on every corrupt picture when it runs in one thread (its issues
+//! 1492 and 1497), and has no interface without `unsafe`. A panic within the decoder cannot be
+//! caught, because it would cross C functions, which aborts. Fuzzing met none.
 
 use re_rav1d::{Decoder, Error, PixelLayout, PlanarImageComponent, Settings, pixel};
 

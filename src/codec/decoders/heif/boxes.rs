@@ -1,9 +1,9 @@
 //! Reads the boxes of HEIC and AVIF files: items, their properties, references and bytes.
 //!
 //! ISO/IEC 14496-12 describes boxes, and 23008-12 items. What makes up a picture is decided in
-//! [`super::primary`]. Image sequences and items that are built from other items are left out on
-//! purpose. Everything read here is hostile: a constant bounds each list, because some boxes can
-//! declare entries of no length.
+//! `primary`. Image sequences and items that are built from other items are left out on purpose.
+//! Everything read here is hostile: a constant bounds each list, because some boxes can declare
+//! entries of no length.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,8 +1,7 @@
 //! Decodes HEIC: HEVC pictures in a HEIF container, by heifer's decoder, which has no `unsafe`.
 //!
-//! The container is read by [`super::boxes`] and [`super::primary`]. This file drives the slices
-//! itself, because heifer's own loop decodes a picture as often as there are slices that claim all
-//! of it.
+//! The container is read by `boxes` and `primary`. This file drives the slices itself, because
+//! heifer's own loop decodes a picture as often as there are slices that claim all of it.
 
 use heifer_hevc_dec::nal::{NalUnit, NalUnitType};
 use heifer_hevc_dec::params::{ParameterSets, Sps};

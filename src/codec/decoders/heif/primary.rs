@@ -1,9 +1,9 @@
 //! Finds which coded pictures make up the primary picture of a HEIC or AVIF file.
 //!
 //! It also says what is to be done to them (ISO/IEC 23008-12, and 23000-22 for what real files keep
-//! to). Boxes are read by [`super::boxes`], and [`super::tiles`] decodes. Image sequences,
-//! overlays, layers, thumbnails, gain maps and Exif, whose orientation does not count in these
-//! formats, are left out on purpose.
+//! to). Boxes are read by `boxes`, and `tiles` decodes. Image sequences, overlays, layers,
+//! thumbnails, gain maps and Exif, whose orientation does not count in these formats, are left out
+//! on purpose.
 
 use std::collections::BTreeSet;
 

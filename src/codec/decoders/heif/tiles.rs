@@ -1,7 +1,7 @@
 //! Decodes the coded pictures of a primary picture one by one and paints them into a raster.
 //!
-//! It is given a decoder of one coded picture. What the container says is in [`super::primary`],
-//! and how samples become bytes in [`super::planes`].
+//! It is given a decoder of one coded picture. What the container says is in `primary`, and how
+//! samples become bytes in `planes`.
 
 use super::cicp::{Cicp, SrgbConverter};
 use super::planes::{PixelBuffer, Planes, is_supported, paint};
