@@ -112,7 +112,6 @@ const OWNED: &[(&str, &str)] = &[
     ("gif", "codec"),
     ("png", "codec"),
     ("zune_jpeg", "codec"),
-    ("fax", "codec"),
     ("hayro_ccitt", "codec"),
     ("heifer_hevc_dec", "codec"),
     ("jxl_bitstream", "codec"),

@@ -1,25 +1,25 @@
-//! AVIF: the AV1 pictures in a HEIF container, decoded by `re_rav1d`, a translation of dav1d to Rust.
+//! Decodes AVIF: AV1 pictures in a HEIF container, by `re_rav1d`, a Rust translation of dav1d.
 //!
-//! The container is read by [`super::boxes`] and [`super::picture`]. `re_rav1d` is rerun's variant of rav1d: rav1d 1.1
-//! itself aborts the process on every corrupt picture when it runs in one thread (its issues 1492 and 1497), and has
-//! no interface without `unsafe`. Mind that a panic within the decoder cannot be caught: it would cross C functions,
-//! which aborts. None was met in fuzzing.
+//! The container is read by `boxes` and `primary`. `re_rav1d` is rerun's variant of rav1d: rav1d
+//! 1.1 itself aborts the process on every corrupt picture when it runs in one thread (its issues
+//! 1492 and 1497), and has no interface without `unsafe`. A panic within the decoder cannot be
+//! caught, because it would cross C functions, which aborts. Fuzzing met none.
 
 use re_rav1d::{Decoder, Error, PixelLayout, PlanarImageComponent, Settings, pixel};
 
-use super::boxes::Container;
+use super::boxes::HeifContainer;
 use super::cicp::Cicp;
-use super::mosaic::{self, Cost, Decoded, Tile};
-use super::picture::Picture;
-use super::planes::{Chroma, Plane, Planes, Samples};
+use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
+use super::primary::PrimaryPicture;
+use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::raster::Raster;
 
-const CODED: [u8; 4] = *b"av01";
+const ITEM_TYPE: [u8; 4] = *b"av01";
 
-/// Most frames that the bytes of one picture may hold: AV1 has four layers of a size each. Frames that are not shown
-/// cost time and memory like others, at some hundred bytes each.
+/// Most frames in the bytes of one picture. AV1 has four layers, each of a size. Frames that are
+/// not shown cost time and memory like others, at some hundred bytes each.
 const MAX_FRAMES: u64 = 4;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,24 +34,24 @@ enum AvifError {
     Frames,
 }
 
-/// Size and needs of the primary picture, from the container and the lengths of what it holds.
+/// Reads the size and needs of the primary picture, from the container and the frames' headers.
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
-    let container = Container::parse(source)?;
-    let picture = container.picture(CODED)?;
-    needs(&container, &picture, source.len())
+    let container = HeifContainer::parse(source)?;
+    let picture = container.primary_picture(ITEM_TYPE)?;
+    read_needs(&container, &picture, source.len())
 }
 
-/// Decodes the primary picture, within the memory given.
+/// Decodes the primary picture within `memory_limit` bytes.
 pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
-    let container = Container::parse(source)?;
-    let picture = container.picture(CODED)?;
-    let needs = needs(&container, &picture, source.len())?;
-    mosaic::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
+    let container = HeifContainer::parse(source)?;
+    let picture = container.primary_picture(ITEM_TYPE)?;
+    let needs = read_needs(&container, &picture, source.len())?;
+    tiles::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
 }
 
-fn needs(
-    container: &Container,
-    picture: &Picture,
+fn read_needs(
+    container: &HeifContainer,
+    picture: &PrimaryPicture,
     source_bytes: usize,
 ) -> Result<Header, BoxedError> {
     let mut frames = 1;
@@ -60,13 +60,13 @@ fn needs(
     {
         frames = frames.max(count_frames(&container.data(*item)?)?);
     }
-    // A pixel takes 6 bytes at most, in 4:4:4 of more than 8 bits. Each frame may be kept, and film grain is put on a
-    // copy. Measured: 1.5 for 4:2:0 of 8 bits, 6 for 4:4:4 of 10 bits.
-    let cost = Cost { bytes_per_pixel: 6 * (frames + 1), bytes: 20 << 20 };
-    Ok(mosaic::header(picture, source_bytes, &cost))
+    // A pixel takes 6 bytes at most, in 4:4:4 of more than 8 bits. Each frame may be kept, and film
+    // grain is applied to a copy. Measured: 1.5 for 4:2:0 of 8 bits, 6 for 4:4:4 of 10 bits.
+    let cost = DecodeCost { bytes_per_pixel: 6 * (frames + 1), fixed_bytes: 20 << 20 };
+    Ok(tiles::header(picture, source_bytes, &cost))
 }
 
-/// Counts the frames in a stream of OBUs (AV1 specification, 5.3), from their headers.
+/// Counts the frames in a stream of OBUs (AV1 specification, 5.3) by their headers.
 fn count_frames(mut obus: &[u8]) -> Result<u64, AvifError> {
     const FRAME_HEADER: u8 = 3;
     const FRAME: u8 = 6;
@@ -79,7 +79,8 @@ fn count_frames(mut obus: &[u8]) -> Result<u64, AvifError> {
         if !has_length {
             break;
         }
-        // Seven bits a byte, the lowest first; the highest bit says that more follow.
+        // The length has seven bits a byte, the lowest first. The highest bit means that more
+        // follow.
         let bytes = rest.iter().take(8).position(|byte| byte & 0x80 == 0).unwrap_or(0) + 1;
         let (length, rest) = rest.split_at_checked(bytes).unwrap_or_default();
         let length =
@@ -90,22 +91,22 @@ fn count_frames(mut obus: &[u8]) -> Result<u64, AvifError> {
     if frames > MAX_FRAMES { Err(AvifError::Frames) } else { Ok(frames) }
 }
 
-/// One thread, as files are decoded side by side. Film grain is applied, which is the default.
-fn decode_tile(container: &Container, tile: &Tile) -> Result<Coded, BoxedError> {
+/// Decodes one coded picture in one thread, because files are decoded side by side. Film grain is
+/// applied by default.
+fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<Av1Tile, BoxedError> {
     let data = container.data(tile.item)?.into_owned();
     let mut settings = Settings::new();
     settings.set_n_threads(1);
     settings.set_max_frame_delay(1);
-    settings
-        .set_frame_size_limit(u32::try_from(mosaic::max_coded_pixels(tile)).unwrap_or(u32::MAX));
-    // Of a picture in layers only the last is wanted.
+    settings.set_frame_size_limit(u32::try_from(tiles::max_coded_pixels(tile)).unwrap_or(u32::MAX));
+    // Only the last of several layers is wanted.
     settings.set_all_layers(false);
     let mut decoder = Decoder::with_settings(&settings).map_err(AvifError::Setup)?;
     Ok(decode_picture(&mut decoder, data)?)
 }
 
-/// The last picture that the bytes give.
-fn decode_picture(decoder: &mut Decoder, data: Vec<u8>) -> Result<Coded, AvifError> {
+/// Decodes `data` and returns its last picture.
+fn decode_picture(decoder: &mut Decoder, data: Vec<u8>) -> Result<Av1Tile, AvifError> {
     if data.is_empty() {
         return Err(AvifError::Empty);
     }
@@ -125,17 +126,17 @@ fn decode_picture(decoder: &mut Decoder, data: Vec<u8>) -> Result<Coded, AvifErr
         }
         sent = decoder.send_pending_data();
     }
-    last.map(Coded::new).ok_or(AvifError::Empty)
+    last.map(Av1Tile::new).ok_or(AvifError::Empty)
 }
 
-/// The planes of a decoded picture.
-struct Coded {
+/// A decoded AV1 picture with its planes.
+struct Av1Tile {
     picture: re_rav1d::Picture,
     luma: re_rav1d::Plane,
     chroma: Option<[re_rav1d::Plane; 2]>,
 }
 
-impl Coded {
+impl Av1Tile {
     fn new(picture: re_rav1d::Picture) -> Self {
         let luma = picture.plane(PlanarImageComponent::Y);
         let chroma = (picture.pixel_layout() != PixelLayout::I400).then(|| {
@@ -148,18 +149,18 @@ impl Coded {
         // Strides are in bytes.
         let stride = self.picture.stride(channel) as usize;
         let (samples, stride) = if self.picture.bit_depth() == 8 {
-            (Samples::Bytes(plane), stride)
+            (PlaneSamples::Bytes(plane), stride)
         } else {
-            (Samples::WordBytes(plane), stride / 2)
+            (PlaneSamples::WordBytes(plane), stride / 2)
         };
         Plane { samples, stride, left: 0, top: 0 }
     }
 }
 
-impl Decoded for Coded {
+impl DecodedTile for Av1Tile {
     fn planes(&self) -> Planes<'_> {
         let layout = self.picture.pixel_layout();
-        let chroma = self.chroma.as_ref().map(|[cb, cr]| Chroma {
+        let chroma = self.chroma.as_ref().map(|[cb, cr]| ChromaPlanes {
             cb: self.plane(cb, PlanarImageComponent::U),
             cr: self.plane(cr, PlanarImageComponent::V),
             half_width: layout != PixelLayout::I444,
@@ -176,7 +177,7 @@ impl Decoded for Coded {
         }
     }
 
-    /// The enumerations have H.273's numbers.
+    /// Returns the picture's code points. The decoder's enumerations have H.273's numbers.
     fn cicp(&self) -> Cicp {
         Cicp {
             primaries: self.picture.color_primaries() as u16,

@@ -1,8 +1,8 @@
-//! The boxes of HEIC and AVIF files: items, their properties, references and bytes (ISO/IEC 14496-12 for boxes,
-//! 23008-12 for items).
+//! Reads the boxes of HEIC and AVIF files: items, their properties, references and bytes.
 //!
-//! What makes up a picture is worked out in [`super::picture`]. Left out on purpose: image sequences, and items that are
-//! built from other items. Everything read is hostile. Each list is bounded by a constant, as some boxes can declare
+//! ISO/IEC 14496-12 describes boxes, and 23008-12 items. What makes up a picture is decided in
+//! `primary`. Image sequences and items that are built from other items are left out on purpose.
+//! Everything read here is hostile: a constant bounds each list, because some boxes can declare
 //! entries of no length.
 
 use std::borrow::Cow;
@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 
 use super::cicp::Cicp;
 
-/// Items of a file; a phone's picture of 200 megapixels has 800 tiles.
+/// Most items of a file. A phone's picture of 200 megapixels has 800 tiles.
 const MAX_ITEMS: usize = 20_000;
-/// Pieces that the items lie in, all items together.
+/// Most extents of all items together.
 const MAX_EXTENTS: usize = 100_000;
-/// Properties of an item; real ones have a dozen at most.
+/// Most properties of an item. Real ones have a dozen.
 const MAX_PROPERTIES: usize = 64;
-/// Items that all references name, together.
+/// Most items that all references name together.
 const MAX_REFERENCES: usize = 200_000;
 
-/// Why a container is no picture for us.
+/// Why a container holds no picture for us.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ContainerError {
+pub(super) enum HeifError {
     #[error("the file ends too early")]
     Truncated,
     #[error("a `{0}` box is missing")]
@@ -38,14 +38,14 @@ pub(super) enum ContainerError {
     Unsupported(&'static str),
 }
 
-use ContainerError::{Contradiction, Missing, NoSuchItem, TooMuch, Truncated, Unsupported};
+use HeifError::{Contradiction, Missing, NoSuchItem, TooMuch, Truncated, Unsupported};
 
-pub(super) type Result<T> = std::result::Result<T, ContainerError>;
+pub(super) type Result<T> = std::result::Result<T, HeifError>;
 
-/// What stands in `ipco` and says something of an item.
-pub(super) enum Property<'s> {
+/// A property in `ipco` that describes an item.
+pub(super) enum ItemProperty<'s> {
     Size(u32, u32),
-    /// `hvcC` or `av1C`.
+    /// The decoder's configuration, `hvcC` or `av1C`.
     #[cfg_attr(
         not(feature = "heic"),
         allow(dead_code, reason = "AV1 needs none beside its stream")
@@ -53,44 +53,44 @@ pub(super) enum Property<'s> {
     Configuration(&'s [u8]),
     Profile(&'s [u8]),
     Cicp(Cicp),
-    /// Quarter turns against the clock.
+    /// Quarter turns counterclockwise.
     Rotation(u8),
     /// Whether top and bottom change places, rather than left and right.
     Mirror(bool),
     Aperture([u32; 8]),
-    /// What an auxiliary picture is, as a URN.
+    /// The meaning of an auxiliary picture, as a URN.
     Auxiliary(&'s [u8]),
     Other,
 }
 
-pub(super) struct Item {
+pub(super) struct HeifItem {
     pub(super) kind: [u8; 4],
     pub(super) hidden: bool,
-    /// Whether extents count from the start of `idat` rather than of the file.
-    in_data_box: bool,
-    /// Offset and length; a length of 0 reaches to the end.
+    /// Whether extents count from the start of `idat`, not of the file.
+    in_idat: bool,
+    /// Offset and length of each extent. A length of 0 reaches to the end.
     extents: Vec<(u64, u64)>,
-    /// Indexes into [`Container::properties`].
+    /// Indexes into [`HeifContainer::properties`].
     properties: Vec<usize>,
 }
 
-pub(super) struct Reference {
+pub(super) struct ItemReference {
     pub(super) kind: [u8; 4],
     pub(super) from: u32,
     pub(super) to: Vec<u32>,
 }
 
-pub(super) struct Container<'s> {
+pub(super) struct HeifContainer<'s> {
     source: &'s [u8],
     pub(super) brands: Vec<[u8; 4]>,
     pub(super) primary: u32,
-    pub(super) items: BTreeMap<u32, Item>,
-    properties: Vec<Property<'s>>,
-    pub(super) references: Vec<Reference>,
-    data_box: &'s [u8],
+    pub(super) items: BTreeMap<u32, HeifItem>,
+    properties: Vec<ItemProperty<'s>>,
+    pub(super) references: Vec<ItemReference>,
+    idat: &'s [u8],
 }
 
-impl<'s> Container<'s> {
+impl<'s> HeifContainer<'s> {
     pub(super) fn parse(source: &'s [u8]) -> Result<Self> {
         let mut container = Self {
             source,
@@ -99,14 +99,17 @@ impl<'s> Container<'s> {
             items: BTreeMap::new(),
             properties: Vec::new(),
             references: Vec::new(),
-            data_box: &[],
+            idat: &[],
         };
-        let mut file = Reader(source);
+        let mut file = BoxReader(source);
         let mut meta = None;
-        // A file cut short within its pixels is found out later; its `meta` box is all that is needed here.
+        // Only the `meta` box is needed here. A file cut off within its pixels is noticed when they
+        // are read.
         while let Some((kind, content)) = file.next_box()? {
             match &kind {
-                b"ftyp" => container.brands = content.chunks_exact(4).take(64).map(four).collect(),
+                b"ftyp" => {
+                    container.brands = content.chunks_exact(4).take(64).map(four_bytes).collect();
+                }
                 b"meta" => meta = Some(content),
                 _ => continue,
             }
@@ -114,23 +117,23 @@ impl<'s> Container<'s> {
                 break;
             }
         }
-        let mut meta = Reader(meta.ok_or(Missing("meta"))?);
+        let mut meta = BoxReader(meta.ok_or(Missing("meta"))?);
         meta.version_and_flags()?;
         let mut primary = None;
         let mut associations = Vec::new();
         let mut locations = Vec::new();
         while let Some((kind, content)) = meta.next_box()? {
             match &kind {
-                b"pitm" => primary = Some(primary_item(content)?),
-                b"iinf" => container.item_infos(content)?,
+                b"pitm" => primary = Some(parse_primary_item(content)?),
+                b"iinf" => container.parse_item_infos(content)?,
                 b"iloc" => locations.push(content),
-                b"iref" => container.item_references(content)?,
-                b"idat" => container.data_box = content,
+                b"iref" => container.parse_item_references(content)?,
+                b"idat" => container.idat = content,
                 b"iprp" => {
-                    let mut inner = Reader(content);
+                    let mut inner = BoxReader(content);
                     while let Some((kind, content)) = inner.next_box()? {
                         match &kind {
-                            b"ipco" => container.item_properties(content)?,
+                            b"ipco" => container.parse_item_properties(content)?,
                             b"ipma" => associations.push(content),
                             _ => {}
                         }
@@ -140,42 +143,44 @@ impl<'s> Container<'s> {
             }
         }
         container.primary = primary.ok_or(Missing("pitm"))?;
-        // These refer to items and properties, which may stand behind them.
+        // These name items and properties, which may come after them.
         let mut extents_left = MAX_EXTENTS;
         locations
             .into_iter()
-            .try_for_each(|content| container.item_locations(content, &mut extents_left))?;
+            .try_for_each(|content| container.parse_item_locations(content, &mut extents_left))?;
         associations
             .into_iter()
-            .try_for_each(|content| container.property_associations(content))?;
+            .try_for_each(|content| container.parse_property_associations(content))?;
         Ok(container)
     }
 
-    fn item_infos(&mut self, content: &[u8]) -> Result<()> {
-        let mut reader = Reader(content);
+    fn parse_item_infos(&mut self, content: &[u8]) -> Result<()> {
+        let mut reader = BoxReader(content);
         let wide = reader.version_and_flags()?.0 != 0;
-        reader.id(wide)?; // how many
+        // The number of items follows, but the box ends where it ends.
+        reader.id(wide)?;
         while let Some((kind, content)) = reader.next_box()? {
             if &kind != b"infe" {
                 continue;
             }
-            let mut entry = Reader(content);
+            let mut entry = BoxReader(content);
             let (version, flags) = entry.version_and_flags()?;
             let id = match version {
                 2 => u32::from(entry.u16()?),
                 3 => entry.u32()?,
                 _ => return Err(Unsupported("an item of the QuickTime kind")),
             };
-            entry.u16()?; // protection
+            // Protection is not looked at.
+            entry.u16()?;
             let kind = entry.four()?;
             if self.items.len() >= MAX_ITEMS {
                 return Err(TooMuch("iinf"));
             }
             let hidden = flags & 1 == 1;
-            self.items.entry(id).or_insert(Item {
+            self.items.entry(id).or_insert(HeifItem {
                 kind,
                 hidden,
-                in_data_box: false,
+                in_idat: false,
                 extents: Vec::new(),
                 properties: Vec::new(),
             });
@@ -183,8 +188,8 @@ impl<'s> Container<'s> {
         Ok(())
     }
 
-    fn item_locations(&mut self, content: &[u8], extents_left: &mut usize) -> Result<()> {
-        let mut reader = Reader(content);
+    fn parse_item_locations(&mut self, content: &[u8], extents_left: &mut usize) -> Result<()> {
+        let mut reader = BoxReader(content);
         let version = reader.version_and_flags()?.0;
         let sizes = reader.u16()?;
         let (offset_bytes, length_bytes) = (sizes >> 12, sizes >> 8 & 0xF);
@@ -195,7 +200,8 @@ impl<'s> Container<'s> {
         for _ in 0..count {
             let id = reader.id(wide)?;
             let method = if version == 0 { 0 } else { reader.u16()? & 0xF };
-            reader.u16()?; // which file: this one
+            // The data reference is taken to be this file.
+            reader.u16()?;
             let base = reader.number(base_bytes)?;
             let mut extents = Vec::new();
             for _ in 0..reader.u16()? {
@@ -209,42 +215,42 @@ impl<'s> Container<'s> {
             // Items that are built from other items are not read, so they stay without extents.
             if item.extents.is_empty() && method < 2 {
                 item.extents = extents;
-                item.in_data_box = method == 1;
+                item.in_idat = method == 1;
             }
         }
         Ok(())
     }
 
-    fn item_references(&mut self, content: &[u8]) -> Result<()> {
-        let mut reader = Reader(content);
+    fn parse_item_references(&mut self, content: &[u8]) -> Result<()> {
+        let mut reader = BoxReader(content);
         let wide = reader.version_and_flags()?.0 != 0;
         let known: usize = self.references.iter().map(|reference| reference.to.len() + 1).sum();
         let mut left = MAX_REFERENCES.saturating_sub(known);
         while let Some((kind, content)) = reader.next_box()? {
-            let mut entry = Reader(content);
+            let mut entry = BoxReader(content);
             let from = entry.id(wide)?;
             let count = usize::from(entry.u16()?);
             left = left.checked_sub(count + 1).ok_or(TooMuch("iref"))?;
             let to = (0..count).map(|_| entry.id(wide)).collect::<Result<_>>()?;
-            self.references.push(Reference { kind, from, to });
+            self.references.push(ItemReference { kind, from, to });
         }
         Ok(())
     }
 
-    fn item_properties(&mut self, content: &'s [u8]) -> Result<()> {
-        let mut reader = Reader(content);
+    fn parse_item_properties(&mut self, content: &'s [u8]) -> Result<()> {
+        let mut reader = BoxReader(content);
         while let Some((kind, content)) = reader.next_box()? {
             if self.properties.len() > usize::from(u16::MAX) {
                 return Err(TooMuch("ipco"));
             }
-            // A property that can't be read says nothing; what it was needed for fails later.
-            self.properties.push(property(kind, content).unwrap_or(Property::Other));
+            // A property that can't be read says nothing. What needs it fails later.
+            self.properties.push(parse_property(kind, content).unwrap_or(ItemProperty::Other));
         }
         Ok(())
     }
 
-    fn property_associations(&mut self, content: &[u8]) -> Result<()> {
-        let mut reader = Reader(content);
+    fn parse_property_associations(&mut self, content: &[u8]) -> Result<()> {
+        let mut reader = BoxReader(content);
         let (version, flags) = reader.version_and_flags()?;
         for _ in 0..reader.u32()? {
             let id = reader.id(version >= 1)?;
@@ -254,7 +260,7 @@ impl<'s> Container<'s> {
                 } else {
                     u16::from(reader.u8()? & 0x7F)
                 };
-                // Indexes count from one; none is zero.
+                // Indexes count from one, and zero is none.
                 if let Some(index) = usize::from(index).checked_sub(1)
                     && index < self.properties.len()
                     && let Some(item) = self.items.get_mut(&id)
@@ -269,37 +275,37 @@ impl<'s> Container<'s> {
         Ok(())
     }
 
-    pub(super) fn item(&self, id: u32) -> Result<&Item> {
+    pub(super) fn item(&self, id: u32) -> Result<&HeifItem> {
         self.items.get(&id).ok_or(NoSuchItem)
     }
 
-    pub(super) fn properties_of(&self, id: u32) -> impl Iterator<Item = &Property<'s>> {
+    pub(super) fn properties_of(&self, id: u32) -> impl Iterator<Item = &ItemProperty<'s>> {
         let indexes = self.items.get(&id).map_or(&[][..], |item| &item.properties);
         indexes.iter().filter_map(|index| self.properties.get(*index))
     }
 
     pub(super) fn size_of(&self, id: u32) -> Result<(u32, u32)> {
         let size = self.properties_of(id).find_map(|property| match property {
-            Property::Size(width, height) => Some((*width, *height)),
+            ItemProperty::Size(width, height) => Some((*width, *height)),
             _ => None,
         });
         let (width, height) = size.ok_or(Missing("ispe"))?;
         if width == 0 || height == 0 { Err(Contradiction("ispe")) } else { Ok((width, height)) }
     }
 
-    /// What a coded picture's decoder has to know first (`hvcC`).
+    /// Returns what the decoder of a coded picture has to know first (`hvcC`).
     #[cfg(feature = "heic")]
     pub(super) fn configuration(&self, id: u32) -> Option<&'s [u8]> {
         self.properties_of(id).find_map(|property| match property {
-            Property::Configuration(bytes) => Some(*bytes),
+            ItemProperty::Configuration(bytes) => Some(*bytes),
             _ => None,
         })
     }
 
-    /// How many bytes an item has.
+    /// Returns the number of bytes of an item, from its extents.
     pub(super) fn data_bytes(&self, id: u32) -> u64 {
         let Some(item) = self.items.get(&id) else { return 0 };
-        let whole = if item.in_data_box { self.data_box.len() } else { self.source.len() } as u64;
+        let whole = if item.in_idat { self.idat.len() } else { self.source.len() } as u64;
         let lengths =
             item.extents.iter().map(|(_, length)| if *length == 0 { whole } else { *length });
         lengths.fold(0, u64::saturating_add)
@@ -309,10 +315,10 @@ impl<'s> Container<'s> {
         self.source.len() as u64
     }
 
-    /// The bytes of an item, never more than the file has.
+    /// Returns the bytes of an item, never more than the file has.
     pub(super) fn data(&self, id: u32) -> Result<Cow<'s, [u8]>> {
         let item = self.item(id)?;
-        let source = if item.in_data_box { self.data_box } else { self.source };
+        let source = if item.in_idat { self.idat } else { self.source };
         let extent = |(offset, length): &(u64, u64)| {
             let start = usize::try_from(*offset).map_err(|_| Truncated)?;
             let rest = source.get(start..).ok_or(Truncated)?;
@@ -333,20 +339,20 @@ impl<'s> Container<'s> {
         Ok(Cow::Owned(bytes))
     }
 
-    pub(super) fn referred_to(&self, from: u32, kind: [u8; 4]) -> &[u32] {
+    pub(super) fn references_from(&self, from: u32, kind: [u8; 4]) -> &[u32] {
         self.references
             .iter()
             .find(|reference| reference.from == from && reference.kind == kind)
             .map_or(&[], |reference| &reference.to)
     }
 
-    /// The item that holds the alpha of a picture.
+    /// Returns the item that holds the alpha of a picture.
     pub(super) fn alpha_of(&self, id: u32) -> Option<u32> {
         let is_alpha = |from: u32| {
             self.properties_of(from).any(|property| {
                 matches!(
                     property,
-                    Property::Auxiliary(
+                    ItemProperty::Auxiliary(
                         b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
                             | b"urn:mpeg:hevc:2015:auxid:1"
                     )
@@ -361,55 +367,55 @@ impl<'s> Container<'s> {
     }
 }
 
-fn primary_item(content: &[u8]) -> Result<u32> {
-    let mut reader = Reader(content);
+fn parse_primary_item(content: &[u8]) -> Result<u32> {
+    let mut reader = BoxReader(content);
     let version = reader.version_and_flags()?.0;
     reader.id(version != 0)
 }
 
-fn property(kind: [u8; 4], content: &[u8]) -> Result<Property<'_>> {
-    let mut reader = Reader(content);
+fn parse_property(kind: [u8; 4], content: &[u8]) -> Result<ItemProperty<'_>> {
+    let mut reader = BoxReader(content);
     Ok(match &kind {
         b"ispe" => {
             reader.version_and_flags()?;
-            Property::Size(reader.u32()?, reader.u32()?)
+            ItemProperty::Size(reader.u32()?, reader.u32()?)
         }
-        b"hvcC" | b"av1C" => Property::Configuration(content),
+        b"hvcC" | b"av1C" => ItemProperty::Configuration(content),
         b"colr" => match &reader.four()? {
-            b"nclx" => Property::Cicp(Cicp {
+            b"nclx" => ItemProperty::Cicp(Cicp {
                 primaries: reader.u16()?,
                 transfer: reader.u16()?,
                 matrix: reader.u16()?,
                 full_range: reader.u8()? & 0x80 != 0,
             }),
-            b"prof" | b"rICC" => Property::Profile(reader.0),
-            _ => Property::Other,
+            b"prof" | b"rICC" => ItemProperty::Profile(reader.0),
+            _ => ItemProperty::Other,
         },
-        b"irot" => Property::Rotation(reader.u8()? & 3),
-        b"imir" => Property::Mirror(reader.u8()? & 1 == 0),
+        b"irot" => ItemProperty::Rotation(reader.u8()? & 3),
+        b"imir" => ItemProperty::Mirror(reader.u8()? & 1 == 0),
         b"clap" => {
             let mut fields = [0; 8];
             for field in &mut fields {
                 *field = reader.u32()?;
             }
-            Property::Aperture(fields)
+            ItemProperty::Aperture(fields)
         }
         b"auxC" => {
             reader.version_and_flags()?;
-            Property::Auxiliary(reader.0.split(|byte| *byte == 0).next().unwrap_or_default())
+            ItemProperty::Auxiliary(reader.0.split(|byte| *byte == 0).next().unwrap_or_default())
         }
-        _ => Property::Other,
+        _ => ItemProperty::Other,
     })
 }
 
-fn four(bytes: &[u8]) -> [u8; 4] {
+fn four_bytes(bytes: &[u8]) -> [u8; 4] {
     [bytes[0], bytes[1], bytes[2], bytes[3]]
 }
 
-/// Big-endian numbers and boxes from the front of a slice.
-pub(super) struct Reader<'s>(pub(super) &'s [u8]);
+/// Takes big-endian numbers and boxes from the front of a slice.
+pub(super) struct BoxReader<'s>(pub(super) &'s [u8]);
 
-impl<'s> Reader<'s> {
+impl<'s> BoxReader<'s> {
     fn take(&mut self, count: usize) -> Result<&'s [u8]> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Truncated)?;
         self.0 = rest;
@@ -426,19 +432,19 @@ impl<'s> Reader<'s> {
     }
 
     fn four(&mut self) -> Result<[u8; 4]> {
-        self.take(4).map(four)
+        self.take(4).map(four_bytes)
     }
 
     pub(super) fn u32(&mut self) -> Result<u32> {
         self.four().map(u32::from_be_bytes)
     }
 
-    /// A number of 16 bits, or of 32.
+    /// Reads a number of 32 bits if `wide`, else of 16.
     pub(super) fn id(&mut self, wide: bool) -> Result<u32> {
         if wide { self.u32() } else { self.u16().map(u32::from) }
     }
 
-    /// A number of this many bytes, at most eight; none is zero.
+    /// Reads a number of `bytes` bytes, at most eight. No bytes mean zero.
     fn number(&mut self, bytes: u16) -> Result<u64> {
         if bytes > 8 {
             return Err(Contradiction("iloc"));
@@ -451,7 +457,8 @@ impl<'s> Reader<'s> {
         Ok((word.to_be_bytes()[0], word & 0x00FF_FFFF))
     }
 
-    /// Kind and content of the next box. The last one may be shorter than it says, as in a file cut short.
+    /// Returns the type and content of the next box. The last one may be shorter than it says, as
+    /// in a file that was cut off.
     fn next_box(&mut self) -> Result<Option<([u8; 4], &'s [u8])>> {
         if self.0.len() < 8 {
             return Ok(None);

@@ -1,12 +1,12 @@
-//! Colour by code points (ITU-T H.273) to 8-bit sRGB: what AVIF and HEIC say of their samples when they carry no ICC
-//! profile.
+//! Converts colours that are described by code points (ITU-T H.273) to 8-bit sRGB.
 //!
-//! BT.709's and its relatives' transfer curves are taken as sRGB's: they are camera curves which displays undo with
-//! about sRGB's, so that the code values are shown as they are; browsers do the same. PQ and HLG are brought to the
-//! brightness of SDR white (203 cd/m², BT.2408), and what is brighter than a knee is compressed (see
-//! [`compress_highlights`]). Colours outside of sRGB are clipped.
+//! AVIF and HEIC use code points when they carry no ICC profile. The transfer curves of BT.709 and
+//! its relatives are taken for sRGB's. They are camera curves that displays undo with about sRGB's,
+//! so code values are shown as they are, as in browsers. PQ and HLG are brought to the brightness
+//! of SDR white (203 cd/m², BT.2408), and highlights above a knee are compressed (see
+//! [`compress_highlights`]). Colours outside sRGB are clipped.
 
-/// Code points of primaries, transfer characteristics and matrix coefficients.
+/// The code points of primaries, transfer characteristics and matrix coefficients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cicp {
     pub(super) primaries: u16,
@@ -17,15 +17,16 @@ pub(super) struct Cicp {
 
 const PQ: u16 = 16;
 const HLG: u16 = 18;
-/// SDR white in cd/m² (BT.2408).
+/// SDR white (BT.2408), in cd/m².
 const WHITE: f32 = 203.0;
-/// Peak of the display that highlights are compressed from, in SDR whites: 1000 cd/m², which HLG means by its maximum
-/// and most PQ pictures are made for.
+/// Peak of the display that highlights are compressed from, in SDR whites. It is 1000 cd/m², which
+/// HLG means by its maximum and most PQ pictures are made for.
 const PEAK: f32 = 1000.0 / WHITE;
 
-/// Entries of the tables that stand for curves. As fine as 12 bits on the way in.
+/// Last index of the table that makes values linear. It is as fine as 12 bits.
 const LINEAR_STEPS: f32 = 4095.0;
-/// Finer on the way out, as sRGB's curve is steep near black.
+/// Last index of the table that encodes them. It is finer, because sRGB's curve is steep near
+/// black.
 const ENCODED_STEPS: f32 = 16383.0;
 
 impl Cicp {
@@ -37,38 +38,38 @@ impl Cicp {
         !matches!(self.transfer, 4 | 5 | 7..=10 | PQ..=HLG)
     }
 
-    /// `Kr` and `Kb` of the luma-chroma matrix, if the matrix is one of that kind.
+    /// Returns `Kr` and `Kb` of the luma-chroma matrix, if the matrix is of that kind.
     pub(super) fn luma_weights(self) -> (f32, f32) {
         match self.matrix {
             1 => (0.2126, 0.0722),
             4 => (0.30, 0.11),
             7 => (0.212, 0.087),
             9 | 10 => (0.2627, 0.0593),
-            // Derived from the primaries: their luminances.
+            // The luminances of the primaries.
             12 | 13 => {
                 let [_, [red, _, blue], _] = to_xyz(self.primaries);
                 (red, blue)
             }
-            // BT.601, which also stands for what is not specified.
+            // BT.601, which also stands for an unspecified matrix.
             _ => (0.299, 0.114),
         }
     }
 }
 
-type Matrix = [[f32; 3]; 3];
+type GamutMatrix = [[f32; 3]; 3];
 
 /// Turns gamma-encoded RGB into sRGB bytes.
-pub(super) struct ToSrgb {
-    /// `None` when the primaries are sRGB's already.
-    gamut: Option<Matrix>,
+pub(super) struct SrgbConverter {
+    /// Matrix between the primaries; `None` when they are sRGB's already.
+    gamut: Option<GamutMatrix>,
     linear: Vec<f32>,
     encoded: Vec<u8>,
     hdr: bool,
     hlg: bool,
 }
 
-impl ToSrgb {
-    /// `None` when the samples are sRGB as they are.
+impl SrgbConverter {
+    /// Prepares a conversion, or returns `None` when the samples are sRGB as they are.
     pub(super) fn new(cicp: Cicp) -> Option<Self> {
         let same_primaries = matches!(cicp.primaries, 0..=2);
         if same_primaries && cicp.is_srgb_curve() {
@@ -89,11 +90,12 @@ impl ToSrgb {
         })
     }
 
-    /// Converts one pixel, its samples from 0 to 1.
+    /// Converts one pixel, whose samples are from 0 to 1.
     pub(super) fn convert(&self, pixel: [f32; 3]) -> [u8; 3] {
-        let mut rgb = pixel.map(|value| self.linear[index(value, LINEAR_STEPS)]);
+        let mut rgb = pixel.map(|value| self.linear[table_index(value, LINEAR_STEPS)]);
         if self.hlg {
-            // The system gamma of BT.2100 for a display of 1000 cd/m², which needs the luminance by BT.2020's weights.
+            // The system gamma of BT.2100 for a display of 1000 cd/m² needs the luminance by
+            // BT.2020's weights.
             let luminance = 0.2627 * rgb[0] + 0.6780 * rgb[1] + 0.0593 * rgb[2];
             let gain = luminance.max(1e-6).powf(0.2) * PEAK;
             rgb = rgb.map(|value| value * gain);
@@ -106,7 +108,7 @@ impl ToSrgb {
             let gain = compress_highlights(brightest) / brightest;
             rgb = rgb.map(|value| value * gain);
         }
-        rgb.map(|value| self.encoded[index(value, ENCODED_STEPS)])
+        rgb.map(|value| self.encoded[table_index(value, ENCODED_STEPS)])
     }
 }
 
@@ -115,11 +117,11 @@ impl ToSrgb {
     clippy::cast_sign_loss,
     reason = "clamped to the table first"
 )]
-fn index(value: f32, steps: f32) -> usize {
+fn table_index(value: f32, steps: f32) -> usize {
     (value.clamp(0.0, 1.0) * steps + 0.5) as usize
 }
 
-/// A sample from 0 to 1 as a byte, rounded.
+/// Rounds a sample from 0 to 1 to a byte.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -129,8 +131,9 @@ pub(super) fn to_byte(value: f32) -> u8 {
     (value * 255.0 + 0.5) as u8
 }
 
-/// Leaves what is darker than the knee as it is and brings the rest, up to the peak, below SDR white: a Reinhard curve
-/// that begins at the knee with a slope of one. The brightest channel decides, so that hues stay.
+/// Brings values between the knee and the peak below SDR white and leaves darker ones alone. The
+/// curve is Reinhard's, and begins at the knee with a slope of one. The caller applies it to the
+/// brightest channel, so hues stay.
 fn compress_highlights(value: f32) -> f32 {
     const KNEE: f32 = 0.6;
     if value <= KNEE {
@@ -141,7 +144,7 @@ fn compress_highlights(value: f32) -> f32 {
     KNEE + (1.0 - KNEE) * over * (1.0 + over / (peak * peak)) / (1.0 + over)
 }
 
-/// Light for a code value, 1 being SDR white; for HLG the light of the scene.
+/// Returns the light for a code value, where 1 is SDR white. For HLG it is the light of the scene.
 fn linearise(transfer: u16, value: f32) -> f32 {
     match transfer {
         4 => value.powf(2.2),
@@ -170,8 +173,8 @@ fn srgb_encode(value: f32) -> f32 {
     if value <= 0.003_130_8 { value * 12.92 } else { 1.055 * value.powf(1.0 / 2.4) - 0.055 }
 }
 
-/// RGB of these primaries to XYZ, adapted to D65 where their white is another.
-fn to_xyz(primaries: u16) -> Matrix {
+/// Returns the matrix from RGB of these primaries to XYZ, adapted to D65 if their white is another.
+fn to_xyz(primaries: u16) -> GamutMatrix {
     const D65: [f32; 2] = [0.3127, 0.3290];
     const C: [f32; 2] = [0.310, 0.316];
     let (red, green, blue, white) = match primaries {
@@ -186,19 +189,20 @@ fn to_xyz(primaries: u16) -> Matrix {
         22 => ([0.630, 0.340], [0.295, 0.605], [0.155, 0.077], D65),
         _ => ([0.64, 0.33], [0.30, 0.60], [0.15, 0.06], D65),
     };
-    // A chromaticity of y = 0 has no XYZ of luminance one; its scale is found below all the same.
+    // A chromaticity of y = 0 has no XYZ of luminance one, but its scale is found below all the
+    // same.
     let column = |[x, y]: [f32; 2]| [x, y, 1.0 - x - y];
     let light = |[x, y]: [f32; 2]| [x / y, 1.0, (1.0 - x - y) / y];
     let columns = [column(red), column(green), column(blue)];
-    let unscaled: Matrix =
+    let unscaled: GamutMatrix =
         std::array::from_fn(|row| std::array::from_fn(|channel| columns[channel][row]));
     let scale = apply(&invert(&unscaled), light(white));
-    let matrix: Matrix =
+    let matrix: GamutMatrix =
         unscaled.map(|row| [row[0] * scale[0], row[1] * scale[1], row[2] * scale[2]]);
     if white == D65 {
         return matrix;
     }
-    const BRADFORD: Matrix =
+    const BRADFORD: GamutMatrix =
         [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]];
     let (from, to) = (apply(&BRADFORD, light(white)), apply(&BRADFORD, light(D65)));
     let mut cones = multiply(&BRADFORD, &matrix);
@@ -208,16 +212,16 @@ fn to_xyz(primaries: u16) -> Matrix {
     multiply(&invert(&BRADFORD), &cones)
 }
 
-fn apply(matrix: &Matrix, vector: [f32; 3]) -> [f32; 3] {
+fn apply(matrix: &GamutMatrix, vector: [f32; 3]) -> [f32; 3] {
     matrix.map(|row| row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2])
 }
 
-fn multiply(left: &Matrix, right: &Matrix) -> Matrix {
+fn multiply(left: &GamutMatrix, right: &GamutMatrix) -> GamutMatrix {
     left.map(|row| std::array::from_fn(|column| (0..3).map(|at| row[at] * right[at][column]).sum()))
 }
 
-/// By cofactors; every matrix here has an inverse.
-fn invert(matrix: &Matrix) -> Matrix {
+/// Inverts a matrix by cofactors. Every matrix here has an inverse.
+fn invert(matrix: &GamutMatrix) -> GamutMatrix {
     let cofactor = |row: usize, column: usize| {
         let (a, b, c, d) = ((row + 1) % 3, (row + 2) % 3, (column + 1) % 3, (column + 2) % 3);
         matrix[a][c] * matrix[b][d] - matrix[a][d] * matrix[b][c]
@@ -237,14 +241,14 @@ mod tests {
     #[test]
     fn srgb_and_its_relatives_are_left_alone() {
         for transfer in [1, 2, 6, 13, 14, 15] {
-            assert!(ToSrgb::new(cicp(1, transfer)).is_none(), "transfer {transfer}");
+            assert!(SrgbConverter::new(cicp(1, transfer)).is_none(), "transfer {transfer}");
         }
     }
 
     #[test]
     fn white_stays_white_and_grey_grey_whatever_the_primaries() {
         for primaries in [4, 5, 6, 8, 9, 10, 11, 12, 22] {
-            let convert = ToSrgb::new(cicp(primaries, 13)).expect("other primaries");
+            let convert = SrgbConverter::new(cicp(primaries, 13)).expect("other primaries");
             assert_eq!(convert.convert([1.0; 3]), [255; 3], "primaries {primaries}");
             let grey = convert.convert([0.5; 3]);
             assert!(
@@ -256,20 +260,21 @@ mod tests {
 
     #[test]
     fn known_colours_come_out_as_computed_by_hand() {
-        // Display P3's (1, 0.5, 0) by hand: linear green is -0.0420 + 1.0421 * 0.2140 = 0.1810, which sRGB encodes as 118.
-        let p3 = ToSrgb::new(cicp(12, 13)).expect("P3").convert([1.0, 0.5, 0.0]);
+        // Display P3's (1, 0.5, 0): linear green is -0.0420 + 1.0421 * 0.2140 = 0.1810, which sRGB
+        // encodes as 118.
+        let p3 = SrgbConverter::new(cicp(12, 13)).expect("P3").convert([1.0, 0.5, 0.0]);
         assert!(p3[0] == 255 && p3[1].abs_diff(118) <= 1 && p3[2] == 0, "{p3:?}");
-        let linear = ToSrgb::new(cicp(1, 8)).expect("linear").convert([0.215_86; 3]);
+        let linear = SrgbConverter::new(cicp(1, 8)).expect("linear").convert([0.215_86; 3]);
         assert_eq!(linear, [128; 3]);
     }
 
     #[test]
     fn hdr_keeps_greys_and_orders_highlights() {
         // PQ's 0.58 is 203 cd/m²: SDR white, which lies above the knee.
-        let pq = ToSrgb::new(cicp(9, PQ)).expect("PQ");
+        let pq = SrgbConverter::new(cicp(9, PQ)).expect("PQ");
         let [dark, white, bright] = [0.3, 0.58, 0.75].map(|value| pq.convert([value; 3])[0]);
         assert!(dark < white && white < bright && white > 215, "{dark} {white} {bright}");
-        let hlg = ToSrgb::new(cicp(9, HLG)).expect("HLG");
+        let hlg = SrgbConverter::new(cicp(9, HLG)).expect("HLG");
         let [grey, white, peak] = [0.4, 0.75, 1.0].map(|value| hlg.convert([value; 3])[0]);
         assert!(grey < white && white > 215 && peak >= 254, "{grey} {white} {peak}");
     }

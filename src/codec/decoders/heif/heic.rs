@@ -1,8 +1,7 @@
-//! HEIC: the HEVC pictures in a HEIF container, decoded by heifer's decoder, which has no `unsafe`.
+//! Decodes HEIC: HEVC pictures in a HEIF container, by heifer's decoder, which has no `unsafe`.
 //!
-//! The container is read by [`super::picture`] and not by heifer's own parser: that one takes quadratic time, and copies
-//! of one item's location for each item of its name, so that some kilobytes can ask for gigabytes. For a like reason
-//! slices are driven from here: heifer's loop decodes a picture as often as there are slices that claim all of it.
+//! The container is read by `boxes` and `primary`. This file drives the slices itself, because
+//! heifer's own loop decodes a picture as often as there are slices that claim all of it.
 
 use heifer_hevc_dec::nal::{NalUnit, NalUnitType};
 use heifer_hevc_dec::params::{ParameterSets, Sps};
@@ -10,18 +9,19 @@ use heifer_hevc_dec::recon::{Frame, Reconstructor};
 use heifer_hevc_dec::slice::SliceHeader;
 use heifer_hevc_dec::syntax::{Picture as Parsed, decode_slice_segment};
 
-use super::boxes::Container;
+use super::boxes::HeifContainer;
 use super::cicp::Cicp;
-use super::mosaic::{self, Cost, Decoded, Tile};
-use super::planes::{Chroma, Plane, Planes, Samples};
+use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
+use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::raster::Raster;
 
-const CODED: [u8; 4] = *b"hvc1";
+const ITEM_TYPE: [u8; 4] = *b"hvc1";
 
-/// Measured: 8 in 4:4:4, which are 6 for samples, and the rest for blocks and for filtering; 4 in 4:2:0.
-const COST: Cost = Cost { bytes_per_pixel: 10, bytes: 12 << 20 };
+/// Cost of decoding. Measured: 8 bytes a pixel in 4:4:4, of which 6 are samples and the rest is for
+/// blocks and filters, and 4 in 4:2:0.
+const COST: DecodeCost = DecodeCost { bytes_per_pixel: 10, fixed_bytes: 12 << 20 };
 
 #[derive(Debug, thiserror::Error)]
 enum HeicError {
@@ -37,23 +37,27 @@ enum HeicError {
     Incomplete,
 }
 
-/// Size and needs of the primary picture, from the container alone.
+/// Reads the size and needs of the primary picture, from the container alone.
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
-    Ok(mosaic::header(&Container::parse(source)?.picture(CODED)?, source.len(), &COST))
+    Ok(tiles::header(
+        &HeifContainer::parse(source)?.primary_picture(ITEM_TYPE)?,
+        source.len(),
+        &COST,
+    ))
 }
 
-/// Decodes the primary picture, within the memory given.
+/// Decodes the primary picture within `memory_limit` bytes.
 pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
-    let container = Container::parse(source)?;
-    let picture = container.picture(CODED)?;
-    let needs = mosaic::header(&picture, source.len(), &COST);
-    mosaic::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
+    let container = HeifContainer::parse(source)?;
+    let picture = container.primary_picture(ITEM_TYPE)?;
+    let needs = tiles::header(&picture, source.len(), &COST);
+    tiles::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
 }
 
-/// A decoded picture with what of it is to be shown.
-struct Coded {
+/// A decoded HEVC picture and the window of it that is shown.
+struct HevcTile {
     frame: Frame,
-    /// Samples of luma that are left out at the left and at the top.
+    /// Luma samples left of the window.
     left: u32,
     top: u32,
     width: u32,
@@ -61,11 +65,11 @@ struct Coded {
     cicp: Cicp,
 }
 
-impl Decoded for Coded {
+impl DecodedTile for HevcTile {
     fn planes(&self) -> Planes<'_> {
         let frame = &self.frame;
         let plane = |channel: usize, (left, top): (u32, u32)| Plane {
-            samples: Samples::Words(&frame.planes[channel]),
+            samples: PlaneSamples::Words(&frame.planes[channel]),
             stride: frame.widths[channel] as usize,
             left: left as usize,
             top: top as usize,
@@ -73,7 +77,7 @@ impl Decoded for Coded {
         let (half_width, half_height) =
             (matches!(frame.chroma_format, 1 | 2), frame.chroma_format == 1);
         let shifted = (self.left >> u8::from(half_width), self.top >> u8::from(half_height));
-        let chroma = (frame.widths[1] > 0).then(|| Chroma {
+        let chroma = (frame.widths[1] > 0).then(|| ChromaPlanes {
             cb: plane(1, shifted),
             cr: plane(2, shifted),
             half_width,
@@ -94,8 +98,11 @@ impl Decoded for Coded {
     }
 }
 
-/// The NAL units of a tile: those of its configuration, then those of its data.
-fn nal_units<'t>(configuration: &'t [u8], data: &'t [u8]) -> Result<Vec<NalUnit<'t>>, BoxedError> {
+/// Returns the NAL units of a tile: those of its configuration, then those of its data.
+fn split_nal_units<'t>(
+    configuration: &'t [u8],
+    data: &'t [u8],
+) -> Result<Vec<NalUnit<'t>>, BoxedError> {
     let mut units = Vec::new();
     let mut take =
         |mut rest: &'t [u8], length_bytes: usize, count: usize| -> Result<&'t [u8], BoxedError> {
@@ -128,24 +135,24 @@ fn nal_units<'t>(configuration: &'t [u8], data: &'t [u8]) -> Result<Vec<NalUnit<
     Ok(units)
 }
 
-fn decode_tile(container: &Container, tile: &Tile) -> Result<Coded, BoxedError> {
+fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, BoxedError> {
     let configuration = container.configuration(tile.item).ok_or(HeicError::Configuration)?;
     let data = container.data(tile.item)?;
-    let units = nal_units(configuration, &data)?;
+    let units = split_nal_units(configuration, &data)?;
     let mut sets = ParameterSets::default();
-    // Those behind the first slice are for later pictures.
+    // Parameter sets behind the first slice are for later pictures.
     for unit in units.iter().take_while(|unit| !unit.header.unit_type.is_slice()) {
         sets.add(unit)?;
     }
     for sps in sets.sps.iter().flatten() {
         let pixels =
             u64::from(sps.pic_width_in_luma_samples) * u64::from(sps.pic_height_in_luma_samples);
-        if pixels > mosaic::max_coded_pixels(tile) {
+        if pixels > tiles::max_coded_pixels(tile) {
             return Err(HeicError::Large.into());
         }
     }
     let (frame, sps) = decode_slices(&units, &sets)?;
-    windowed(frame, sps)
+    crop_to_window(frame, sps)
 }
 
 /// Decodes the first picture.
@@ -173,7 +180,7 @@ fn decode_slices<'t>(
         if let Some(error) = picture.error.take() {
             return Err(error.into());
         }
-        // Slices that overlap could each cost a whole picture.
+        // Overlapping slices could each cost a whole picture.
         if parsed.decoded_ctbs > parsed.layout.width * parsed.layout.height {
             return Err(HeicError::Incomplete.into());
         }
@@ -190,8 +197,8 @@ fn decode_slices<'t>(
     Ok((picture.finish(false), sps))
 }
 
-/// The picture with its conformance window (ITU-T H.265, 7.4.3.2.1), which is given in samples of chroma.
-fn windowed(frame: Frame, sps: &Sps) -> Result<Coded, BoxedError> {
+/// Applies the conformance window (ITU-T H.265, 7.4.3.2.1), which is given in chroma samples.
+fn crop_to_window(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
     let (unit_x, unit_y) = sps.chroma_subsampling();
     let [left, right, top, bottom] = sps.conf_win_offsets;
     let window = |before: u32, behind: u32, unit: u32, whole: u32| {
@@ -208,5 +215,5 @@ fn windowed(frame: Frame, sps: &Sps) -> Result<Coded, BoxedError> {
         matrix: vui.map_or(2, |vui| vui.matrix_coeffs.into()),
         full_range: vui.is_some_and(|vui| vui.video_full_range_flag),
     };
-    Ok(Coded { frame, left, top, width, height, cicp })
+    Ok(HevcTile { frame, left, top, width, height, cicp })
 }

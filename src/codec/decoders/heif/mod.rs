@@ -1,7 +1,14 @@
-//! AVIF and HEIC: pictures coded as frames of films, in a container that they share.
+//! Reads AVIF and HEIC: pictures coded as frames of a film, in the container they share.
 //!
-//! `boxes` reads the container, `picture` makes sense of it, `mosaic` decodes by `avif` or `heic`, which wrap a decoder of one
-//! coded picture each; `planes` and `cicp` make sRGB of what comes out.
+//! In reading order: `boxes` reads the container's boxes, `primary` finds which coded pictures make
+//! up the primary picture, `tiles` decodes these one by one and puts them together, `avif` and
+//! `heic` give it a decoder of one coded picture each, and `planes` and `cicp` turn what comes out
+//! into sRGB.
+//!
+//! The container reader is our own because no crate's memory and time are bounded by the file's
+//! length. heifer-isobmff, at 0.3.22, takes quadratic time, and copies an item's location for each
+//! entry with its number, so some kilobytes can ask for gigabytes. The reader goes when that crate,
+//! or another, is bounded so. The decoders of AV1 and HEVC are crates.
 
 #[cfg(feature = "avif")]
 pub(in crate::codec) mod avif;
@@ -9,6 +16,6 @@ mod boxes;
 mod cicp;
 #[cfg(feature = "heic")]
 pub(in crate::codec) mod heic;
-mod mosaic;
-mod picture;
 mod planes;
+mod primary;
+mod tiles;

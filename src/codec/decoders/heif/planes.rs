@@ -1,18 +1,19 @@
-//! Planes of luma and chroma, as video decoders give them, to interleaved bytes of grey or RGB.
+//! Turns planes of luma and chroma, as video decoders give them, into bytes of grey or RGB.
 //!
-//! Chroma of half the size is interpolated, each sample taken to lie in the middle of the two or four pixels it stands
-//! for: AVIF's and HEIC's common encoders make it so, and libavif and libheif read it so. Matrices by ITU-T H.273.
-//! `ICtCp` and the constant-luminance ways, which no still picture was seen with, are left out.
+//! Chroma of half the size is interpolated. Each of its samples is taken to lie in the middle of
+//! the two or four pixels it stands for: the common encoders of AVIF and HEIC place it there, and
+//! libavif and libheif read it so. Matrices are those of ITU-T H.273. `ICtCp` and constant
+//! luminance, which no still picture was seen with, are left out.
 
-use super::cicp::{Cicp, ToSrgb, to_byte};
+use super::cicp::{Cicp, SrgbConverter, to_byte};
 
-/// Samples of one plane as a decoder keeps them.
+/// The samples of one plane, as a decoder keeps them.
 #[cfg_attr(
     not(all(feature = "avif", feature = "heic")),
     allow(dead_code, reason = "each decoder has its own kind")
 )]
 #[derive(Clone, Copy)]
-pub(super) enum Samples<'f> {
+pub(super) enum PlaneSamples<'f> {
     Bytes(&'f [u8]),
     Words(&'f [u16]),
     /// Words in the machine's own byte order.
@@ -21,12 +22,12 @@ pub(super) enum Samples<'f> {
 
 #[derive(Clone, Copy)]
 pub(super) struct Plane<'f> {
-    pub(super) samples: Samples<'f>,
+    pub(super) samples: PlaneSamples<'f>,
     /// Samples from one row to the next.
     pub(super) stride: usize,
-    /// Samples to be left out at the start of each row.
+    /// Samples to skip at the start of each row.
     pub(super) left: usize,
-    /// Rows to be left out.
+    /// Rows to skip.
     pub(super) top: usize,
 }
 
@@ -36,20 +37,20 @@ impl Plane<'_> {
         let start = (self.top + y) * self.stride + self.left;
         let range = start..start + row.len();
         match self.samples {
-            Samples::Bytes(samples) => {
+            PlaneSamples::Bytes(samples) => {
                 row.iter_mut()
                     .zip(&samples[range])
                     .for_each(|(value, sample)| *value = f32::from(*sample));
             }
-            Samples::Words(samples) => {
+            PlaneSamples::Words(samples) => {
                 row.iter_mut()
                     .zip(&samples[range])
                     .for_each(|(value, sample)| *value = f32::from(*sample));
             }
-            Samples::WordBytes(bytes) => {
+            PlaneSamples::WordBytes(bytes) => {
                 let pairs = bytes[range.start * 2..range.end * 2].chunks_exact(2);
                 row.iter_mut().zip(pairs).for_each(|(value, pair)| {
-                    *value = f32::from(u16::from_ne_bytes([pair[0], pair[1]]))
+                    *value = f32::from(u16::from_ne_bytes([pair[0], pair[1]]));
                 });
             }
         }
@@ -57,49 +58,49 @@ impl Plane<'_> {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Chroma<'f> {
+pub(super) struct ChromaPlanes<'f> {
     pub(super) cb: Plane<'f>,
     pub(super) cr: Plane<'f>,
     pub(super) half_width: bool,
     pub(super) half_height: bool,
 }
 
-/// A decoded picture.
+/// The planes of a decoded picture.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'f> {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) luma: Plane<'f>,
-    /// None in monochrome.
-    pub(super) chroma: Option<Chroma<'f>>,
+    /// Planes of colour; `None` in monochrome.
+    pub(super) chroma: Option<ChromaPlanes<'f>>,
     /// Bits of a sample of luma and of chroma, from 8 to 16.
     pub(super) depths: [u8; 2],
 }
 
-/// Where pixels go: rows of bytes.
-pub(super) struct Canvas {
+/// The bytes that pixels are painted into, row by row.
+pub(super) struct PixelBuffer {
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Bytes of a pixel: grey, or RGB in the first three.
+    /// Bytes of a pixel. The first three are RGB, if there are three.
     pub(super) channels: usize,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Canvas {
+impl PixelBuffer {
     pub(super) fn new(width: u32, height: u32, channels: usize) -> Self {
         let (width, height) = (width as usize, height as usize);
         Self { width, height, channels, bytes: vec![0; width * height * channels] }
     }
 }
 
-/// How code values become light values: `(code - zero) * scale`.
+/// The range of code values. A value means `(code - zero) * scale`.
 #[derive(Clone, Copy)]
-struct Range {
+struct CodeRange {
     zero: f32,
     scale: f32,
 }
 
-impl Range {
+impl CodeRange {
     fn luma(depth: u8, full: bool) -> Self {
         let unit = f32::from(1_u16 << (depth - 8));
         if full {
@@ -124,11 +125,11 @@ impl Range {
 
 /// The linear ways from luma and chroma to RGB.
 #[derive(Clone, Copy)]
-enum Matrix {
+enum MatrixCoefficients {
     /// The planes are green, blue and red.
     Identity,
     YCgCo,
-    /// By how much Cr counts in red, Cb and Cr in green, and Cb in blue.
+    /// Weights of Cr in red, of Cb and Cr in green, and of Cb in blue.
     Weights {
         red_cr: f32,
         green_cb: f32,
@@ -137,7 +138,7 @@ enum Matrix {
     },
 }
 
-impl Matrix {
+impl MatrixCoefficients {
     fn new(cicp: Cicp) -> Self {
         match cicp.matrix {
             0 => Self::Identity,
@@ -168,7 +169,7 @@ impl Matrix {
                     *a = luma + red_cr * cr;
                     *b = luma - green_cb * cb - green_cr * cr;
                     *c = luma + blue_cb * cb;
-                })
+                });
             }
         }
     }
@@ -179,32 +180,32 @@ pub(super) const fn is_supported(cicp: Cicp) -> bool {
     !matches!(cicp.matrix, 11 | 14)
 }
 
-/// Paints a picture at a place of the canvas, as much of it as lies inside. Samples are converted to sRGB by `convert`
-/// if there is one. A canvas of one channel takes the luma alone.
+/// Paints a picture into a buffer at `left` and `top`, as far as it lies inside. `convert` brings
+/// the samples to sRGB if it is given. A buffer of one channel takes the luma alone.
 pub(super) fn paint(
     planes: &Planes,
     cicp: Cicp,
-    convert: Option<&ToSrgb>,
-    canvas: &mut Canvas,
+    convert: Option<&SrgbConverter>,
+    buffer: &mut PixelBuffer,
     left: usize,
     top: usize,
 ) {
-    let width = planes.width.min(canvas.width.saturating_sub(left));
-    let height = planes.height.min(canvas.height.saturating_sub(top));
+    let width = planes.width.min(buffer.width.saturating_sub(left));
+    let height = planes.height.min(buffer.height.saturating_sub(top));
     if width == 0 || height == 0 {
         return;
     }
-    let luma_range = Range::luma(planes.depths[0], cicp.full_range);
-    let matrix = Matrix::new(cicp);
+    let luma_range = CodeRange::luma(planes.depths[0], cicp.full_range);
+    let matrix = MatrixCoefficients::new(cicp);
     let chroma_range = match matrix {
-        Matrix::Identity => Range::luma(planes.depths[1], cicp.full_range),
-        _ => Range::chroma(planes.depths[1], cicp.full_range),
+        MatrixCoefficients::Identity => CodeRange::luma(planes.depths[1], cicp.full_range),
+        _ => CodeRange::chroma(planes.depths[1], cicp.full_range),
     };
-    let chroma = planes.chroma.filter(|_| canvas.channels >= 3);
+    let chroma = planes.chroma.filter(|_| buffer.channels >= 3);
     let mut rows: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; width]);
-    let mut scratch = Scratch::default();
-    let (channels, stride) = (canvas.channels, canvas.width * canvas.channels);
-    let targets = canvas.bytes.chunks_exact_mut(stride).skip(top).take(height);
+    let mut upsampler = ChromaUpsampler::default();
+    let (channels, stride) = (buffer.channels, buffer.width * buffer.channels);
+    let targets = buffer.bytes.chunks_exact_mut(stride).skip(top).take(height);
     for (y, target) in targets.enumerate() {
         let target = &mut target[left * channels..(left + width) * channels];
         planes.luma.read(y, &mut rows[0]);
@@ -214,7 +215,7 @@ pub(super) fn paint(
             continue;
         };
         for (plane, row) in [(chroma.cb, 1), (chroma.cr, 2)] {
-            scratch.upsample(&plane, &chroma, planes, y, &mut rows[row]);
+            upsampler.upsample(&plane, &chroma, planes, y, &mut rows[row]);
             chroma_range.apply(&mut rows[row]);
         }
         matrix.apply(&mut rows);
@@ -222,24 +223,24 @@ pub(super) fn paint(
     }
 }
 
-/// Two rows of chroma.
+/// Two rows of chroma, to interpolate between.
 #[derive(Default)]
-struct Scratch {
+struct ChromaUpsampler {
     near: Vec<f32>,
     far: Vec<f32>,
 }
 
-impl Scratch {
-    /// Fills `row` with what a plane of chroma is at row `y` of the picture.
+impl ChromaUpsampler {
+    /// Fills `row` with a chroma plane's values at row `y` of the picture.
     fn upsample(
         &mut self,
         plane: &Plane,
-        chroma: &Chroma,
+        chroma: &ChromaPlanes,
         planes: &Planes,
         y: usize,
         row: &mut [f32],
     ) {
-        // Pixels beyond the row's end have a say in its last one, if the picture has them.
+        // Pixels beyond the end of the row affect its last one, if the picture has them.
         let columns = if chroma.half_width {
             planes.width.div_ceil(2).min(row.len() / 2 + 1)
         } else {
@@ -277,7 +278,7 @@ impl Scratch {
     }
 }
 
-fn write_grey(row: &[f32], convert: Option<&ToSrgb>, target: &mut [u8], channels: usize) {
+fn write_grey(row: &[f32], convert: Option<&SrgbConverter>, target: &mut [u8], channels: usize) {
     let colours = channels.min(3) - if channels == 2 { 1 } else { 0 };
     for (pixel, value) in target.chunks_exact_mut(channels).zip(row) {
         let byte =
@@ -286,7 +287,12 @@ fn write_grey(row: &[f32], convert: Option<&ToSrgb>, target: &mut [u8], channels
     }
 }
 
-fn write_rgb(rows: &[Vec<f32>; 3], convert: Option<&ToSrgb>, target: &mut [u8], channels: usize) {
+fn write_rgb(
+    rows: &[Vec<f32>; 3],
+    convert: Option<&SrgbConverter>,
+    target: &mut [u8],
+    channels: usize,
+) {
     let values = rows[0].iter().zip(&rows[1]).zip(&rows[2]);
     let pixels = target.chunks_exact_mut(channels).zip(values);
     match convert {
@@ -308,13 +314,17 @@ mod tests {
     const BT601: Cicp = Cicp { primaries: 1, transfer: 13, matrix: 6, full_range: false };
 
     fn plane(samples: &[u8], stride: usize) -> Plane<'_> {
-        Plane { samples: Samples::Bytes(samples), stride, left: 0, top: 0 }
+        Plane { samples: PlaneSamples::Bytes(samples), stride, left: 0, top: 0 }
     }
 
     fn painted(luma: u8, cb: u8, cr: u8, cicp: Cicp) -> Vec<u8> {
         let (luma, cb, cr) = ([luma; 9], [cb; 4], [cr; 4]);
-        let chroma =
-            Chroma { cb: plane(&cb, 2), cr: plane(&cr, 2), half_width: true, half_height: true };
+        let chroma = ChromaPlanes {
+            cb: plane(&cb, 2),
+            cr: plane(&cr, 2),
+            half_width: true,
+            half_height: true,
+        };
         let planes = Planes {
             width: 3,
             height: 3,
@@ -322,9 +332,9 @@ mod tests {
             chroma: Some(chroma),
             depths: [8, 8],
         };
-        let mut canvas = Canvas::new(3, 3, 3);
-        paint(&planes, cicp, None, &mut canvas, 0, 0);
-        canvas.bytes
+        let mut buffer = PixelBuffer::new(3, 3, 3);
+        paint(&planes, cicp, None, &mut buffer, 0, 0);
+        buffer.bytes
     }
 
     #[test]
@@ -349,9 +359,9 @@ mod tests {
         let luma = [200_u8; 16];
         let planes =
             Planes { width: 4, height: 4, luma: plane(&luma, 4), chroma: None, depths: [8, 8] };
-        let mut canvas = Canvas::new(3, 3, 1);
-        paint(&planes, Cicp { full_range: true, ..BT601 }, None, &mut canvas, 2, 1);
-        assert_eq!(canvas.bytes, [0, 0, 0, 0, 0, 200, 0, 0, 200]);
-        paint(&planes, BT601, None, &mut canvas, 9, 9);
+        let mut buffer = PixelBuffer::new(3, 3, 1);
+        paint(&planes, Cicp { full_range: true, ..BT601 }, None, &mut buffer, 2, 1);
+        assert_eq!(buffer.bytes, [0, 0, 0, 0, 0, 200, 0, 0, 200]);
+        paint(&planes, BT601, None, &mut buffer, 9, 9);
     }
 }

@@ -1,13 +1,14 @@
-//! A TIFF's directories: the tags of a page and their values, classic (TIFF 6.0, section 2) and `BigTIFF`.
+//! Reads the directories of a TIFF: a page's tags and their values.
 //!
-//! Values stay where they are in the file and are read one at a time: a million strip offsets take no memory. What
-//! the tags mean is said in `layout`.
+//! Both classic TIFF (TIFF 6.0, section 2) and `BigTIFF` are read. Values stay in the file and are
+//! read one at a time, so a million strip offsets take no memory. What the tags mean is decided in
+//! `layout`.
 
 use std::collections::HashSet;
 
-use super::problem::Problem;
+use super::error::TiffError;
 
-/// The tags that are read; those of a directory beside them are stepped over.
+/// The tags that are read. All others of a directory are skipped.
 pub(super) mod tag {
     pub(in super::super) const NEW_SUBFILE_TYPE: u16 = 254;
     pub(in super::super) const IMAGE_WIDTH: u16 = 256;
@@ -72,25 +73,25 @@ pub(super) mod tag {
     ];
 }
 
-/// Pages that are looked at to count them.
+/// Most directories that are visited to count the pages.
 const MAX_PAGES: usize = 1_000;
 
-/// Tags of a directory, which classic TIFF can't hold more of.
+/// Most tags of a directory. Classic TIFF can't hold more.
 const MAX_ENTRIES: u64 = 0xFFFF;
 
-/// Order of the bytes of numbers.
+/// The order of bytes in a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum ByteOrder {
     Little,
     Big,
 }
 
-impl Order {
-    /// A number of up to eight bytes.
+impl ByteOrder {
+    /// Reads a number of up to eight bytes.
     pub(super) fn number(self, bytes: &[u8]) -> u64 {
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         match (self, bytes) {
-            // Most samples that are not bytes have four; the way of the others is far slower.
+            // Most samples wider than a byte have four; the general way is far slower.
             (Self::Little, [a, b, c, d]) => u32::from_le_bytes([*a, *b, *c, *d]).into(),
             (Self::Big, [a, b, c, d]) => u32::from_be_bytes([*a, *b, *c, *d]).into(),
             (Self::Little, _) => bytes.iter().rev().fold(0, add),
@@ -99,34 +100,34 @@ impl Order {
     }
 }
 
-/// A file whose directories can be read.
+/// A TIFF file whose header was read.
 #[derive(Clone, Copy)]
-pub(super) struct File<'s> {
+pub(super) struct TiffFile<'s> {
     pub(super) source: &'s [u8],
-    pub(super) order: Order,
+    pub(super) byte_order: ByteOrder,
     big: bool,
     first: u64,
 }
 
-/// What one directory says of what is read here.
+/// The tags of one directory that are known here.
 pub(super) struct Directory<'s> {
-    pub(super) file: File<'s>,
-    entries: Vec<Entry>,
-    /// Where the next one is; 0 for none.
+    pub(super) file: TiffFile<'s>,
+    entries: Vec<DirectoryEntry>,
+    /// Offset of the next directory, or 0 if there is none.
     next: u64,
 }
 
-struct Entry {
+struct DirectoryEntry {
     tag: u16,
-    kind: Kind,
+    field_type: FieldType,
     count: u64,
-    /// Where the first value is.
-    at: u64,
+    /// Offset of the first value.
+    offset: u64,
 }
 
-/// The type of a tag's values.
+/// The type of a tag's values, with the size of whole numbers in bytes.
 #[derive(Clone, Copy)]
-enum Kind {
+enum FieldType {
     Unsigned(u64),
     Signed(u64),
     UnsignedRatio,
@@ -135,7 +136,7 @@ enum Kind {
     Double,
 }
 
-impl Kind {
+impl FieldType {
     fn new(number: u64) -> Option<Self> {
         Some(match number {
             1 | 2 | 7 => Self::Unsigned(1),
@@ -163,45 +164,46 @@ impl Kind {
     }
 }
 
-impl<'s> File<'s> {
-    /// Reads the header: byte order, 42 or 43, and where the first directory is.
+impl<'s> TiffFile<'s> {
+    /// Reads the header: byte order, 42 or 43, and the offset of the first directory.
     ///
     /// # Errors
-    /// When it is no TIFF.
-    pub(super) fn open(source: &'s [u8]) -> Result<Self, Problem> {
-        let order = match source.get(..2) {
-            Some(b"II") => Order::Little,
-            Some(b"MM") => Order::Big,
-            _ => return Err(Problem::Corrupt("no TIFF header")),
+    /// Fails when the source is no TIFF.
+    pub(super) fn open(source: &'s [u8]) -> Result<Self, TiffError> {
+        let byte_order = match source.get(..2) {
+            Some(b"II") => ByteOrder::Little,
+            Some(b"MM") => ByteOrder::Big,
+            _ => return Err(TiffError::Corrupt("no TIFF header")),
         };
-        let mut file = Self { source, order, big: false, first: 0 };
-        match file.number(2, 2)? {
-            42 => file.first = file.number(4, 4)?,
-            43 if file.number(4, 2)? == 8 => {
+        let mut file = Self { source, byte_order, big: false, first: 0 };
+        match file.read_number(2, 2)? {
+            42 => file.first = file.read_number(4, 4)?,
+            43 if file.read_number(4, 2)? == 8 => {
                 file.big = true;
-                file.first = file.number(8, 8)?;
+                file.first = file.read_number(8, 8)?;
             }
-            _ => return Err(Problem::Corrupt("no TIFF header")),
+            _ => return Err(TiffError::Corrupt("no TIFF header")),
         }
         Ok(file)
     }
 
-    /// The first directory: the page that other programs show, even if it is a thumbnail (Pillow, libvips and
-    /// `ImageMagick` all do).
+    /// Reads the first directory. Pillow, libvips and `ImageMagick` show this page too, even if it
+    /// is a thumbnail.
     ///
     /// # Errors
-    /// When the file ends before the directory does.
-    pub(super) fn first_page(&self) -> Result<Directory<'s>, Problem> {
-        self.directory(self.first)
+    /// Fails when the file ends before the directory does.
+    pub(super) fn read_first_page(&self) -> Result<Directory<'s>, TiffError> {
+        self.read_directory(self.first)
     }
 
-    /// Number of the pages that are pictures of their own, neither smaller versions nor masks (`NewSubfileType`, TIFF
-    /// 6.0, section 8), at most [`MAX_PAGES`]. The first page always counts. Damage ends the count.
-    pub(super) fn pages(&self) -> usize {
+    /// Counts the pages that are pictures of their own, up to [`MAX_PAGES`]. Smaller versions and
+    /// masks (`NewSubfileType`, TIFF 6.0, section 8) do not count, but the first page always does.
+    /// Damage ends the count.
+    pub(super) fn count_pages(&self) -> usize {
         const SMALLER_OR_MASK: u64 = 0b101;
         let (mut pages, mut seen, mut at) = (0, HashSet::new(), self.first);
         while at != 0 && seen.len() < MAX_PAGES && seen.insert(at) {
-            let Ok(directory) = self.directory(at) else { break };
+            let Ok(directory) = self.read_directory(at) else { break };
             let subfile = directory.number(tag::NEW_SUBFILE_TYPE, 0).unwrap_or_default();
             let is_picture =
                 directory.number(tag::IMAGE_WIDTH, 0).is_some() && subfile & SMALLER_OR_MASK == 0;
@@ -213,46 +215,50 @@ impl<'s> File<'s> {
         pages
     }
 
-    fn directory(&self, at: u64) -> Result<Directory<'s>, Problem> {
+    fn read_directory(&self, at: u64) -> Result<Directory<'s>, TiffError> {
         let (count_bytes, entry_bytes, offset_bytes) =
             if self.big { (8, 20, 8) } else { (2, 12, 4) };
-        let count = self.number(at, count_bytes)?;
+        let count = self.read_number(at, count_bytes)?;
         if count > MAX_ENTRIES {
-            return Err(Problem::Corrupt("a directory has too many tags"));
+            return Err(TiffError::Corrupt("a directory has too many tags"));
         }
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<DirectoryEntry> = Vec::new();
         let mut entry_at = at + count_bytes;
         for _ in 0..count {
-            let tag = self.number(entry_at, 2)?;
-            let kind = Kind::new(self.number(entry_at + 2, 2)?);
-            let count = self.number(entry_at + 4, offset_bytes)?;
+            let tag = self.read_number(entry_at, 2)?;
+            let field_type = FieldType::new(self.read_number(entry_at + 2, 2)?);
+            let count = self.read_number(entry_at + 4, offset_bytes)?;
             let value_at = entry_at + 4 + offset_bytes;
             entry_at += entry_bytes;
             let known = tag::ALL.into_iter().find(|known| u64::from(*known) == tag);
-            let (Some(tag), Some(kind)) = (known, kind) else { continue };
-            // Of a tag given twice the first counts, as for libtiff.
+            let (Some(tag), Some(field_type)) = (known, field_type) else { continue };
+            // The first of two equal tags counts, as in libtiff.
             if entries.iter().any(|entry| entry.tag == tag) {
                 continue;
             }
-            // Values that fit into the room of their own offset are there. If they are not in the file, what is missing may
-            // be anything, the number of bits a sample, say: without it the picture would come out wrong.
-            let bytes = count.checked_mul(kind.bytes()).ok_or(Problem::Truncated)?;
-            let at =
-                if bytes <= offset_bytes { value_at } else { self.number(value_at, offset_bytes)? };
-            self.bytes(at, bytes).ok_or(Problem::Truncated)?;
-            entries.push(Entry { tag, kind, count, at });
+            // Values that fit into the field for their offset stand in it. Values outside the file
+            // are an error, because any of them, such as the bits of a sample, could change the
+            // picture.
+            let bytes = count.checked_mul(field_type.bytes()).ok_or(TiffError::Truncated)?;
+            let offset = if bytes <= offset_bytes {
+                value_at
+            } else {
+                self.read_number(value_at, offset_bytes)?
+            };
+            self.bytes(offset, bytes).ok_or(TiffError::Truncated)?;
+            entries.push(DirectoryEntry { tag, field_type, count, offset });
         }
-        // A file that was cut off behind its only directory is whole but for this.
-        let next = self.number(entry_at, offset_bytes).unwrap_or(0);
+        // A file that was cut off right behind its only directory is complete but for this number.
+        let next = self.read_number(entry_at, offset_bytes).unwrap_or(0);
         Ok(Directory { file: *self, entries, next })
     }
 
-    /// A number of `bytes` bytes.
-    fn number(&self, at: u64, bytes: u64) -> Result<u64, Problem> {
-        self.bytes(at, bytes).map(|bytes| self.order.number(bytes)).ok_or(Problem::Truncated)
+    /// Reads a number of `bytes` bytes.
+    fn read_number(&self, at: u64, bytes: u64) -> Result<u64, TiffError> {
+        self.bytes(at, bytes).map(|bytes| self.byte_order.number(bytes)).ok_or(TiffError::Truncated)
     }
 
-    /// Bytes of the file; `None` unless all are there.
+    /// Returns `count` bytes of the file, or `None` unless all are there.
     pub(super) fn bytes(&self, at: u64, count: u64) -> Option<&'s [u8]> {
         let start = usize::try_from(at).ok()?;
         let end = start.checked_add(usize::try_from(count).ok()?)?;
@@ -261,46 +267,46 @@ impl<'s> File<'s> {
 }
 
 impl<'s> Directory<'s> {
-    fn entry(&self, tag: u16) -> Option<&Entry> {
+    fn entry(&self, tag: u16) -> Option<&DirectoryEntry> {
         self.entries.iter().find(|entry| entry.tag == tag)
     }
 
-    /// How many values a tag has; 0 without it.
+    /// Returns how many values a tag has, or 0 without the tag.
     pub(super) fn count(&self, tag: u16) -> u64 {
         self.entry(tag).map_or(0, |entry| entry.count)
     }
 
-    /// A value that is a whole number and not negative.
+    /// Returns a value that is a whole number and not negative.
     pub(super) fn number(&self, tag: u16, index: u64) -> Option<u64> {
-        let (kind, bytes) = self.value(tag, index)?;
-        let number = self.file.order.number(bytes);
-        match kind {
-            Kind::Unsigned(_) => Some(number),
-            Kind::Signed(bytes) => (number >> (bytes * 8 - 1) == 0).then_some(number),
+        let (field_type, bytes) = self.value(tag, index)?;
+        let number = self.file.byte_order.number(bytes);
+        match field_type {
+            FieldType::Unsigned(_) => Some(number),
+            FieldType::Signed(bytes) => (number >> (bytes * 8 - 1) == 0).then_some(number),
             _ => None,
         }
     }
 
-    /// A value as a real number.
+    /// Returns a value as a real number.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap
     )]
     pub(super) fn real(&self, tag: u16, index: u64) -> Option<f64> {
-        let (kind, bytes) = self.value(tag, index)?;
-        let number = self.file.order.number(bytes);
-        Some(match kind {
-            Kind::Unsigned(_) => number as f64,
-            Kind::Signed(bytes) => {
+        let (field_type, bytes) = self.value(tag, index)?;
+        let number = self.file.byte_order.number(bytes);
+        Some(match field_type {
+            FieldType::Unsigned(_) => number as f64,
+            FieldType::Signed(bytes) => {
                 let unused = 64 - bytes * 8;
                 ((number << unused) as i64 >> unused) as f64
             }
-            Kind::UnsignedRatio | Kind::SignedRatio => {
+            FieldType::UnsignedRatio | FieldType::SignedRatio => {
                 let halves =
-                    [&bytes[..4], &bytes[4..]].map(|half| self.file.order.number(half) as u32);
+                    [&bytes[..4], &bytes[4..]].map(|half| self.file.byte_order.number(half) as u32);
                 let [over, under] = halves.map(|half| {
-                    if matches!(kind, Kind::SignedRatio) {
+                    if matches!(field_type, FieldType::SignedRatio) {
                         f64::from(half as i32)
                     } else {
                         half.into()
@@ -308,25 +314,25 @@ impl<'s> Directory<'s> {
                 });
                 over / under
             }
-            Kind::Float => f32::from_bits(number as u32).into(),
-            Kind::Double => f64::from_bits(number),
+            FieldType::Float => f32::from_bits(number as u32).into(),
+            FieldType::Double => f64::from_bits(number),
         })
     }
 
-    /// All bytes of a tag whose values are bytes.
+    /// Returns all bytes of a tag's values.
     pub(super) fn bytes(&self, tag: u16) -> Option<&'s [u8]> {
         let entry = self.entry(tag)?;
-        self.file.bytes(entry.at, entry.count.checked_mul(entry.kind.bytes())?)
+        self.file.bytes(entry.offset, entry.count.checked_mul(entry.field_type.bytes())?)
     }
 
-    fn value(&self, tag: u16, index: u64) -> Option<(Kind, &'s [u8])> {
+    fn value(&self, tag: u16, index: u64) -> Option<(FieldType, &'s [u8])> {
         let entry = self.entry(tag)?;
-        let bytes = entry.kind.bytes();
-        let at = entry.at.checked_add(index.checked_mul(bytes)?)?;
+        let bytes = entry.field_type.bytes();
+        let at = entry.offset.checked_add(index.checked_mul(bytes)?)?;
         (index < entry.count)
             .then(|| self.file.bytes(at, bytes))
             .flatten()
-            .map(|value| (entry.kind, value))
+            .map(|value| (entry.field_type, value))
     }
 }
 
@@ -334,7 +340,8 @@ impl<'s> Directory<'s> {
 mod tests {
     use super::*;
 
-    /// Directories of an `ImageWidth` and a `NewSubfileType`, each with where the next one is.
+    /// Builds directories of an `ImageWidth` and a `NewSubfileType`, each with the offset of the
+    /// next.
     fn file(pages: &[(u32, u32)]) -> Vec<u8> {
         let mut file = b"II*\0\x08\0\0\0".to_vec();
         for (subfile, next) in pages {
@@ -355,15 +362,15 @@ mod tests {
             (&[(0, 0)][..], 1),
             (&[(0, 38), (0, 68), (0, 0)], 3),
             (&[(0, 38), (1, 68), (4, 0)], 1),
-            // The first counts whatever it is.
+            // The first page counts whatever it is.
             (&[(1, 38), (0, 0)], 2),
-            // Circles end.
+            // Circles end the count.
             (&[(0, 8)], 1),
             (&[(0, 38), (0, 8)], 2),
-            // So does damage.
+            // Damage ends it too.
             (&[(0, 38), (0, 9_999)], 2),
         ] {
-            assert_eq!(File::open(&file(pages)).unwrap().pages(), expected, "{pages:?}");
+            assert_eq!(TiffFile::open(&file(pages)).unwrap().count_pages(), expected, "{pages:?}");
         }
     }
 }

@@ -1,293 +1,315 @@
-//! Black and white pixels as fax machines send them: ITU-T T.4 (Group 3, one and two-dimensional), T.6 (Group 4), and
-//! TIFF's Modified Huffman (TIFF 6.0, sections 10 and 11).
+//! Decodes black-and-white fax data with `hayro-ccitt`.
 //!
-//! The codes are those of the fax crate; its decoders know neither Modified Huffman nor Group 3 in two dimensions.
-//! Uncompressed mode, an extension that nobody writes, is left out.
+//! That is ITU-T T.4 (Group 3 in one and two dimensions), T.6 (Group 4) and TIFF's Modified Huffman
+//! (TIFF 6.0, sections 10 and 11). The crate decodes a whole chunk at once and finds the next line
+//! after a damaged one in Group 3. This file adds packed rows, the difference between a marked end
+//! and data that was cut off, and rows that begin at 16-bit words. Uncompressed mode, an extension
+//! that nobody writes, is left out.
 
-use std::borrow::Cow;
-use std::io::{self, Read};
+use hayro_ccitt::{DecodeError, DecodeSettings, Decoder, DecoderContext, EncodingMode};
 
-use fax::BitReader;
-use fax::maps::{Mode, black, mode, white};
-
+use super::error::TiffError;
 use super::layout::Compression;
 
-/// Zeros that only the end of a line has, before its one.
-const END_OF_LINE_ZEROS: u8 = 11;
+/// Bytes that the decoder keeps for each change of colour in a row: two lists of 32-bit numbers,
+/// which grow by doubling.
+const BYTES_PER_CHANGE: u64 = 2 * 2 * 4;
 
-/// Reads rows of packed bits, 1 for black, the first pixel in the highest bit, each row from a byte of its own.
-pub(super) struct Fax<'s> {
-    bits: Bits<'s>,
+/// Returns the most memory that decoding a chunk takes beside its source, in bytes.
+///
+/// A change of colour takes a pixel of the row and a bit of the source, so both bound the changes.
+pub(super) fn memory_bytes(width: u32, rows: u32, source_bytes: u64) -> u64 {
+    let packed = u64::from(width.div_ceil(8)) * u64::from(rows);
+    let changes = u64::from(width).min(source_bytes.saturating_mul(8));
+    packed.saturating_add(changes * BYTES_PER_CHANGE)
+}
+
+/// Decodes a chunk to rows of packed bits. 1 is black, the first pixel is the highest bit, and each
+/// row begins at a byte. Rows behind a marked end are white.
+///
+/// # Errors
+/// Fails when the data is corrupt, or ends without a mark before all rows are there.
+pub(super) fn decode(
+    source: &[u8],
     compression: Compression,
-    width: usize,
-    /// Where the colour changes in the row above and in this one, ascending; the first change is to black.
-    reference: Vec<usize>,
-    changes: Vec<usize>,
-    row: Vec<u8>,
-    /// Bytes of `row` that were handed out.
-    taken: usize,
-    /// Rows so far.
-    rows: usize,
-    /// The end was marked: the rest is white.
-    ended: bool,
-    /// The last line was damaged: the next one is wherever an end of line is found.
-    lost: bool,
+    width: u32,
+    rows: u32,
+) -> Result<Vec<u8>, TiffError> {
+    let at_words = compression == Compression::FaxRows { at_words: true };
+    let mut packed = PackedRows::new(width, rows);
+    let mut context = DecoderContext::new(settings(compression, width, rows));
+    let result = if at_words {
+        context = DecoderContext::new(settings(compression, width, 1));
+        decode_at_words(source, rows, &mut packed, &mut context)
+    } else {
+        hayro_ccitt::decode(source, &mut packed, &mut context)
+    };
+    match result {
+        Ok(_) if packed.count == rows as usize => Ok(packed.bytes),
+        Ok(end) if packed.count > 0 && (end < source.len() || ends_with_mark(source)) => {
+            Ok(packed.bytes)
+        }
+        Ok(_) | Err(DecodeError::UnexpectedEof) => Err(TiffError::Truncated),
+        Err(_) => Err(TiffError::Corrupt("corrupt fax data")),
+    }
 }
 
-/// Why a row ended before its time.
-enum Stop {
-    EndOfData,
-    Marked,
-    Damaged,
+fn settings(compression: Compression, width: u32, rows: u32) -> DecodeSettings {
+    let is_rows = matches!(compression, Compression::FaxRows { .. });
+    let encoding = match compression {
+        Compression::FaxGroup4 => EncodingMode::Group4,
+        Compression::FaxGroup3 { two_dimensional: true } => EncodingMode::Group3_2D,
+        _ => EncodingMode::Group3_1D,
+    };
+    DecodeSettings {
+        columns: width,
+        rows,
+        end_of_block: !is_rows,
+        // Otherwise a damaged first mark would pass for a file without marks, where the decoder
+        // does not look for the next line.
+        end_of_line: matches!(compression, Compression::FaxGroup3 { .. }),
+        rows_are_byte_aligned: is_rows,
+        encoding,
+        strict: false,
+    }
 }
 
-impl<'s> Fax<'s> {
-    pub(super) fn new(source: Cow<'s, [u8]>, compression: Compression, width: u32) -> Self {
-        let width = width as usize;
-        Self {
-            bits: Bits { source, at: 0 },
-            compression,
-            width,
-            reference: Vec::new(),
-            changes: Vec::new(),
-            row: vec![0; width.div_ceil(8)],
-            taken: width.div_ceil(8),
-            rows: 0,
-            ended: false,
-            lost: false,
+/// Decodes rows that each begin at a 16-bit word, one at a time, with a context for one row.
+///
+/// The decoder can't say where a row ended: it takes a byte of padding, with the zeros that follow,
+/// for the end of a line. So this searches for the shortest part of the source that holds the row.
+fn decode_at_words(
+    source: &[u8],
+    rows: u32,
+    packed: &mut PackedRows,
+    context: &mut DecoderContext,
+) -> Result<usize, DecodeError> {
+    let mut start = 0;
+    for _ in 0..rows {
+        let rest = source.get(start..).unwrap_or_default();
+        let mut try_with =
+            |bytes: usize| hayro_ccitt::decode(&rest[..bytes], &mut Nowhere, context);
+        // Doubling keeps the time in proportion to the row. A part that is far too long can hold
+        // thousands of false ends.
+        let mut bytes = 1;
+        while bytes < rest.len() && try_with(bytes) == Err(DecodeError::UnexpectedEof) {
+            bytes *= 2;
         }
-    }
-
-    fn next_row(&mut self) -> io::Result<()> {
-        std::mem::swap(&mut self.reference, &mut self.changes);
-        self.changes.clear();
-        let result = if self.ended { Ok(()) } else { self.decode_row() };
-        match result {
-            Ok(()) => {}
-            Err(Stop::Marked) if self.rows > 0 => {
-                self.ended = true;
-                self.changes.clear();
-            }
-            // One bad line of a fax costs that line; the next begins at a mark.
-            Err(Stop::Damaged) if matches!(self.compression, Compression::FaxGroup3 { .. }) => {
-                self.lost = true;
-            }
-            Err(Stop::EndOfData) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "corrupt fax data")),
-        }
-        self.rows += 1;
-        self.paint();
-        Ok(())
-    }
-
-    fn decode_row(&mut self) -> Result<(), Stop> {
-        match self.compression {
-            Compression::FaxGroup4 => self.two_dimensional(),
-            Compression::FaxGroup3 { two_dimensional } => {
-                while std::mem::take(&mut self.lost) && self.bits.peek(END_OF_LINE_ZEROS) != Some(0)
-                {
-                    self.bits.take(1)?;
-                    self.lost = true;
-                }
-                let mut marks = 0;
-                let mut tag = 1;
-                while self.bits.skip_end_of_line()? {
-                    marks += 1;
-                    if two_dimensional {
-                        tag = self.bits.take(1)?;
-                    }
-                }
-                // Several ends in a row are the end of the page.
-                if marks > 1 && self.rows > 0 {
-                    return Err(Stop::Marked);
-                }
-                if tag == 0 { self.two_dimensional() } else { self.one_dimensional() }
-            }
-            _ => {
-                self.one_dimensional()?;
-                let at_words = matches!(self.compression, Compression::FaxRows { at_words: true });
-                self.bits.align(if at_words { 16 } else { 8 });
-                Ok(())
-            }
-        }
-    }
-
-    fn one_dimensional(&mut self) -> Result<(), Stop> {
-        let mut at = 0;
-        let mut is_black = false;
-        while at < self.width {
-            at = self.run(at, is_black)?;
-            is_black = !is_black;
-        }
-        Ok(())
-    }
-
-    /// T.4, 4.2: a row told by how it differs from the one above.
-    fn two_dimensional(&mut self) -> Result<(), Stop> {
-        let mut at = 0;
-        let mut is_black = false;
-        let mut is_first = true;
-        // Index of a change above, behind which the wanted one lies.
-        let mut above = 0_usize;
-        while at < self.width {
-            above = above.saturating_sub(2);
-            above += usize::from(above % 2 != usize::from(is_black));
-            let above_at = |index: usize| self.reference.get(index).copied().unwrap_or(self.width);
-            while above_at(above) < self.width
-                && (above_at(above) < at || above_at(above) == at && !is_first)
-            {
-                above += 2;
-            }
-            let (change, next) = (above_at(above), above_at(above + 1));
-            match self.bits.mode()? {
-                Mode::Pass => at = next,
-                Mode::Horizontal => {
-                    let middle = self.run(at, is_black)?;
-                    at = self.run(middle, !is_black)?;
-                }
-                Mode::Vertical(delta) => {
-                    let target = change.checked_add_signed(delta.into()).ok_or(Stop::Damaged)?;
-                    if target < at {
-                        return Err(Stop::Damaged);
-                    }
-                    at = self.change(target)?;
-                    is_black = !is_black;
-                }
-                Mode::Extension => return Err(Stop::Damaged),
-                Mode::EOF => return Err(Stop::Marked),
-            }
-            is_first = false;
-        }
-        Ok(())
-    }
-
-    /// A run of pixels, and the change behind it.
-    fn run(&mut self, from: usize, is_black: bool) -> Result<usize, Stop> {
-        let length = self.bits.run(is_black)?;
-        self.change(from.saturating_add(length))
-    }
-
-    /// The colour changes here, or at the end of the row.
-    fn change(&mut self, at: usize) -> Result<usize, Stop> {
-        // Runs of no pixels could go on for as long as the file does.
-        if self.changes.len() > 2 * self.width + 2 {
-            return Err(Stop::Damaged);
-        }
-        let at = at.min(self.width);
-        self.changes.push(at);
-        Ok(at)
-    }
-
-    fn paint(&mut self) {
-        self.row.fill(0);
-        self.taken = 0;
-        for run in self.changes.chunks(2) {
-            let (from, to) = (run[0], run.get(1).copied().unwrap_or(self.width));
-            if from >= to {
-                continue;
-            }
-            let (first, last) = (from / 8, (to - 1) / 8);
-            let (head, tail) = (0xFF >> (from % 8), 0xFF << (7 - (to - 1) % 8));
-            if first == last {
-                self.row[first] |= head & tail;
+        let (mut too_few, mut enough) = (bytes / 2, bytes.min(rest.len()));
+        while too_few + 1 < enough {
+            let middle = too_few.midpoint(enough);
+            if try_with(middle).is_ok() {
+                enough = middle;
             } else {
-                self.row[first] |= head;
-                self.row[first + 1..last].fill(0xFF);
-                self.row[last] |= tail;
+                too_few = middle;
             }
         }
+        hayro_ccitt::decode(&rest[..enough], packed, context)?;
+        start += enough.next_multiple_of(2);
+    }
+    Ok(start)
+}
+
+/// Whether the last bits before the padding are two ends of a line, which mark the end of a page.
+fn ends_with_mark(source: &[u8]) -> bool {
+    const MARKS: u64 = 0b0000_0000_0001_0000_0000_0001;
+    // In two dimensions a bit follows each end of a line. 1 means that the next line is coded by
+    // itself.
+    const TAGGED_MARKS: u64 = 0b00_0000_0000_0110_0000_0000_0011;
+    let last = &source[source.len().saturating_sub(8)..];
+    let bits = last.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+    let bits = bits.checked_shr(bits.trailing_zeros()).unwrap_or_default();
+    bits & 0xFF_FFFF == MARKS || bits & 0x3FF_FFFF == TAGGED_MARKS
+}
+
+/// Receives rows and packs their pixels.
+struct PackedRows {
+    bytes: Vec<u8>,
+    width: usize,
+    row_bytes: usize,
+    /// Number of rows so far.
+    count: usize,
+}
+
+impl PackedRows {
+    fn new(width: u32, rows: u32) -> Self {
+        let (width, row_bytes) = (width as usize, width.div_ceil(8) as usize);
+        Self { bytes: vec![0; row_bytes * rows as usize], width, row_bytes, count: 0 }
     }
 }
 
-impl Read for Fax<'_> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.row.len() {
-            self.next_row()?;
+impl Decoder for PackedRows {
+    fn push_row(&mut self, changes: &[u32]) {
+        let start = self.count * self.row_bytes;
+        let Some(row) = self.bytes.get_mut(start..start + self.row_bytes) else { return };
+        for run in changes.chunks(2) {
+            let end = run.get(1).map_or(self.width, |end| *end as usize);
+            blacken(row, run[0] as usize, end);
         }
-        let count = target.len().min(self.row.len() - self.taken);
-        target[..count].copy_from_slice(&self.row[self.taken..][..count]);
-        self.taken += count;
-        Ok(count)
+        self.count += 1;
     }
 }
 
-/// Bits from the highest of each byte, zeros behind the end.
-struct Bits<'s> {
-    source: Cow<'s, [u8]>,
-    /// In bits.
-    at: usize,
+/// Sets the bits from `from` up to `to`.
+fn blacken(row: &mut [u8], from: usize, to: usize) {
+    if from >= to {
+        return;
+    }
+    let (first, last) = (from / 8, (to - 1) / 8);
+    let (head, tail) = (0xFF >> (from % 8), 0xFF << (7 - (to - 1) % 8));
+    if first == last {
+        row[first] |= head & tail;
+    } else {
+        row[first] |= head;
+        row[first + 1..last].fill(0xFF);
+        row[last] |= tail;
+    }
 }
 
-impl Bits<'_> {
-    fn length(&self) -> usize {
-        self.source.len().saturating_mul(8)
-    }
+/// Receives rows that are decoded only to see whether they can be.
+struct Nowhere;
 
-    fn take(&mut self, count: u8) -> Result<u16, Stop> {
-        let bits = self.peek(count);
-        self.consume(count).map_err(|()| Stop::EndOfData)?;
-        bits.ok_or(Stop::Damaged)
-    }
+impl Decoder for Nowhere {
+    fn push_row(&mut self, _: &[u32]) {}
+}
 
-    fn align(&mut self, bits: usize) {
-        self.at = self.at.next_multiple_of(bits);
-    }
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
 
-    /// What is wrong where no code fits.
-    fn stop(&self) -> Stop {
-        // The longest code has 13 bits.
-        if self.at + 13 > self.length() { Stop::EndOfData } else { Stop::Damaged }
-    }
+    use super::*;
 
-    fn mode(&mut self) -> Result<Mode, Stop> {
-        mode::decode(self).ok_or_else(|| self.stop())
-    }
+    const ROWS: Compression = Compression::FaxRows { at_words: false };
+    const ROWS_AT_WORDS: Compression = Compression::FaxRows { at_words: true };
+    const GROUP_3: Compression = Compression::FaxGroup3 { two_dimensional: false };
+    const GROUP_3_2D: Compression = Compression::FaxGroup3 { two_dimensional: true };
 
-    /// The length of a run: codes for multiples of 64, then one for the rest.
-    fn run(&mut self, is_black: bool) -> Result<usize, Stop> {
-        let mut run = 0_usize;
-        loop {
-            let code = if is_black { black::decode(self) } else { white::decode(self) };
-            let code = usize::from(code.ok_or_else(|| self.stop())?);
-            run = run.saturating_add(code);
-            if code < 64 {
-                return Ok(run);
+    /// The end of a line.
+    const EOL: &str = "000000000001 ";
+    /// Three rows of eight pixels: two white, three black, three white; all white; all black.
+    const STRIPE: &str = "0111 10 1000 ";
+    const WHITE: &str = "10011 ";
+    const BLACK: &str = "00110101 000101 ";
+    const PICTURE: [u8; 3] = [0b0011_1000, 0, 0xFF];
+    /// The same rows in Group 4.
+    const GROUP_4_PICTURE: &str = "001 0111 10 1  0001 1  001 00110101 000101 ";
+
+    /// Packs digits, from the highest bit of a byte. `|` begins a new byte, and `w` a new word.
+    fn bits(digits: &str) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let mut count = 0_usize;
+        for digit in digits.chars() {
+            match digit {
+                '0' | '1' => {
+                    if count.is_multiple_of(8) {
+                        packed.push(0);
+                    }
+                    let byte: &mut u8 = packed.last_mut().unwrap();
+                    *byte |= u8::from(digit == '1') << (7 - count % 8);
+                    count += 1;
+                }
+                '|' => count = count.next_multiple_of(8),
+                'w' => {
+                    count = count.next_multiple_of(16);
+                    packed.resize(count / 8, 0);
+                }
+                _ => {}
             }
         }
+        packed
     }
 
-    /// Steps over the end of a line, and whatever is before it where that begins with zeros; whether there was one.
-    fn skip_end_of_line(&mut self) -> Result<bool, Stop> {
-        if self.at >= self.length() {
-            return Err(Stop::EndOfData);
+    fn decoded(digits: &str, compression: Compression, rows: u32) -> Result<Vec<u8>, String> {
+        decode(&bits(digits), compression, 8, rows).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_fax_gives_the_same_rows() {
+        let eol_at_bytes = format!("0000{EOL}{STRIPE}00 0000{EOL}{WHITE}000 0000{EOL}{BLACK}");
+        for (name, compression, digits) in [
+            ("rows", ROWS, format!("{STRIPE}|{WHITE}|{BLACK}")),
+            ("rows at words", ROWS_AT_WORDS, format!("{STRIPE}w{WHITE}w{BLACK}w")),
+            ("group 3", GROUP_3, format!("{EOL}{STRIPE}{EOL}{WHITE}{EOL}{BLACK}")),
+            ("ends of lines that fill bytes", GROUP_3, eol_at_bytes),
+            ("no first end of a line", GROUP_3, format!("{STRIPE}{EOL}{WHITE}{EOL}{BLACK}")),
+            ("two dimensions", GROUP_3_2D, format!("{EOL}1{STRIPE}{EOL}0 0001 1{EOL}1{BLACK}")),
+            ("group 4", Compression::FaxGroup4, GROUP_4_PICTURE.to_owned()),
+        ] {
+            assert_eq!(decoded(&digits, compression, 3), Ok(PICTURE.to_vec()), "{name}");
         }
-        if self.peek(END_OF_LINE_ZEROS) != Some(0) {
-            return Ok(false);
+    }
+
+    /// A row that ends in an odd byte is followed by a byte of zeros, which looks like the end of a
+    /// line when the next row begins with zeros too, as 29 white pixels do.
+    #[test]
+    fn word_aligned_rows_that_begin_with_zeros_are_no_line_ends() {
+        let white = "00000010 w";
+        let black = "00110101 000011001101 w";
+        let digits = [white, white, black, white, white].concat();
+        let mut expected = vec![0; 20];
+        expected[8..12].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0b1111_1000]);
+        assert_eq!(decode(&bits(&digits), ROWS_AT_WORDS, 29, 5).unwrap(), expected);
+
+        // Each such row made every row before it slower: a file of 120 KB took a minute.
+        let start = Instant::now();
+        let digits = white.repeat(60_000);
+        assert!(decode(&bits(&digits), ROWS_AT_WORDS, 29, 60_000).is_ok());
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_damaged_line_of_a_fax_costs_that_line_alone() {
+        // Eight zeros and a one begin no code and are not the end of a line.
+        let damage = "00000000 1 1111111";
+        let in_one = format!("{EOL}{STRIPE}{EOL}{damage}{EOL}{BLACK}");
+        assert_eq!(decoded(&in_one, GROUP_3, 3), Ok(vec![PICTURE[0], 0, PICTURE[2]]));
+        let in_two = format!("{EOL}1{STRIPE}{EOL}1{damage}{EOL}1{BLACK}");
+        assert_eq!(decoded(&in_two, GROUP_3_2D, 3), Ok(vec![PICTURE[0], 0, PICTURE[2]]));
+        // The first end of a line may be the damaged one.
+        let first = format!("0000 {STRIPE}{EOL}{damage}{EOL}{BLACK}");
+        assert_eq!(decoded(&first, GROUP_3, 3).unwrap()[1..], [0, PICTURE[2]]);
+        // Elsewhere nothing says where the next row begins.
+        for compression in [ROWS, ROWS_AT_WORDS, Compression::FaxGroup4] {
+            let digits = format!("{damage}{}", "1".repeat(64));
+            assert_eq!(decoded(&digits, compression, 3), Err("corrupt fax data".into()));
         }
-        // Any number of zeros may fill up before the one.
-        while self.take(1)? == 0 {}
-        Ok(true)
-    }
-}
-
-impl BitReader for Bits<'_> {
-    type Error = ();
-
-    fn peek(&self, bits: u8) -> Option<u16> {
-        let first = self.at / 8;
-        let byte =
-            |index: usize| u32::from(self.source.get(first + index).copied().unwrap_or_default());
-        let window = byte(0) << 16 | byte(1) << 8 | byte(2);
-        let shift = 24_u32.checked_sub(u32::try_from(self.at % 8).ok()? + u32::from(bits))?;
-        u16::try_from(window >> shift & ((1 << bits) - 1)).ok()
     }
 
-    fn consume(&mut self, bits: u8) -> Result<(), ()> {
-        self.at += usize::from(bits);
-        if self.at > self.length() { Err(()) } else { Ok(()) }
+    #[test]
+    fn lines_shorter_or_longer_than_the_width_end_where_they_are_marked() {
+        let short = format!("{EOL}0111 10 {EOL}{BLACK}");
+        assert_eq!(decoded(&short, GROUP_3, 2), Ok(vec![PICTURE[0], 0xFF]));
+        let long = format!("{EOL}{STRIPE}11 1000 10 {EOL}{BLACK}");
+        assert_eq!(decoded(&long, GROUP_3, 2), Ok(vec![PICTURE[0], 0xFF]));
     }
 
-    fn bits_to_byte_boundary(&self) -> u8 {
-        u8::try_from(self.at.next_multiple_of(8) - self.at).unwrap_or_default()
+    #[test]
+    fn rows_behind_a_marked_end_are_white_and_cut_data_is_refused() {
+        let lines = format!("{EOL}{STRIPE}{EOL}{WHITE}{EOL}{BLACK}");
+        let tagged = format!("{EOL}1{STRIPE}{EOL}1{WHITE}{EOL}1{BLACK}");
+        let with_white = [&PICTURE[..], &[0; 2]].concat();
+        for (compression, digits, mark) in [
+            (GROUP_3, &lines[..], EOL.repeat(6)),
+            (GROUP_3_2D, &tagged, format!("{EOL}1").repeat(6)),
+            (Compression::FaxGroup4, GROUP_4_PICTURE, EOL.repeat(2)),
+        ] {
+            for behind in ["", "| 10101010 00000000"] {
+                let marked = format!("{digits}{mark}{behind}");
+                assert_eq!(decoded(&marked, compression, 5), Ok(with_white.clone()), "{marked}");
+            }
+            assert!(decoded(digits, compression, 5).is_err(), "{compression:?}");
+        }
+        let rows = format!("{STRIPE}|{WHITE}|{BLACK}");
+        assert_eq!(decoded(&rows, ROWS, 5), Err("the end is missing".into()));
+        assert_eq!(decoded("", Compression::FaxGroup4, 5), Err("the end is missing".into()));
+        let only_mark = EOL.repeat(2);
+        assert!(decoded(&only_mark, Compression::FaxGroup4, 5).is_err());
+    }
+
+    #[test]
+    fn memory_follows_the_rows_and_what_the_source_can_say() {
+        assert_eq!(memory_bytes(8, 3, 100), 3 + 8 * 16);
+        // A wide row of a short source has few changes.
+        assert_eq!(memory_bytes(u32::MAX, 1, 10), (1 << 29) + 80 * 16);
     }
 }

@@ -1,15 +1,16 @@
-//! What the tags of a page say of its pixels: size, samples, colours, how they are cut into chunks and compressed.
+//! Works out the layout of a page from its tags: size, samples, colours, chunks, compression.
 //!
-//! A chunk is a strip or a tile. Here everything that a file may claim is checked; nothing is read but tags.
+//! A chunk is a strip or a tile. Everything that a file may claim is checked here. Nothing but tags
+//! is read.
 
-use super::directory::{Directory, Order, tag};
-use super::problem::Problem;
+use super::directory::{ByteOrder, Directory, tag};
+use super::error::TiffError;
 
 /// How the bytes of a chunk are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     None,
-    /// Modified Huffman, without line ends; rows begin at a byte, or at an even one.
+    /// Modified Huffman without ends of lines. Rows begin at a byte, or at a 16-bit word.
     FaxRows {
         at_words: bool,
     },
@@ -39,9 +40,9 @@ pub(super) enum Predictor {
     FloatingPoint,
 }
 
-/// What a sample is.
+/// The type of number that a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SampleKind {
     Unsigned,
     Signed,
     Float,
@@ -57,14 +58,14 @@ pub(super) enum Colour {
     Palette,
     Cmyk,
     YCbCr,
-    /// CIE L*a*b* with signed a* and b*, or as ICC profiles encode it.
+    /// CIE L*a*b*, with signed a* and b* or as ICC profiles encode them.
     Lab {
         icc: bool,
     },
 }
 
 impl Colour {
-    /// Samples of a colour.
+    /// Number of samples that make up a colour.
     pub(super) const fn samples(self) -> usize {
         match self {
             Self::Grey { .. } | Self::Palette => 1,
@@ -74,46 +75,48 @@ impl Colour {
     }
 }
 
-/// Which sample of a pixel is its opacity.
+/// The sample of a pixel that is its opacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alpha {
     pub(super) sample: usize,
-    /// The colours are multiplied with it.
+    /// Whether colours were multiplied by the opacity.
     pub(super) associated: bool,
 }
 
-pub(super) struct Layout<'s> {
+pub(super) struct TiffLayout<'s> {
     pub(super) directory: Directory<'s>,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Samples of a pixel, those included that are not shown.
+    /// Samples of a pixel, including those that are not shown.
     pub(super) samples: usize,
     pub(super) bits: u32,
-    pub(super) kind: Kind,
+    pub(super) sample_kind: SampleKind,
     pub(super) colour: Colour,
     pub(super) alpha: Option<Alpha>,
     pub(super) compression: Compression,
     pub(super) predictor: Predictor,
-    /// Each sample has chunks of its own.
+    /// Whether each sample has chunks of its own.
     pub(super) planar: bool,
-    /// The first bit of a byte is its lowest.
+    /// Whether the first bit of a byte is its lowest.
     pub(super) bits_reversed: bool,
     pub(super) chunk_width: u32,
-    /// At most the height of the picture, unless it is a tile's.
+    /// Rows of a chunk. A strip's never exceed the picture's height; a tile's may.
     pub(super) chunk_height: u32,
-    /// Pixels that share a colour, across and down; 1 and 1 where the compression sees to that.
+    /// Pixels that share a colour, across and down: 1 and 1 where the decompressor resolves it.
     pub(super) subsampling: (u32, u32),
     tiled: bool,
 }
 
-impl<'s> Layout<'s> {
+impl<'s> TiffLayout<'s> {
+    /// Reads and checks the tags of a page.
+    ///
     /// # Errors
-    /// When tags are missing, contradict one another, or ask for what this module can't do.
-    pub(super) fn new(directory: Directory<'s>) -> Result<Self, Problem> {
+    /// Fails when tags are missing, contradict each other, or ask for what this reader can't do.
+    pub(super) fn new(directory: Directory<'s>) -> Result<Self, TiffError> {
         let number = |tag| directory.number(tag, 0);
         let side = |tag, missing| match number(tag).map(u32::try_from) {
             Some(Ok(side)) if side > 0 => Ok(side),
-            _ => Err(Problem::Corrupt(missing)),
+            _ => Err(TiffError::Corrupt(missing)),
         };
         let width = side(tag::IMAGE_WIDTH, "it has no width")?;
         let height = side(tag::IMAGE_LENGTH, "it has no height")?;
@@ -121,13 +124,13 @@ impl<'s> Layout<'s> {
             .unwrap_or_else(|| directory.count(tag::BITS_PER_SAMPLE).max(1));
         let samples = u16::try_from(samples)
             .map(usize::from)
-            .map_err(|_| Problem::Corrupt("too many samples"))?;
-        let compression = compression(&directory)?;
-        let colour = colour(&directory, samples, compression)?;
+            .map_err(|_| TiffError::Corrupt("too many samples"))?;
+        let compression = read_compression(&directory)?;
+        let colour = read_colour(&directory, samples, compression)?;
         if samples < colour.samples() {
-            return Err(Problem::Corrupt("a pixel has too few samples"));
+            return Err(TiffError::Corrupt("a pixel has too few samples"));
         }
-        let bits = bits(&directory, samples)?;
+        let bits = read_bits(&directory, samples)?;
         let tiled = number(tag::TILE_WIDTH).is_some();
         let (chunk_width, chunk_height) = if tiled {
             (
@@ -145,16 +148,16 @@ impl<'s> Layout<'s> {
             height,
             samples,
             bits,
-            kind: kind(&directory, colour, bits)?,
+            sample_kind: read_sample_kind(&directory, colour, bits)?,
             colour,
-            alpha: alpha(&directory, samples, colour),
+            alpha: read_alpha(&directory, samples, colour),
             compression,
-            predictor: predictor(&directory, compression)?,
+            predictor: read_predictor(&directory, compression)?,
             planar: number(tag::PLANAR_CONFIGURATION) == Some(2) && samples > 1,
             bits_reversed: number(tag::FILL_ORDER) == Some(2),
             chunk_width,
             chunk_height,
-            subsampling: subsampling(&directory, colour, compression)?,
+            subsampling: read_subsampling(&directory, colour, compression)?,
             tiled,
             directory,
         };
@@ -162,20 +165,20 @@ impl<'s> Layout<'s> {
         Ok(layout)
     }
 
-    /// Refuses what no writer makes and nothing here is prepared for.
-    fn check(&self) -> Result<(), Problem> {
+    /// Refuses combinations that no writer makes and the reader is not prepared for.
+    fn check(&self) -> Result<(), TiffError> {
         let bits = u64::from(self.bits);
-        let depth = |what| Err(Problem::Bits { what, bits });
-        match (self.kind, self.colour) {
+        let depth = |what| Err(TiffError::Bits { what, bits });
+        match (self.sample_kind, self.colour) {
             (_, Colour::Palette) if self.bits > 16 => return depth("palettes"),
-            (Kind::Float, Colour::Lab { .. }) if self.bits == 32 => {}
+            (SampleKind::Float, Colour::Lab { .. }) if self.bits == 32 => {}
             (_, Colour::Lab { .. }) if !matches!(self.bits, 8 | 16) => {
                 return depth("L*a*b* colours");
             }
-            (Kind::Float, _) if !matches!(self.bits, 16 | 24 | 32 | 64) => {
+            (SampleKind::Float, _) if !matches!(self.bits, 16 | 24 | 32 | 64) => {
                 return depth("floating-point samples");
             }
-            (Kind::Signed | Kind::Unsigned, _) if self.bits > 32 && self.bits != 64 => {
+            (SampleKind::Signed | SampleKind::Unsigned, _) if self.bits > 32 && self.bits != 64 => {
                 return depth("samples");
             }
             _ => {}
@@ -184,8 +187,8 @@ impl<'s> Layout<'s> {
             Predictor::Horizontal if !matches!(self.bits, 8 | 16 | 32 | 64) => {
                 return depth("predicted samples");
             }
-            Predictor::FloatingPoint if self.kind != Kind::Float => {
-                return Err(Problem::Corrupt("the predictor is for floating-point samples"));
+            Predictor::FloatingPoint if self.sample_kind != SampleKind::Float => {
+                return Err(TiffError::Corrupt("the predictor is for floating-point samples"));
             }
             _ => {}
         }
@@ -195,55 +198,58 @@ impl<'s> Layout<'s> {
                 || self.samples != 3
                 || self.predictor != Predictor::None)
         {
-            return Err(Problem::Unsupported("this kind of YCbCr with fewer colours than pixels"));
+            return Err(TiffError::Unsupported(
+                "this kind of YCbCr with fewer colours than pixels",
+            ));
         }
         let is_inner = matches!(self.compression, Compression::Jpeg | Compression::WebP);
         if is_inner && self.bits != 8 {
             return depth("JPEG or WebP pictures inside");
         }
         if self.compression.is_fax() && (self.bits != 1 || self.samples_in_chunk() != 1) {
-            return Err(Problem::Corrupt("fax compression is for one bit a pixel"));
+            return Err(TiffError::Corrupt("fax compression is for one bit a pixel"));
         }
         Ok(())
     }
 
-    /// Order of the bytes of samples, once decompressed.
-    pub(super) fn order(&self) -> Order {
-        // The floating-point predictor puts the highest byte first (Adobe, "TIFF Technical Note 3").
+    /// Returns the byte order of samples once they are decompressed.
+    pub(super) fn sample_byte_order(&self) -> ByteOrder {
+        // The floating-point predictor puts the highest byte first (Adobe, "TIFF Technical Note
+        // 3").
         if self.predictor == Predictor::FloatingPoint {
-            Order::Big
+            ByteOrder::Big
         } else {
-            self.directory.file.order
+            self.directory.file.byte_order
         }
     }
 
-    /// The samples of a pixel that are shown: those of its colour, then alpha.
+    /// Returns the samples of a pixel that are shown: those of its colour, then alpha.
     pub(super) fn shown(&self) -> impl Iterator<Item = usize> {
         (0..self.colour.samples()).chain(self.alpha.map(|alpha| alpha.sample))
     }
 
-    /// Samples that follow each other in a chunk.
+    /// Returns how many samples of a pixel lie together in a chunk.
     pub(super) fn samples_in_chunk(&self) -> usize {
         if self.planar { 1 } else { self.samples }
     }
 
-    /// Bytes of a row of a chunk, once decompressed.
+    /// Returns the length of a chunk's row once decompressed, in bytes.
     pub(super) fn row_bytes(&self) -> u64 {
         (u64::from(self.chunk_width) * u64::from(self.bits) * self.samples_in_chunk() as u64)
             .div_ceil(8)
     }
 
-    /// Chunks across and down.
+    /// Returns the number of chunks across and down.
     pub(super) fn chunks(&self) -> (u32, u32) {
         (self.width.div_ceil(self.chunk_width), self.height.div_ceil(self.chunk_height))
     }
 
-    /// Rows of the picture in a chunk.
+    /// Returns how many rows of the picture the chunks in row `row` hold.
     pub(super) fn rows(&self, row: u32) -> u32 {
         self.chunk_height.min(self.height - row * self.chunk_height)
     }
 
-    /// Bytes of the longest chunk, as compressed.
+    /// Returns the length of the longest compressed chunk, in bytes.
     pub(super) fn longest_chunk(&self) -> u64 {
         let counts = if self.directory.count(tag::TILE_BYTE_COUNTS) > 0 {
             tag::TILE_BYTE_COUNTS
@@ -264,12 +270,17 @@ impl<'s> Layout<'s> {
         (0..chunks).map(count).max().unwrap_or(all).min(all)
     }
 
-    /// The bytes of the file that hold a chunk, as far as they are there: of a sample, where each has chunks of its
-    /// own, and by its place in the picture.
+    /// Returns the bytes of the file that hold a chunk, as far as they are there. `sample` matters
+    /// only if the picture is planar.
     ///
     /// # Errors
-    /// When nothing is there.
-    pub(super) fn chunk(&self, sample: usize, column: u32, row: u32) -> Result<&'s [u8], Problem> {
+    /// Fails when nothing is there.
+    pub(super) fn chunk(
+        &self,
+        sample: usize,
+        column: u32,
+        row: u32,
+    ) -> Result<&'s [u8], TiffError> {
         let (across, down) = self.chunks();
         let plane = if self.planar { sample as u64 } else { 0 };
         let index = plane * u64::from(across) * u64::from(down)
@@ -283,14 +294,14 @@ impl<'s> Layout<'s> {
         let offset = self
             .directory
             .number(offsets, index)
-            .ok_or(Problem::Corrupt("a strip or tile has no place"))?;
-        let start = usize::try_from(offset).map_err(|_| Problem::Truncated)?;
+            .ok_or(TiffError::Corrupt("a strip or tile has no place"))?;
+        let start = usize::try_from(offset).map_err(|_| TiffError::Truncated)?;
         let rest = self.directory.file.source.get(start..).unwrap_or_default();
         if start == 0 || rest.is_empty() {
-            return Err(Problem::Truncated);
+            return Err(TiffError::Truncated);
         }
-        // Some writers leave the counts out; decompressors know where they end. Of the only strip without
-        // compression a count that is too small is known to be wrong.
+        // Some writers leave out the byte counts, and decompressors know where they end. If the
+        // picture is one uncompressed strip, a count that is too small is certainly wrong.
         let is_only = across == 1 && down == 1 && !self.planar;
         let count = match self.directory.number(counts, index) {
             None | Some(0) => rest.len(),
@@ -301,7 +312,7 @@ impl<'s> Layout<'s> {
     }
 }
 
-fn compression(directory: &Directory<'_>) -> Result<Compression, Problem> {
+fn read_compression(directory: &Directory<'_>) -> Result<Compression, TiffError> {
     let number = directory.number(tag::COMPRESSION, 0).unwrap_or(1);
     let name = match number {
         1 => return Ok(Compression::None),
@@ -330,11 +341,14 @@ fn compression(directory: &Directory<'_>) -> Result<Compression, Problem> {
         50_002 | 52_546 => "JPEG XL",
         _ => "unknown",
     };
-    Err(Problem::Compression { number, name })
+    Err(TiffError::Compression { number, name })
 }
 
-fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Predictor, Problem> {
-    // Of the others it is a mistake that does not matter, as for libtiff.
+fn read_predictor(
+    directory: &Directory<'_>,
+    compression: Compression,
+) -> Result<Predictor, TiffError> {
+    // With other compressions the tag is a mistake without effect, as in libtiff.
     if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
         return Ok(Predictor::None);
     }
@@ -342,71 +356,76 @@ fn predictor(directory: &Directory<'_>, compression: Compression) -> Result<Pred
         None | Some(1) => Ok(Predictor::None),
         Some(2) => Ok(Predictor::Horizontal),
         Some(3) => Ok(Predictor::FloatingPoint),
-        Some(_) => Err(Problem::Unsupported("this predictor")),
+        Some(_) => Err(TiffError::Unsupported("this predictor")),
     }
 }
 
-/// What pixels are (TIFF 6.0, sections 3 to 6, 16, 21 and 23). Without the tag it is guessed as libtiff does.
-fn colour(
+/// Returns what the samples mean (TIFF 6.0, sections 3 to 6, 16, 21 and 23). Without the tag it is
+/// guessed as in libtiff.
+fn read_colour(
     directory: &Directory<'_>,
     samples: usize,
     compression: Compression,
-) -> Result<Colour, Problem> {
+) -> Result<Colour, TiffError> {
     match directory.number(tag::PHOTOMETRIC, 0) {
         Some(0) => Ok(Colour::Grey { white_is_zero: true }),
-        // 4 is a mask for another page: white where that is to be seen.
+        // 4 is a mask for another page: white where that page shows.
         Some(1 | 4) => Ok(Colour::Grey { white_is_zero: false }),
         Some(3) => Ok(Colour::Palette),
         Some(5) if directory.number(tag::INK_SET, 0).is_none_or(|inks| inks != 2) => {
             Ok(Colour::Cmyk)
         }
         Some(5) if samples == 4 => Ok(Colour::Cmyk),
-        Some(5) => Err(Problem::Unsupported("a set of inks other than CMYK")),
+        Some(5) => Err(TiffError::Unsupported("a set of inks other than CMYK")),
         Some(6) => Ok(Colour::YCbCr),
         Some(8) => Ok(Colour::Lab { icc: false }),
         Some(9) => Ok(Colour::Lab { icc: true }),
         None if samples < 3 => Ok(Colour::Grey { white_is_zero: compression.is_fax() }),
         Some(2) | None => Ok(Colour::Rgb),
-        Some(number) => Err(Problem::Photometric(number)),
+        Some(number) => Err(TiffError::Photometric(number)),
     }
 }
 
-fn bits(directory: &Directory<'_>, samples: usize) -> Result<u32, Problem> {
+fn read_bits(directory: &Directory<'_>, samples: usize) -> Result<u32, TiffError> {
     let first = directory.number(tag::BITS_PER_SAMPLE, 0).unwrap_or(1);
     let given = directory.count(tag::BITS_PER_SAMPLE).min(samples as u64);
     if (1..given).any(|index| directory.number(tag::BITS_PER_SAMPLE, index) != Some(first)) {
-        return Err(Problem::Unsupported("samples of different numbers of bits"));
+        return Err(TiffError::Unsupported("samples of different numbers of bits"));
     }
     match u32::try_from(first) {
         Ok(bits @ 1..=64) => Ok(bits),
-        _ => Err(Problem::Bits { what: "samples", bits: first }),
+        _ => Err(TiffError::Bits { what: "samples", bits: first }),
     }
 }
 
-fn kind(directory: &Directory<'_>, colour: Colour, bits: u32) -> Result<Kind, Problem> {
-    // These say themselves what their samples are, and writers disagree on what the tag is to be.
+fn read_sample_kind(
+    directory: &Directory<'_>,
+    colour: Colour,
+    bits: u32,
+) -> Result<SampleKind, TiffError> {
+    // These fix what their samples are, and writers disagree on the tag's value.
     if colour == Colour::Palette || matches!(colour, Colour::Lab { .. }) && bits < 32 {
-        return Ok(Kind::Unsigned);
+        return Ok(SampleKind::Unsigned);
     }
     let format = |index| directory.number(tag::SAMPLE_FORMAT, index);
     let given = directory.count(tag::SAMPLE_FORMAT).min(colour.samples() as u64);
     if (1..given).any(|index| format(index) != format(0)) {
-        return Err(Problem::Unsupported("a mixture of kinds of samples"));
+        return Err(TiffError::Unsupported("a mixture of kinds of samples"));
     }
     match format(0) {
-        None | Some(1 | 4) => Ok(Kind::Unsigned),
-        // libtiff, and so everyone, shows signed bytes as if they were not.
-        Some(2) if bits <= 8 => Ok(Kind::Unsigned),
-        Some(2) => Ok(Kind::Signed),
-        Some(3) => Ok(Kind::Float),
-        Some(_) => Err(Problem::Unsupported("this kind of samples")),
+        None | Some(1 | 4) => Ok(SampleKind::Unsigned),
+        // libtiff, and so every program, shows signed bytes as unsigned ones.
+        Some(2) if bits <= 8 => Ok(SampleKind::Unsigned),
+        Some(2) => Ok(SampleKind::Signed),
+        Some(3) => Ok(SampleKind::Float),
+        Some(_) => Err(TiffError::Unsupported("this kind of samples")),
     }
 }
 
-/// The first extra sample that is called alpha (TIFF 6.0, section 18). One that is called nothing is not shown, as in
-/// Pillow. Only where the tag is missing an extra sample is taken for alpha.
-fn alpha(directory: &Directory<'_>, samples: usize, colour: Colour) -> Option<Alpha> {
-    /// Corel Draw's number for straight alpha.
+/// Returns the first extra sample that is declared alpha (TIFF 6.0, section 18). An extra sample
+/// without a meaning is not shown, as in Pillow. If the tag is missing, an extra sample is alpha.
+fn read_alpha(directory: &Directory<'_>, samples: usize, colour: Colour) -> Option<Alpha> {
+    /// Corel Draw's number for unassociated alpha.
     const COREL: u64 = 999;
     let colours = colour.samples();
     if directory.count(tag::EXTRA_SAMPLES) == 0 {
@@ -421,11 +440,11 @@ fn alpha(directory: &Directory<'_>, samples: usize, colour: Colour) -> Option<Al
     })
 }
 
-fn subsampling(
+fn read_subsampling(
     directory: &Directory<'_>,
     colour: Colour,
     compression: Compression,
-) -> Result<(u32, u32), Problem> {
+) -> Result<(u32, u32), TiffError> {
     if colour != Colour::YCbCr || matches!(compression, Compression::Jpeg | Compression::WebP) {
         return Ok((1, 1));
     }
@@ -433,7 +452,7 @@ fn subsampling(
         None | Some(2) => Ok(2),
         Some(1) => Ok(1),
         Some(4) => Ok(4),
-        Some(_) => Err(Problem::Corrupt("impossible YCbCr subsampling")),
+        Some(_) => Err(TiffError::Corrupt("impossible YCbCr subsampling")),
     };
     Ok((factor(0)?, factor(1)?))
 }

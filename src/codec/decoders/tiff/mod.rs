@@ -1,52 +1,57 @@
-//! TIFF: strips and tiles, planes or not, every depth, and the compressions that people meet (TIFF 6.0, Adobe's
-//! technical notes, `BigTIFF`).
+//! Reads TIFF: strips and tiles, planar or not, every depth, and the compressions that people meet.
 //!
-//! `directory` reads tags, `layout` makes sense of them, `coding` decompresses, `samples`, `paint` and `lab` make
-//! pixels of it. Of a file with several pages the first is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and
-//! raw camera data are refused by name.
+//! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
+//! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
+//! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
+//! other formats, and `error` says why a TIFF can't be shown. This file ties them together.
 //!
-//! The tiff crate is not used: it decodes no palettes, CIE L*a*b*, YCbCr with fewer colours than pixels, mixtures of
-//! sample formats or files without byte counts, and panics at some planar tiles.
+//! TIFF 6.0, Adobe's technical notes and `BigTIFF` are covered, but only the first page of a file
+//! is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and raw camera data are refused by name.
+//!
+//! This reader is our own because the tiff crate, at 0.11, decodes no palettes, CIE L*a*b*,
+//! subsampled YCbCr, mixtures of sample formats or files without byte counts, and panics at tiled
+//! planar pictures (<https://github.com/image-rs/image-tiff/issues/403>). It goes when the crate
+//! decodes these: not before its release 0.12, and not before that issue is fixed.
 
-mod coding;
+mod decompress;
 mod directory;
+mod error;
 pub(in crate::codec) mod exif;
 mod fax;
 mod lab;
 mod layout;
 mod paint;
-mod problem;
 mod samples;
 
 use image::metadata::Orientation;
 
-use self::directory::{File, tag};
+use self::directory::{TiffFile, tag};
 use self::exif::orientation;
-use self::layout::{Colour, Compression, Layout};
+use self::layout::{Colour, Compression, TiffLayout};
 use self::paint::Painter;
-use self::samples::{Range, Survey, Unpack, has_open_range, undo_predictor};
+use self::samples::{SampleRange, SampleSurvey, SampleUnpacker, has_open_range, undo_predictor};
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::timer::Timer;
 
-/// Longest colour profile; those of printers have a few megabytes.
+/// Longest ICC profile that is kept, in bytes. Printers' profiles have a few megabytes.
 const MAX_PROFILE_BYTES: usize = 64 << 20;
 
-/// Reads the tags of the first page.
+/// Reads the size and needs of the first page from its tags.
 ///
 /// # Errors
-/// When they make no sense, or ask for what is not supported.
+/// Fails when the tags make no sense, or ask for what is not supported.
 pub(in crate::codec) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     timer.check()?;
-    let layout = Layout::new(File::open(source)?.first_page()?)?;
+    let layout = TiffLayout::new(TiffFile::open(source)?.read_first_page()?)?;
     Ok(Header {
         width: layout.width,
         height: layout.height,
         frames: 1,
         decode_bytes: decode_bytes(&layout),
-        alpha: paint::channels(&layout).has_alpha(),
+        alpha: paint::channels_of(&layout).has_alpha(),
         lossless: !matches!(layout.compression, Compression::Jpeg | Compression::WebP),
     })
 }
@@ -54,29 +59,29 @@ pub(in crate::codec) fn header(source: &[u8], timer: &Timer) -> Result<Header, C
 /// Decodes the first page to 8-bit samples.
 ///
 /// # Errors
-/// When it is corrupt, cut off, needs more than `memory_bytes`, or time is over.
+/// Fails when the page is corrupt or cut off, needs more than `memory_bytes`, or time is over.
 pub(in crate::codec) fn decode(
     source: &[u8],
     memory_bytes: u64,
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
-    let file = File::open(source)?;
-    let layout = Layout::new(file.first_page()?)?;
+    let file = TiffFile::open(source)?;
+    let layout = TiffLayout::new(file.read_first_page()?)?;
     let (width, height) = (layout.width, layout.height);
     let needed = decode_bytes(&layout);
     if needed > memory_bytes {
         return Err(CodecError::TooMuchMemory { width, height, needed, limit: memory_bytes });
     }
     let painter = Painter::new(&layout)?;
-    let samples = paint(&layout, &painter, timer)?;
-    // What became sRGB on the way has no use for a profile.
+    let samples = paint_picture(&layout, &painter, timer)?;
+    // L*a*b* became sRGB while it was painted, so a profile no longer applies.
     let profile = match layout.colour {
         Colour::Lab { .. } => None,
         _ => layout.directory.bytes(tag::ICC_PROFILE),
     };
     let profile =
         profile.filter(|profile| !profile.is_empty() && profile.len() <= MAX_PROFILE_BYTES);
-    let pages = file.pages();
+    let pages = file.count_pages();
     let mut notes = Vec::new();
     if pages > 1 {
         notes.push(format!("only the first of {pages} pages"));
@@ -96,47 +101,57 @@ pub(in crate::codec) fn decode(
     })
 }
 
-/// Memory until the picture is upright: its samples, and either what decoding takes beside them, or its copies in
-/// RGB.
-fn decode_bytes(layout: &Layout<'_>) -> u64 {
-    let channels = paint::channels(layout);
+/// Returns the memory that the picture takes until it is upright, in bytes: its samples, and the
+/// larger of what decoding takes beside them and what its copy in RGB takes.
+fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
+    let channels = paint::channels_of(layout);
     let pixels = u64::from(layout.width) * u64::from(layout.height);
     let raster = pixels.saturating_mul(channels.count() as u64);
     let planes = if layout.planar { layout.shown().count() as u64 } else { 1 };
-    // Packed, packed again while a predictor is undone or colours are shared, and as 16-bit samples.
+    // Rows are packed, packed again while a predictor or subsampling is undone, then 16-bit
+    // samples.
     let shown = layout.shown().count() as u64;
     let rows = planes * 2 * layout.row_bytes().saturating_mul(u64::from(layout.subsampling.1))
         + shown * 2 * u64::from(layout.width);
-    let inner = if matches!(layout.compression, Compression::Jpeg | Compression::WebP) {
-        let samples = u64::from(layout.chunk_width) * u64::from(layout.chunk_height);
-        let samples = samples.saturating_mul(planes * layout.samples_in_chunk() as u64);
-        samples.saturating_mul(coding::BYTES_PER_INNER_SAMPLE)
-    } else {
-        0
+    let inner = match layout.compression {
+        Compression::Jpeg | Compression::WebP => {
+            let samples = u64::from(layout.chunk_width) * u64::from(layout.chunk_height);
+            let samples = samples.saturating_mul(planes * layout.samples_in_chunk() as u64);
+            samples.saturating_mul(decompress::BYTES_PER_INNER_SAMPLE)
+        }
+        compression if compression.is_fax() => {
+            let rows = layout.chunk_height.min(layout.height);
+            planes * fax::memory_bytes(layout.chunk_width, rows, layout.longest_chunk())
+        }
+        _ => 0,
     };
-    // Of a chunk that is JPEG, or whose bits are reversed, there is a copy.
+    // A chunk is copied when it is JPEG or its bits are reversed.
     let has_copy = layout.bits_reversed || layout.compression == Compression::Jpeg;
     let copies = if has_copy { planes.saturating_mul(layout.longest_chunk()) } else { 0 };
     let decoding = rows
         .saturating_add(inner)
         .saturating_add(copies)
-        .saturating_add(planes * coding::state_bytes(layout.compression));
+        .saturating_add(planes * decompress::state_bytes(layout.compression));
     let rgb = pixels.saturating_mul(if channels.has_alpha() { 4 } else { 3 });
     let grows = if rgb > raster { rgb } else { 0 };
     raster.saturating_add(decoding.max(grows))
 }
 
-fn paint(layout: &Layout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8>, CodecError> {
-    let unpack = Unpack::new(layout, range(layout, timer)?);
+fn paint_picture(
+    layout: &TiffLayout<'_>,
+    painter: &Painter,
+    timer: &Timer,
+) -> Result<Vec<u8>, CodecError> {
+    let unpacker = SampleUnpacker::new(layout, find_sample_range(layout, timer)?);
     let pixel_bytes = painter.channels.count();
     let row_bytes = layout.width as usize * pixel_bytes;
     let mut picture = vec![0; row_bytes * layout.height as usize];
     let mut samples = vec![Vec::new(); layout.shown().count()];
-    let is_stored_so = is_stored_as_shown(layout, pixel_bytes);
-    each_row(layout, timer, |part| {
+    let needs_no_change = is_stored_as_shown(layout, pixel_bytes);
+    for_each_row(layout, timer, |part| {
         let start = part.y as usize * row_bytes + part.x as usize * pixel_bytes;
         let target = &mut picture[start..][..part.pixels * pixel_bytes];
-        if is_stored_so {
+        if needs_no_change {
             target.copy_from_slice(&part.planes[0][..target.len()]);
             return;
         }
@@ -144,15 +159,15 @@ fn paint(layout: &Layout<'_>, painter: &Painter, timer: &Timer) -> Result<Vec<u8
             samples.resize(part.pixels, 0);
             let (row, offset) =
                 if layout.planar { (&part.planes[index], 0) } else { (&part.planes[0], sample) };
-            unpack.row(row, offset, index, samples);
+            unpacker.unpack_row(row, offset, index, samples);
         }
-        painter.row(&samples, target);
+        painter.paint_row(&samples, target);
     })?;
     Ok(picture)
 }
 
-/// Whether the bytes of a row are those of a raster.
-fn is_stored_as_shown(layout: &Layout<'_>, pixel_bytes: usize) -> bool {
+/// Whether a row in the file has the very bytes of a row of the raster.
+fn is_stored_as_shown(layout: &TiffLayout<'_>, pixel_bytes: usize) -> bool {
     let is_plain =
         matches!(layout.colour, Colour::Grey { white_is_zero: false } | Colour::Rgb | Colour::Cmyk);
     let alpha_is_plain =
@@ -164,59 +179,62 @@ fn is_stored_as_shown(layout: &Layout<'_>, pixel_bytes: usize) -> bool {
         && layout.samples == pixel_bytes
 }
 
-/// Which numbers are black and white: where that is open, from all of the picture, which is decoded once more for it.
-fn range(layout: &Layout<'_>, timer: &Timer) -> Result<Range, CodecError> {
+/// Finds which numbers are black and white. Where the format leaves that open, the whole picture is
+/// decoded once more to see.
+fn find_sample_range(layout: &TiffLayout<'_>, timer: &Timer) -> Result<SampleRange, CodecError> {
     let has_range = matches!(layout.colour, Colour::Palette | Colour::Lab { .. });
-    if has_range || !has_open_range(layout.kind, layout.bits) {
-        return Ok(Range::default());
+    if has_range || !has_open_range(layout.sample_kind, layout.bits) {
+        return Ok(SampleRange::default());
     }
-    let unpack = Unpack::new(layout, Range::default());
-    let mut survey = Survey::default();
-    each_row(layout, timer, |part| {
+    let unpacker = SampleUnpacker::new(layout, SampleRange::default());
+    let mut survey = SampleSurvey::default();
+    for_each_row(layout, timer, |part| {
         for sample in 0..layout.colour.samples() {
             let (row, offset) =
                 if layout.planar { (&part.planes[sample], 0) } else { (&part.planes[0], sample) };
             let stride = layout.samples_in_chunk();
-            survey.look(&unpack, row, (0..part.pixels).map(|x| offset + x * stride));
+            survey.observe(&unpacker, row, (0..part.pixels).map(|x| offset + x * stride));
         }
     })?;
-    Ok(survey.range(layout.kind, layout.bits))
+    Ok(survey.range(layout.sample_kind, layout.bits))
 }
 
-/// A row of a chunk, without what lies beyond the edge of the picture.
-struct Part<'p> {
+/// A row of a chunk, cut at the edge of the picture.
+struct ChunkRow<'p> {
     x: u32,
     y: u32,
     pixels: usize,
-    /// Packed samples: one row, or one for each sample that is shown.
+    /// Packed samples: one row, or one for each sample that is shown when the picture is planar.
     planes: &'p [Vec<u8>],
 }
 
-/// Decompresses the picture, chunk by chunk, each from its top.
-fn each_row(
-    layout: &Layout<'_>,
+/// Decompresses the picture chunk by chunk and calls `visit` with each row, from a chunk's top.
+fn for_each_row(
+    layout: &TiffLayout<'_>,
     timer: &Timer,
-    mut visit: impl FnMut(Part<'_>),
+    mut visit: impl FnMut(ChunkRow<'_>),
 ) -> Result<(), CodecError> {
     let (across, down) = layout.chunks();
-    let with_chunks: Vec<usize> = if layout.planar { layout.shown().collect() } else { vec![0] };
+    let chunked_samples: Vec<usize> =
+        if layout.planar { layout.shown().collect() } else { vec![0] };
     let row_bytes = usize::try_from(layout.row_bytes())
-        .map_err(|_| problem::Problem::Corrupt("rows are too long"))?;
-    let mut planes = vec![vec![0; row_bytes]; with_chunks.len()];
+        .map_err(|_| error::TiffError::Corrupt("rows are too long"))?;
+    let mut planes = vec![vec![0; row_bytes]; chunked_samples.len()];
     for row in 0..down {
         for column in 0..across {
             timer.check()?;
-            let chunks =
-                with_chunks.iter().map(|sample| coding::open(layout, *sample, column, row));
+            let chunks = chunked_samples
+                .iter()
+                .map(|sample| decompress::open_chunk(layout, *sample, column, row));
             let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
             let x = column * layout.chunk_width;
             let pixels = layout.chunk_width.min(layout.width - x) as usize;
             for y in 0..layout.rows(row) {
                 for (chunk, plane) in chunks.iter_mut().zip(&mut planes) {
-                    chunk.read_exact(plane).map_err(problem::reading)?;
+                    chunk.read_exact(plane).map_err(error::from_io)?;
                     undo_predictor(layout, plane);
                 }
-                visit(Part { x, y: row * layout.chunk_height + y, pixels, planes: &planes });
+                visit(ChunkRow { x, y: row * layout.chunk_height + y, pixels, planes: &planes });
             }
         }
     }
@@ -229,7 +247,7 @@ mod tests {
 
     use super::*;
 
-    /// A big-endian TIFF of three by two pixels; tags are 32-bit numbers, or bytes in the order of the file.
+    /// Builds a big-endian TIFF of three by two pixels whose tags are 32-bit numbers.
     fn file(tags: &[(u16, &[u32])], pixels: &[u8]) -> Vec<u8> {
         let all = [&[(tag::IMAGE_WIDTH, &[3][..]), (tag::IMAGE_LENGTH, &[2])], tags].concat();
         let directory = 8 + pixels.len();
@@ -314,6 +332,18 @@ mod tests {
         ] {
             assert_eq!(decoded(&source).unwrap(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn fax_data_is_black_on_white_in_either_order_of_bits() {
+        let rows = [0b0010_0011, 0b1010_1111, 0b0000_0000, 0b0001_0000, 0b0000_0001_u8];
+        let strip: (u16, &[u32]) = (tag::STRIP_OFFSETS, &[8]);
+        let group_4: (u16, &[u32]) = (tag::COMPRESSION, &[4]);
+        let expected = (Channels::Grey, [255, 0, 255].repeat(2));
+        assert_eq!(decoded(&file(&[strip, group_4], &rows)).unwrap(), expected);
+        let reversed: (u16, &[u32]) = (tag::FILL_ORDER, &[2]);
+        let rows = rows.map(u8::reverse_bits);
+        assert_eq!(decoded(&file(&[strip, group_4, reversed], &rows)).unwrap(), expected);
     }
 
     #[test]

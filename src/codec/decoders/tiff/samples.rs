@@ -1,31 +1,31 @@
-//! Samples of any depth and kind: out of the packed bytes of a row, as 16 bits that span what they can hold.
+//! Unpacks samples of any depth and kind from a row to 16 bits that span what they can hold.
 
-use super::directory::Order;
-use super::layout::{Colour, Kind, Layout, Predictor};
+use super::directory::ByteOrder;
+use super::layout::{Colour, Predictor, SampleKind, TiffLayout};
 
-/// Puts back what the predictor took out of a row (TIFF 6.0, section 14; Adobe, "TIFF Technical Note 3").
-pub(super) fn undo_predictor(layout: &Layout<'_>, row: &mut [u8]) {
+/// Undoes the predictor in a row (TIFF 6.0, section 14; Adobe, "TIFF Technical Note 3").
+pub(super) fn undo_predictor(layout: &TiffLayout<'_>, row: &mut [u8]) {
     let samples = layout.samples_in_chunk();
     match layout.predictor {
         Predictor::None => {}
         Predictor::Horizontal => {
-            let order = layout.directory.file.order;
+            let byte_order = layout.directory.file.byte_order;
             match layout.bits {
                 8 => add_left(row, samples),
-                16 => add_left_wide::<2>(row, samples, order),
-                32 => add_left_wide::<4>(row, samples, order),
-                _ => add_left_wide::<8>(row, samples, order),
+                16 => add_left_wide::<2>(row, samples, byte_order),
+                32 => add_left_wide::<4>(row, samples, byte_order),
+                _ => add_left_wide::<8>(row, samples, byte_order),
             }
         }
         Predictor::FloatingPoint => {
             add_left(row, samples);
-            // All first bytes, then all second ones, and so on.
+            // The first bytes of all samples come first, then all second bytes, and so on.
             let bytes = layout.bits as usize / 8;
             let count = row.len() / bytes;
-            let apart = row.to_vec();
+            let original = row.to_vec();
             for (index, sample) in row.chunks_exact_mut(bytes).enumerate() {
-                for (place, byte) in sample.iter_mut().enumerate() {
-                    *byte = apart[place * count + index];
+                for (byte_index, byte) in sample.iter_mut().enumerate() {
+                    *byte = original[byte_index * count + index];
                 }
             }
         }
@@ -38,50 +38,51 @@ fn add_left(row: &mut [u8], samples: usize) {
     }
 }
 
-fn add_left_wide<const BYTES: usize>(row: &mut [u8], samples: usize, order: Order) {
+fn add_left_wide<const BYTES: usize>(row: &mut [u8], samples: usize, byte_order: ByteOrder) {
     let numbers = row.as_chunks_mut::<BYTES>().0;
     for index in samples..numbers.len() {
-        let sum =
-            order.number(&numbers[index]).wrapping_add(order.number(&numbers[index - samples]));
-        match order {
-            Order::Little => numbers[index].copy_from_slice(&sum.to_le_bytes()[..BYTES]),
-            Order::Big => numbers[index].copy_from_slice(&sum.to_be_bytes()[8 - BYTES..]),
+        let sum = byte_order
+            .number(&numbers[index])
+            .wrapping_add(byte_order.number(&numbers[index - samples]));
+        match byte_order {
+            ByteOrder::Little => numbers[index].copy_from_slice(&sum.to_le_bytes()[..BYTES]),
+            ByteOrder::Big => numbers[index].copy_from_slice(&sum.to_be_bytes()[8 - BYTES..]),
         }
     }
 }
 
-/// How to take samples out of rows.
+/// Takes samples out of packed rows.
 #[derive(Clone, Copy)]
-pub(super) struct Unpack {
+pub(super) struct SampleUnpacker {
     bits: u32,
-    kind: Kind,
-    order: Order,
-    /// Samples from a pixel to the next one.
+    sample_kind: SampleKind,
+    byte_order: ByteOrder,
+    /// Distance from a sample to the same one of the next pixel, in samples.
     stride: usize,
     colour: Colour,
-    /// Which numbers are black and white, of kinds of samples whose range is open.
-    range: Range,
+    /// The numbers that are black and white, for kinds of samples whose range is open.
+    range: SampleRange,
 }
 
-impl Unpack {
-    pub(super) fn new(layout: &Layout<'_>, range: Range) -> Self {
+impl SampleUnpacker {
+    pub(super) fn new(layout: &TiffLayout<'_>, range: SampleRange) -> Self {
         Self {
             bits: layout.bits,
-            kind: layout.kind,
-            order: layout.order(),
+            sample_kind: layout.sample_kind,
+            byte_order: layout.sample_byte_order(),
             stride: layout.samples_in_chunk(),
             colour: layout.colour,
             range,
         }
     }
 
-    /// The sample `offset` of each pixel of a row, which of those shown is the one at `index`: 0 to 65535, or an
-    /// index of a palette.
-    pub(super) fn row(&self, row: &[u8], offset: usize, index: usize, target: &mut [u16]) {
-        let raw = self.colour == Colour::Palette && index == 0;
-        match (self.bits, self.kind) {
+    /// Unpacks the sample at `offset` of each pixel, the one at `index` of those shown. Samples
+    /// span 0 to 65535, but an index into a palette stays as it is.
+    pub(super) fn unpack_row(&self, row: &[u8], offset: usize, index: usize, target: &mut [u16]) {
+        let is_palette_index = self.colour == Colour::Palette && index == 0;
+        match (self.bits, self.sample_kind) {
             (8, _) => {
-                let scale = if raw { 1 } else { 257 };
+                let scale = if is_palette_index { 1 } else { 257 };
                 for (target, sample) in
                     target.iter_mut().zip(row.iter().skip(offset).step_by(self.stride))
                 {
@@ -90,60 +91,66 @@ impl Unpack {
             }
             (1 | 2 | 4, _) => {
                 let (in_byte, largest) = (8 / self.bits as usize, (1 << self.bits) - 1);
-                let scale = if raw { 1 } else { u16::MAX / largest };
+                let scale = if is_palette_index { 1 } else { u16::MAX / largest };
                 for (x, target) in target.iter_mut().enumerate() {
                     let index = offset + x * self.stride;
                     let shift = self.bits as usize * (in_byte - 1 - index % in_byte);
                     *target = (u16::from(row[index / in_byte]) >> shift & largest) * scale;
                 }
             }
-            (16, Kind::Unsigned) => {
+            (16, SampleKind::Unsigned) => {
                 let samples = row.as_chunks::<2>().0.iter().skip(offset).step_by(self.stride);
                 for (target, sample) in target.iter_mut().zip(samples) {
-                    *target = match self.order {
-                        Order::Little => u16::from_le_bytes(*sample),
-                        Order::Big => u16::from_be_bytes(*sample),
+                    *target = match self.byte_order {
+                        ByteOrder::Little => u16::from_le_bytes(*sample),
+                        ByteOrder::Big => u16::from_be_bytes(*sample),
                     };
                 }
             }
-            _ if self.colour == Colour::Palette || !has_open_range(self.kind, self.bits) => {
+            _ if self.colour == Colour::Palette || !has_open_range(self.sample_kind, self.bits) => {
                 for (x, target) in target.iter_mut().enumerate() {
                     let number = self.number(row, offset + x * self.stride);
-                    *target = if raw { low_bits(number) } else { self.spread(number) };
+                    *target = if is_palette_index {
+                        low_bits(number)
+                    } else {
+                        self.scale_to_16_bits(number)
+                    };
                 }
             }
             _ => {
-                let Range { black, white } = match self.colour {
+                let SampleRange { black, white } = match self.colour {
                     // L*, then a* and b*, as ICC profiles encode them in 8 bits.
-                    Colour::Lab { .. } if index == 0 => Range { black: 0.0, white: 100.0 },
-                    Colour::Lab { .. } if index < 3 => Range { black: -128.0, white: 127.0 },
-                    // Alpha does not follow where colours are counted.
-                    colour if self.kind == Kind::Float && index >= colour.samples() => {
-                        Range::default()
+                    Colour::Lab { .. } if index == 0 => SampleRange { black: 0.0, white: 100.0 },
+                    Colour::Lab { .. } if index < 3 => SampleRange { black: -128.0, white: 127.0 },
+                    // Alpha stays between 0 and 1 even where colours go beyond.
+                    colour
+                        if self.sample_kind == SampleKind::Float && index >= colour.samples() =>
+                    {
+                        SampleRange::default()
                     }
                     _ => self.range,
                 };
                 for (x, target) in target.iter_mut().enumerate() {
                     let value = self.real(row, offset + x * self.stride);
-                    *target = fraction((value - black) / (white - black));
+                    *target = unit_to_16_bits((value - black) / (white - black));
                 }
             }
         }
     }
 
-    /// The bits of a sample.
+    /// Returns the bits of a sample.
     fn number(&self, row: &[u8], index: usize) -> u64 {
         let bits = self.bits as usize;
         if bits >= 8 && bits.is_multiple_of(8) {
-            return self.order.number(&row[index * (bits / 8)..][..bits / 8]);
+            return self.byte_order.number(&row[index * (bits / 8)..][..bits / 8]);
         }
-        // The first sample is in the highest bits, whatever the order of bytes.
+        // The first sample is in the highest bits, whatever the byte order.
         let (start, end) = (index * bits, (index + 1) * bits);
-        let window = Order::Big.number(&row[start / 8..end.div_ceil(8)]);
+        let window = ByteOrder::Big.number(&row[start / 8..end.div_ceil(8)]);
         window >> (end.next_multiple_of(8) - end) & ((1 << bits) - 1)
     }
 
-    /// A sample as a number.
+    /// Returns the value of a sample.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -151,18 +158,20 @@ impl Unpack {
     )]
     fn real(&self, row: &[u8], index: usize) -> f64 {
         let number = self.number(row, index);
-        match (self.kind, self.bits) {
-            (Kind::Unsigned, _) => number as f64,
-            (Kind::Signed, bits) => ((number << (64 - bits)).cast_signed() >> (64 - bits)) as f64,
-            (Kind::Float, 16) => small_float(number, 5, 10),
-            (Kind::Float, 24) => small_float(number, 7, 16),
-            (Kind::Float, 32) => f32::from_bits(number as u32).into(),
-            (Kind::Float, _) => f64::from_bits(number),
+        match (self.sample_kind, self.bits) {
+            (SampleKind::Unsigned, _) => number as f64,
+            (SampleKind::Signed, bits) => {
+                ((number << (64 - bits)).cast_signed() >> (64 - bits)) as f64
+            }
+            (SampleKind::Float, 16) => small_float(number, 5, 10),
+            (SampleKind::Float, 24) => small_float(number, 7, 16),
+            (SampleKind::Float, 32) => f32::from_bits(number as u32).into(),
+            (SampleKind::Float, _) => f64::from_bits(number),
         }
     }
 
-    /// A whole number to the 16 bits that span all it can be.
-    fn spread(&self, number: u64) -> u16 {
+    /// Scales a whole number to 16 bits.
+    fn scale_to_16_bits(&self, number: u64) -> u16 {
         if self.bits >= 16 {
             return low_bits(number >> (self.bits - 16));
         }
@@ -175,73 +184,73 @@ fn low_bits(number: u64) -> u16 {
     u16::try_from(number & 0xFFFF).unwrap_or_default()
 }
 
-/// 0 to 1 as 16 bits; what is beyond, or no number, is the nearest.
+/// Scales a value from 0 to 1 to 16 bits. Values beyond become the nearest, and NaN becomes 0.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "casts from floats saturate"
 )]
-fn fraction(value: f64) -> u16 {
-    // Rounding is a call of a function, and this is the same.
+fn unit_to_16_bits(value: f64) -> u16 {
+    // This rounds as `round` does, without a function call.
     (value * 65_535.0 + 0.5) as u16
 }
 
-/// A number of sign, exponent and mantissa, as IEEE 754 has it for larger ones.
+/// Reads a floating-point number narrower than 32 bits, laid out like those of IEEE 754.
 fn small_float(number: u64, exponent_bits: u32, mantissa_bits: u32) -> f64 {
     let mantissa = number & ((1 << mantissa_bits) - 1);
     let exponent = number >> mantissa_bits & ((1 << exponent_bits) - 1);
     let sign = number >> (mantissa_bits + exponent_bits) & 1;
     let bias = (1 << (exponent_bits - 1)) - 1;
     if exponent == 0 {
-        // Below the least normal number the mantissa counts by itself; both are far below what 16 bits show.
+        // Subnormal numbers are far smaller than 16 bits can show.
         return 0.0;
     }
     let exponent = if exponent == (1 << exponent_bits) - 1 { 2047 } else { exponent + 1023 - bias };
     f64::from_bits(sign << 63 | exponent << 52 | mantissa << (52 - mantissa_bits))
 }
 
-/// Whether samples can hold far more than pictures do, so that what is white has to be found out.
-pub(super) const fn has_open_range(kind: Kind, bits: u32) -> bool {
-    match kind {
-        Kind::Unsigned => bits > 24,
-        Kind::Signed | Kind::Float => true,
+/// Whether samples can hold far more than pictures do, so that white has to be found by looking.
+pub(super) const fn has_open_range(sample_kind: SampleKind, bits: u32) -> bool {
+    match sample_kind {
+        SampleKind::Unsigned => bits > 24,
+        SampleKind::Signed | SampleKind::Float => true,
     }
 }
 
 /// The numbers that are black and white.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range {
+pub(super) struct SampleRange {
     black: f64,
     white: f64,
 }
 
-impl Default for Range {
+impl Default for SampleRange {
     fn default() -> Self {
         Self { black: 0.0, white: 1.0 }
     }
 }
 
-/// What samples there are, to find what is black and white among them.
+/// Statistics of a picture's samples, to find what is black and white among them.
 ///
-/// Floating-point samples are between 0 and 1, and what is beyond is brighter than white; but programs that count in
-/// whole numbers, or filter pictures that do, save those as they are, 0 to 255 or 0 to 65535. libvips and Pillow
-/// show the latter as they are meant and the former as black, `ImageMagick` the other way around; here the pixels
-/// decide. Wide and signed whole numbers span all they can hold, as in `ImageMagick`, unless none is as large as
-/// that, or as small.
+/// Floating-point samples lie between 0 and 1, and anything beyond is brighter than white. But
+/// programs that count in whole numbers, or filter pictures that do, save these as they are: 0 to
+/// 255 or 0 to 65535. libvips and Pillow show the latter correctly and the former as black,
+/// `ImageMagick` the other way around. Here the pixels decide. Wide and signed whole numbers span
+/// all they can hold, as in `ImageMagick`, unless no sample is that large, or that small.
 #[derive(Default)]
-pub(super) struct Survey {
+pub(super) struct SampleSurvey {
     samples: u64,
-    /// Those well beyond 1.
+    /// Number of samples well beyond 1.
     large: u64,
     any_fraction: bool,
     smallest: f64,
     largest: f64,
 }
 
-impl Survey {
-    pub(super) fn look(
+impl SampleSurvey {
+    pub(super) fn observe(
         &mut self,
-        unpack: &Unpack,
+        unpack: &SampleUnpacker,
         row: &[u8],
         samples: impl Iterator<Item = usize>,
     ) {
@@ -257,23 +266,25 @@ impl Survey {
         }
     }
 
-    pub(super) fn range(&self, kind: Kind, bits: u32) -> Range {
-        let is_fraction = match kind {
-            Kind::Float => {
+    pub(super) fn range(&self, sample_kind: SampleKind, bits: u32) -> SampleRange {
+        let is_fraction = match sample_kind {
+            SampleKind::Float => {
                 self.largest <= 1.0 || self.any_fraction && self.large * 2 <= self.samples
             }
-            Kind::Unsigned | Kind::Signed => false,
+            SampleKind::Unsigned | SampleKind::Signed => false,
         };
         let half = 2.0_f64.powf(f64::from(bits) - 1.0);
-        match (kind, self.largest) {
-            _ if is_fraction => Range::default(),
-            (Kind::Signed, _) if self.smallest < 0.0 => Range { black: -half, white: half - 1.0 },
-            (_, largest) if largest <= 255.0 => Range { black: 0.0, white: 255.0 },
-            (Kind::Signed, _) if bits <= 16 => Range { black: 0.0, white: half - 1.0 },
-            (_, largest) if largest <= 65_535.0 => Range { black: 0.0, white: 65_535.0 },
-            (Kind::Signed, _) => Range { black: 0.0, white: half - 1.0 },
-            (Kind::Unsigned, _) => Range { black: 0.0, white: 2.0 * half - 1.0 },
-            (Kind::Float, largest) => Range { black: 0.0, white: largest },
+        match (sample_kind, self.largest) {
+            _ if is_fraction => SampleRange::default(),
+            (SampleKind::Signed, _) if self.smallest < 0.0 => {
+                SampleRange { black: -half, white: half - 1.0 }
+            }
+            (_, largest) if largest <= 255.0 => SampleRange { black: 0.0, white: 255.0 },
+            (SampleKind::Signed, _) if bits <= 16 => SampleRange { black: 0.0, white: half - 1.0 },
+            (_, largest) if largest <= 65_535.0 => SampleRange { black: 0.0, white: 65_535.0 },
+            (SampleKind::Signed, _) => SampleRange { black: 0.0, white: half - 1.0 },
+            (SampleKind::Unsigned, _) => SampleRange { black: 0.0, white: 2.0 * half - 1.0 },
+            (SampleKind::Float, largest) => SampleRange { black: 0.0, white: largest },
         }
     }
 }
@@ -282,15 +293,20 @@ impl Survey {
 mod tests {
     use super::*;
 
-    fn unpack(bits: u32, kind: Kind, order: Order, range: Range) -> Unpack {
-        Unpack { bits, kind, order, stride: 1, colour: Colour::Rgb, range }
+    fn unpack(
+        bits: u32,
+        sample_kind: SampleKind,
+        byte_order: ByteOrder,
+        range: SampleRange,
+    ) -> SampleUnpacker {
+        SampleUnpacker { bits, sample_kind, byte_order, stride: 1, colour: Colour::Rgb, range }
     }
 
     #[test]
     fn samples_of_any_depth_span_sixteen_bits() {
-        use Kind::{Float, Unsigned};
-        use Order::{Big, Little};
-        for (bits, kind, order, row, expected) in [
+        use ByteOrder::{Big, Little};
+        use SampleKind::{Float, Unsigned};
+        for (bits, sample_kind, order, row, expected) in [
             (1, Unsigned, Little, &[0b1010_0000][..], &[65_535, 0, 65_535][..]),
             (2, Unsigned, Big, &[0b00_01_10_11], &[0, 21_845, 43_690, 65_535]),
             (4, Unsigned, Big, &[0x0F, 0x80], &[0, 65_535, 34_952]),
@@ -304,16 +320,21 @@ mod tests {
             (64, Float, Big, &[0x3F, 0xF0, 0, 0, 0, 0, 0, 0], &[65_535]),
         ] {
             let mut target = vec![0; expected.len()];
-            unpack(bits, kind, order, Range::default()).row(row, 0, 0, &mut target);
-            assert_eq!(target, expected, "{bits} bits, {kind:?}, {order:?}");
+            unpack(bits, sample_kind, order, SampleRange::default()).unpack_row(
+                row,
+                0,
+                0,
+                &mut target,
+            );
+            assert_eq!(target, expected, "{bits} bits, {sample_kind:?}, {order:?}");
         }
     }
 
     #[test]
     fn white_is_found_by_looking() {
-        use Kind::{Float, Signed, Unsigned};
+        use SampleKind::{Float, Signed, Unsigned};
         const WIDEST: f64 = 4_294_967_295.0;
-        for (kind, values, expected) in [
+        for (sample_kind, values, expected) in [
             (Float, &[0.0, 0.25, 1.0][..], (0.0, 1.0)),
             // A highlight, or a rounding error.
             (Float, &[0.0, 0.25, 0.5, 3.5], (0.0, 1.0)),
@@ -330,15 +351,19 @@ mod tests {
             (Unsigned, &[0.0, 65_536.0], (0.0, WIDEST)),
         ] {
             #[expect(clippy::cast_possible_truncation, reason = "they are small")]
-            let bytes = |value: &f32| match kind {
+            let bytes = |value: &f32| match sample_kind {
                 Float => value.to_be_bytes(),
                 Signed | Unsigned => (*value as i32).to_be_bytes(),
             };
             let row: Vec<u8> = values.iter().flat_map(bytes).collect();
-            let mut survey = Survey::default();
-            survey.look(&unpack(32, kind, Order::Big, Range::default()), &row, 0..values.len());
-            let expected = Range { black: expected.0, white: expected.1 };
-            assert_eq!(survey.range(kind, 32), expected, "{kind:?} {values:?}");
+            let mut survey = SampleSurvey::default();
+            survey.observe(
+                &unpack(32, sample_kind, ByteOrder::Big, SampleRange::default()),
+                &row,
+                0..values.len(),
+            );
+            let expected = SampleRange { black: expected.0, white: expected.1 };
+            assert_eq!(survey.range(sample_kind, 32), expected, "{sample_kind:?} {values:?}");
         }
     }
 
@@ -348,8 +373,8 @@ mod tests {
             [((-32_768.0, 32_767.0), [0, 32_768, 65_535]), ((0.0, 32_767.0), [0, 0, 65_535])]
         {
             let mut target = [0; 3];
-            let range = Range { black: range.0, white: range.1 };
-            unpack(16, Kind::Signed, Order::Big, range).row(
+            let range = SampleRange { black: range.0, white: range.1 };
+            unpack(16, SampleKind::Signed, ByteOrder::Big, range).unpack_row(
                 &[0x80, 0, 0, 0, 0x7F, 0xFF],
                 0,
                 0,

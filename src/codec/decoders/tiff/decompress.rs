@@ -1,7 +1,7 @@
-//! The bytes of a chunk, decompressed: whatever the compression, a stream of rows of packed samples.
+//! Decompresses a chunk to a stream of rows of packed samples, whatever the compression.
 //!
-//! Rows come one at a time, so that a strip of a hundred megabytes needs no more memory than one row. Only the
-//! formats within the format, JPEG and WebP, are decoded a whole chunk at once.
+//! Rows come one at a time, so a strip of a hundred megabytes needs no more memory than one row.
+//! Only fax data, JPEG and WebP are decoded a whole chunk at once.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Cursor, Read};
@@ -11,46 +11,47 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::directory::tag;
-use super::fax::Fax;
-use super::layout::{Compression, Layout};
-use super::problem::{Problem, reading};
+use super::error::{TiffError, from_io};
+use super::fax;
+use super::layout::{Compression, TiffLayout};
 use crate::codec::error::CodecError;
 use crate::codec::formats::jpeg_markers::Markers;
 use crate::codec::formats::webp;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::sniff::PictureFormat;
 
-/// What a decoder of JPEG or WebP takes for a sample: all coefficients of a progressive JPEG, of 16 bits, and the
-/// result.
+/// Bytes that decoding an embedded JPEG or WebP takes for each sample: the 16-bit coefficients of a
+/// progressive JPEG, and the result.
 pub(super) const BYTES_PER_INNER_SAMPLE: u64 = 3;
 
-/// Rows and columns by which a JPEG may be larger than its strip or tile, which some writers round up.
+/// Most rows and columns by which a JPEG may exceed its strip or tile. Some writers round up.
 const MAX_SURPLUS: usize = 64;
 
-/// Scans of a progressive picture, as in `jpeg`.
+/// Most scans of a progressive JPEG, as in `formats::jpeg`.
 const MAX_SCANS: usize = 200;
 
-/// Logarithm of the most bytes that zstd may look back; the most that its own encoder asks for.
+/// Binary logarithm of the longest distance, in bytes, that Zstandard may look back. Its own
+/// encoder asks for no more.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// What decompressors keep beside rows, for one chunk, in bytes.
+/// Returns the memory that a decompressor keeps beside rows, for one chunk, in bytes.
 pub(super) const fn state_bytes(compression: Compression) -> u64 {
     if matches!(compression, Compression::Zstd) { 1 << ZSTD_WINDOW_LOG } else { 1 << 16 }
 }
 
-/// Opens one chunk: of a sample, where each has chunks of its own, and by its place in the picture.
+/// Opens the chunk at this place. `sample` matters only if the picture is planar.
 ///
 /// # Errors
-/// When it is not there, or, of JPEG and WebP, does not decode.
-pub(super) fn open<'s>(
-    layout: &Layout<'s>,
+/// Fails when nothing is there, or when fax data, a JPEG or a WebP does not decode.
+pub(super) fn open_chunk<'s>(
+    layout: &TiffLayout<'s>,
     sample: usize,
     column: u32,
     row: u32,
 ) -> Result<Box<dyn Read + 's>, CodecError> {
     let bytes = layout.chunk(sample, column, row)?;
     let is_picture = matches!(layout.compression, Compression::Jpeg | Compression::WebP);
-    // The order of bits is a matter of whatever is in the file, compressed or not, but not of whole pictures.
+    // The order of bits concerns the file's bytes, compressed or not, but not embedded pictures.
     let bytes = if layout.bits_reversed && !is_picture {
         Cow::Owned(bytes.iter().map(|byte| byte.reverse_bits()).collect())
     } else {
@@ -58,54 +59,57 @@ pub(super) fn open<'s>(
     };
     Ok(match layout.compression {
         Compression::None if layout.subsampling != (1, 1) => {
-            Box::new(Subsampled::new(layout, Cursor::new(bytes)))
+            Box::new(SubsampledReader::new(layout, Cursor::new(bytes)))
         }
         Compression::None => Box::new(Cursor::new(bytes)),
         Compression::FaxRows { .. } | Compression::FaxGroup3 { .. } | Compression::FaxGroup4 => {
-            Box::new(Fax::new(bytes, layout.compression, layout.chunk_width))
+            let rows =
+                fax::decode(&bytes, layout.compression, layout.chunk_width, layout.rows(row))?;
+            Box::new(Cursor::new(rows))
         }
-        Compression::Lzw => subsampled(layout, Lzw::new(bytes)),
+        Compression::Lzw => undo_subsampling(layout, LzwReader::new(bytes)),
         Compression::Deflate => {
-            subsampled(layout, flate2::bufread::ZlibDecoder::new(Cursor::new(bytes)))
+            undo_subsampling(layout, flate2::bufread::ZlibDecoder::new(Cursor::new(bytes)))
         }
-        Compression::PackBits => {
-            subsampled(layout, PackBits { source: Cursor::new(bytes), run: Run::Literal(0) })
-        }
+        Compression::PackBits => undo_subsampling(
+            layout,
+            PackBitsReader { source: Cursor::new(bytes), run: Run::Literal(0) },
+        ),
         Compression::Zstd => {
             let mut decoder =
-                zstd::stream::read::Decoder::with_buffer(Cursor::new(bytes)).map_err(reading)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(reading)?;
-            subsampled(layout, decoder)
+                zstd::stream::read::Decoder::with_buffer(Cursor::new(bytes)).map_err(from_io)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(from_io)?;
+            undo_subsampling(layout, decoder)
         }
-        Compression::Jpeg => Box::new(Cursor::new(jpeg_samples(layout, &bytes, row)?)),
-        Compression::WebP => Box::new(Cursor::new(webp_samples(layout, &bytes)?)),
+        Compression::Jpeg => Box::new(Cursor::new(decode_jpeg(layout, &bytes, row)?)),
+        Compression::WebP => Box::new(Cursor::new(decode_webp(layout, &bytes)?)),
     })
 }
 
-fn subsampled<'s>(layout: &Layout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
+fn undo_subsampling<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
     if layout.subsampling == (1, 1) {
         Box::new(rows)
     } else {
-        Box::new(Subsampled::new(layout, rows))
+        Box::new(SubsampledReader::new(layout, rows))
     }
 }
 
-/// The samples of a JPEG (Adobe, "TIFF Technical Note 2"), their colours not converted. Tables that all chunks share
-/// are in a tag of their own.
-fn jpeg_samples(layout: &Layout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
+/// Decodes a JPEG (Adobe, "TIFF Technical Note 2") without converting its colours. The tables that
+/// all chunks share are in a tag of their own.
+fn decode_jpeg(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
     let failed = |error: zune_jpeg::errors::DecodeErrors| CodecError::Decode {
         format: PictureFormat::Tiff,
         source: error.into(),
     };
     let jpeg = match layout.directory.bytes(tag::JPEG_TABLES) {
-        // Without the end of the tables, and the start of the picture behind it.
+        // The end marker of the tables and the start marker of the picture are left out.
         Some([tables @ .., 0xFF, 0xD9]) if bytes.starts_with(&[0xFF, 0xD8]) => {
             Cow::Owned([tables, &bytes[2..]].concat())
         }
         _ => Cow::Borrowed(bytes),
     };
     if !Markers::read(&jpeg).complete {
-        return Err(Problem::Truncated.into());
+        return Err(TiffError::Truncated.into());
     }
     let options = DecoderOptions::default()
         .set_strict_mode(false)
@@ -122,7 +126,7 @@ fn jpeg_samples(layout: &Layout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, 
     let space = decoder.input_colorspace();
     let samples = space.map_or(0, |space| space.num_components());
     if !fits || samples != layout.samples_in_chunk() {
-        return Err(Problem::Corrupt("a JPEG inside is of another kind than the tags say").into());
+        return Err(TiffError::Corrupt("a JPEG inside is of another kind than the tags say").into());
     }
     if let Some(space) = space {
         decoder.set_options(options.jpeg_set_out_colorspace(space));
@@ -139,12 +143,12 @@ fn jpeg_samples(layout: &Layout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, 
     Ok(decoded)
 }
 
-/// The samples of a WebP, as many a pixel as the tags say.
-fn webp_samples(layout: &Layout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
+/// Decodes a WebP to as many samples a pixel as the tags say.
+fn decode_webp(layout: &TiffLayout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let header = webp::header(bytes)?;
     let fits = header.width == layout.chunk_width && header.height <= layout.chunk_height;
     if !fits || header.frames != 1 || !matches!(layout.samples_in_chunk(), 3 | 4) {
-        return Err(Problem::Corrupt("a WebP inside is of another kind than the tags say").into());
+        return Err(TiffError::Corrupt("a WebP inside is of another kind than the tags say").into());
     }
     let decoded = webp::decode(bytes)?;
     let from = if decoded.channels == Channels::Rgba { 4 } else { 3 };
@@ -163,17 +167,18 @@ fn webp_samples(layout: &Layout<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError
     })
 }
 
-/// LZW as TIFF 6.0, section 13, has it, or as programs wrote it before: from the lowest bit, codes growing one later.
-struct Lzw<'s> {
+/// LZW as in TIFF 6.0, section 13, or as older programs wrote it: from the lowest bit, with codes
+/// that grow one code later.
+struct LzwReader<'s> {
     source: Cursor<Cow<'s, [u8]>>,
     decoder: weezl::decode::Decoder,
 }
 
-impl<'s> Lzw<'s> {
+impl<'s> LzwReader<'s> {
     fn new(source: Cow<'s, [u8]>) -> Self {
         use weezl::BitOrder::{Lsb, Msb};
         use weezl::decode::Configuration;
-        // Both begin with the code to clear the table, 256 in nine bits.
+        // Both begin with the code that clears the table, 256 in nine bits.
         let is_old = matches!(*source, [0, second, ..] if second & 1 == 1);
         let configuration = if is_old {
             Configuration::new(Lsb, 8)
@@ -187,7 +192,7 @@ impl<'s> Lzw<'s> {
     }
 }
 
-impl Read for Lzw<'_> {
+impl Read for LzwReader<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         loop {
             let result = self.decoder.decode_bytes(self.source.fill_buf()?, target);
@@ -201,19 +206,19 @@ impl Read for Lzw<'_> {
     }
 }
 
-/// TIFF 6.0, section 9.
-struct PackBits<'s> {
+/// `PackBits`, the run-length coding of TIFF 6.0, section 9.
+struct PackBitsReader<'s> {
     source: Cursor<Cow<'s, [u8]>>,
     run: Run,
 }
 
-/// What is left of a run.
+/// The rest of a run.
 enum Run {
     Literal(usize),
     Repeated(usize, u8),
 }
 
-impl Read for PackBits<'_> {
+impl Read for PackBitsReader<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         while let Run::Literal(0) | Run::Repeated(0, _) = self.run {
             let mut bytes = [0];
@@ -246,21 +251,21 @@ impl Read for PackBits<'_> {
     }
 }
 
-/// YCbCr of 8 bits whose pixels share colours (TIFF 6.0, section 21): in the file each block of pixels is its
-/// brightnesses, row by row, then one Cb and one Cr. Here every pixel gets them.
-struct Subsampled<R> {
+/// Subsampled 8-bit YCbCr (TIFF 6.0, section 21). In the file each block of pixels is its Y
+/// samples, row by row, then one Cb and one Cr; the rows given out have all three for each pixel.
+struct SubsampledReader<R> {
     source: R,
     across: usize,
     down: usize,
     blocks: Vec<u8>,
-    /// The rows of those blocks, three bytes a pixel, and how many were handed out.
+    /// The rows of one row of blocks, three bytes a pixel.
     rows: Vec<u8>,
     taken: usize,
     width: usize,
 }
 
-impl<R: Read> Subsampled<R> {
-    fn new(layout: &Layout<'_>, source: R) -> Self {
+impl<R: Read> SubsampledReader<R> {
+    fn new(layout: &TiffLayout<'_>, source: R) -> Self {
         let (across, down) = (layout.subsampling.0 as usize, layout.subsampling.1 as usize);
         let width = layout.chunk_width as usize;
         let rows = vec![0; width * 3 * down];
@@ -269,7 +274,7 @@ impl<R: Read> Subsampled<R> {
     }
 }
 
-impl<R: Read> Read for Subsampled<R> {
+impl<R: Read> Read for SubsampledReader<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         if self.taken == self.rows.len() {
             self.source.read_exact(&mut self.blocks)?;

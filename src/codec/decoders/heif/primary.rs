@@ -1,125 +1,127 @@
-//! The primary picture of a HEIC or AVIF file: which coded pictures make it up, and what is to be done to them
-//! (ISO/IEC 23008-12, and 23000-22 for what files in the wild keep to).
+//! Finds which coded pictures make up the primary picture of a HEIC or AVIF file.
 //!
-//! Boxes are read by [`super::boxes`]; [`super::mosaic`] decodes, given a decoder of one coded picture. Left out on
-//! purpose: image sequences, overlays, layers, thumbnails, gain maps and Exif, whose orientation does not count in
-//! these formats.
+//! It also says what is to be done to them (ISO/IEC 23008-12, and 23000-22 for what real files keep
+//! to). Boxes are read by `boxes`, and `tiles` decodes. Image sequences, overlays, layers,
+//! thumbnails, gain maps and Exif, whose orientation does not count in these formats, are left out
+//! on purpose.
 
 use std::collections::BTreeSet;
 
 use image::metadata::Orientation;
 
-use super::boxes::{Container, ContainerError, Item, Property, Reader, Result};
+use super::boxes::{BoxReader, HeifContainer, HeifError, HeifItem, ItemProperty, Result};
 use super::cicp::Cicp;
 
-use ContainerError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
+use HeifError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
 
-/// Tiles of a grid: 256 rows of 256 columns is what its box can say.
+/// Most tiles of a grid. Its box can say 256 rows of 256 columns.
 const MAX_TILES: usize = 4_096;
-/// Bytes of all tiles, in lengths of the file: tiles that look the same may lie in the same place, but a large one in
-/// the place of thousands would only cost time.
+/// Most bytes of all tiles together, in lengths of the file. Equal tiles may share their bytes, but
+/// a large one in the place of thousands would only cost time.
 const MAX_REUSE: u64 = 4;
-/// Pictures that stand for one another (`iden`), from the primary picture to the coded one.
+/// Most steps (`iden`) from the primary picture to the coded one.
 const MAX_IDENTITIES: usize = 4;
 
 /// A rectangle of pixels within a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(super) struct CropWindow {
     pub(super) left: u32,
     pub(super) top: u32,
     pub(super) width: u32,
     pub(super) height: u32,
 }
 
-/// One picture put together from equal coded pictures, row by row; often of only one.
-pub(super) struct Mosaic {
+/// A picture made of equal coded pictures, row by row; often of only one.
+pub(super) struct TileGrid {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) tile_width: u32,
     pub(super) tile_height: u32,
     pub(super) columns: u32,
-    /// The items of the coded pictures.
+    /// Items of the coded pictures.
     pub(super) tiles: Vec<u32>,
 }
 
-/// The primary picture: what to decode, and what to do with it then.
-pub(super) struct Picture<'s> {
-    pub(super) colour: Mosaic,
-    pub(super) alpha: Option<Mosaic>,
+/// The primary picture: what to decode, and what to do with it afterwards.
+pub(super) struct PrimaryPicture<'s> {
+    pub(super) colour: TileGrid,
+    pub(super) alpha: Option<TileGrid>,
     /// Whether colours were multiplied by alpha.
     pub(super) premultiplied: bool,
-    /// To be cut out first.
-    pub(super) crop: Option<Window>,
-    /// To be applied to what was cut out.
+    /// The window to cut out first.
+    pub(super) crop: Option<CropWindow>,
+    /// The orientation to apply to what was cut out.
     pub(super) orientation: Orientation,
     pub(super) profile: Option<&'s [u8]>,
-    /// What the container says of the samples; it outranks what the coded picture says.
+    /// Code points by the container, which outrank those in the coded picture.
     pub(super) cicp: Option<Cicp>,
-    /// The same of alpha, where only the range matters.
+    /// Code points of alpha, of which only the range matters.
     pub(super) alpha_cicp: Option<Cicp>,
     pub(super) notes: Vec<String>,
 }
 
-impl Picture<'_> {
-    /// Width and height of what is shown, before the orientation is applied.
+impl PrimaryPicture<'_> {
+    /// Returns the width and height of what is shown, before the orientation is applied.
     pub(super) fn size(&self) -> (u32, u32) {
         self.crop.map_or((self.colour.width, self.colour.height), |crop| (crop.width, crop.height))
     }
 }
 
-impl<'s> Container<'s> {
-    fn cicp_of(&self, mosaic: &Mosaic, id: u32) -> Option<Cicp> {
+impl<'s> HeifContainer<'s> {
+    fn cicp_of(&self, grid: &TileGrid, id: u32) -> Option<Cicp> {
         let of = |id: u32| {
             self.properties_of(id).find_map(|property| match property {
-                Property::Cicp(cicp) => Some(*cicp),
+                ItemProperty::Cicp(cicp) => Some(*cicp),
                 _ => None,
             })
         };
-        of(id).or_else(|| of(*mosaic.tiles.first()?))
+        of(id).or_else(|| of(*grid.tiles.first()?))
     }
 
-    fn profile_of(&self, mosaic: &Mosaic, id: u32) -> Option<&'s [u8]> {
+    fn profile_of(&self, grid: &TileGrid, id: u32) -> Option<&'s [u8]> {
         let of = |id: u32| {
             self.properties_of(id).find_map(|property| match property {
-                Property::Profile(profile) if !profile.is_empty() => Some(*profile),
+                ItemProperty::Profile(profile) if !profile.is_empty() => Some(*profile),
                 _ => None,
             })
         };
-        of(id).or_else(|| of(*mosaic.tiles.first()?))
+        of(id).or_else(|| of(*grid.tiles.first()?))
     }
 
-    /// The primary picture, if it consists of coded pictures of this kind (`hvc1`, `av01`).
-    pub(super) fn picture(&self, coded: [u8; 4]) -> Result<Picture<'s>> {
+    /// Returns the primary picture, if it consists of coded pictures of this type (`hvc1`, `av01`).
+    pub(super) fn primary_picture(&self, item_type: [u8; 4]) -> Result<PrimaryPicture<'s>> {
         let mut turn = Turn::default();
         let mut aperture = None;
-        let mut chain = vec![self.primary];
-        while let Some(id) = chain
+        let mut identities = vec![self.primary];
+        while let Some(id) = identities
             .last()
             .copied()
             .filter(|id| matches!(self.items.get(id), Some(item) if &item.kind == b"iden"))
         {
-            let [next] = self.referred_to(id, *b"dimg") else { return Err(Contradiction("iden")) };
-            if chain.len() > MAX_IDENTITIES {
+            let [next] = self.references_from(id, *b"dimg") else {
+                return Err(Contradiction("iden"));
+            };
+            if identities.len() > MAX_IDENTITIES {
                 return Err(TooMuch("iden"));
             }
-            chain.push(*next);
+            identities.push(*next);
         }
-        let shown = chain.last().copied().ok_or(NoSuchItem)?;
-        let colour = self.mosaic(shown, coded)?;
-        // What is done to the innermost picture is done first.
-        for property in chain.iter().rev().flat_map(|id| self.properties_of(*id)) {
+        let shown = identities.last().copied().ok_or(NoSuchItem)?;
+        let colour = self.tile_grid(shown, item_type)?;
+        // The innermost picture's transformations come first.
+        for property in identities.iter().rev().flat_map(|id| self.properties_of(*id)) {
             match property {
-                Property::Aperture(fields) => aperture = Some(*fields),
-                Property::Rotation(quarters) => turn.rotate_left(*quarters),
-                Property::Mirror(top_and_bottom) => turn.mirror(*top_and_bottom),
+                ItemProperty::Aperture(fields) => aperture = Some(*fields),
+                ItemProperty::Rotation(quarters) => turn.rotate_left(*quarters),
+                ItemProperty::Mirror(top_and_bottom) => turn.mirror(*top_and_bottom),
                 _ => {}
             }
         }
         let crop = aperture.and_then(|fields| clean_aperture(fields, colour.width, colour.height));
-        let alpha_item = chain.iter().find_map(|id| self.alpha_of(*id));
+        let alpha_item = identities.iter().find_map(|id| self.alpha_of(*id));
         let alpha = match alpha_item {
-            Some(id) => Some(self.mosaic(id, coded)?),
-            None => self.alpha_of_tiles(&colour, coded)?,
+            Some(id) => Some(self.tile_grid(id, item_type)?),
+            None => self.alpha_of_tiles(&colour, item_type)?,
         };
         let tiles = colour.tiles.iter().chain(alpha.iter().flat_map(|alpha| &alpha.tiles));
         let bytes = tiles.map(|tile| self.data_bytes(*tile)).fold(0, u64::saturating_add);
@@ -127,11 +129,11 @@ impl<'s> Container<'s> {
             return Err(TooMuch("iloc"));
         }
         let alpha_cicp =
-            alpha.as_ref().and_then(|mosaic| self.cicp_of(mosaic, alpha_item.unwrap_or_default()));
+            alpha.as_ref().and_then(|grid| self.cicp_of(grid, alpha_item.unwrap_or_default()));
         let premultiplied = alpha_item.is_some_and(|alpha| {
-            chain.iter().any(|id| self.referred_to(*id, *b"prem").contains(&alpha))
+            identities.iter().any(|id| self.references_from(*id, *b"prem").contains(&alpha))
         });
-        Ok(Picture {
+        Ok(PrimaryPicture {
             premultiplied,
             crop,
             orientation: turn.into(),
@@ -144,12 +146,12 @@ impl<'s> Container<'s> {
         })
     }
 
-    fn mosaic(&self, id: u32, coded: [u8; 4]) -> Result<Mosaic> {
+    fn tile_grid(&self, id: u32, item_type: [u8; 4]) -> Result<TileGrid> {
         let kind = self.item(id)?.kind;
-        if kind == coded {
+        if kind == item_type {
             let (width, height) = self.size_of(id)?;
             let (tile_width, tile_height) = (width, height);
-            return Ok(Mosaic {
+            return Ok(TileGrid {
                 width,
                 height,
                 tile_width,
@@ -162,12 +164,13 @@ impl<'s> Container<'s> {
             return Err(UnsupportedKind(kind.escape_ascii().to_string()));
         }
         let data = self.data(id)?;
-        let mut reader = Reader(&data);
-        reader.u8()?; // version
+        let mut reader = BoxReader(&data);
+        // The version is not looked at.
+        reader.u8()?;
         let wide = reader.u8()? & 1 == 1;
         let (rows, columns) = (u32::from(reader.u8()?) + 1, u32::from(reader.u8()?) + 1);
         let (width, height) = (reader.id(wide)?, reader.id(wide)?);
-        let tiles = self.referred_to(id, *b"dimg").to_vec();
+        let tiles = self.references_from(id, *b"dimg").to_vec();
         let first = *tiles.first().ok_or(Contradiction("grid"))?;
         let (tile_width, tile_height) = self.size_of(first)?;
         if tiles.len() > MAX_TILES {
@@ -183,7 +186,7 @@ impl<'s> Container<'s> {
             && covers(tile_height, rows, height);
         for tile in &tiles {
             let kind = self.item(*tile)?.kind;
-            if kind != coded {
+            if kind != item_type {
                 return Err(UnsupportedKind(kind.escape_ascii().to_string()));
             }
             if self.size_of(*tile)? != (tile_width, tile_height) {
@@ -193,24 +196,24 @@ impl<'s> Container<'s> {
         if !fits {
             return Err(Contradiction("grid"));
         }
-        Ok(Mosaic { width, height, tile_width, tile_height, columns, tiles })
+        Ok(TileGrid { width, height, tile_width, tile_height, columns, tiles })
     }
 
-    /// Alpha of a grid whose tiles have each their own.
-    fn alpha_of_tiles(&self, colour: &Mosaic, coded: [u8; 4]) -> Result<Option<Mosaic>> {
+    /// Returns the alpha of a grid whose tiles each have their own.
+    fn alpha_of_tiles(&self, colour: &TileGrid, item_type: [u8; 4]) -> Result<Option<TileGrid>> {
         let Some(tiles) =
             colour.tiles.iter().map(|id| self.alpha_of(*id)).collect::<Option<Vec<_>>>()
         else {
             return Ok(None);
         };
         for tile in &tiles {
-            if self.item(*tile)?.kind != coded
+            if self.item(*tile)?.kind != item_type
                 || self.size_of(*tile)? != (colour.tile_width, colour.tile_height)
             {
                 return Err(Contradiction("auxl"));
             }
         }
-        Ok(Some(Mosaic { tiles, ..*colour }))
+        Ok(Some(TileGrid { tiles, ..*colour }))
     }
 
     fn notes(&self) -> Vec<String> {
@@ -226,7 +229,7 @@ impl<'s> Container<'s> {
                 _ => {}
             }
         }
-        let is_picture = |item: &Item| {
+        let is_picture = |item: &HeifItem| {
             !item.hidden && matches!(&item.kind, b"hvc1" | b"av01" | b"grid" | b"iden" | b"iovl")
         };
         let others = self
@@ -241,9 +244,10 @@ impl<'s> Container<'s> {
     }
 }
 
-/// The window of a `clap` box (14496-12, 12.1.4): width, height and the offsets of its centre from the picture's, each
-/// as a fraction. `None` where it makes no sense or changes nothing: the whole picture is shown then.
-fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<Window> {
+/// Returns the window of a `clap` box (14496-12, 12.1.4): width, height and the offsets of its
+/// centre from the picture's, each as a fraction. A box that makes no sense or changes nothing
+/// gives `None`, and the whole picture is shown.
+fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<CropWindow> {
     let [width_n, width_d, height_n, height_d, x_n, x_d, y_n, y_d] = fields.map(i64::from);
     let signed = |field: i64| if field > i64::from(i32::MAX) { field - (1 << 32) } else { field };
     if [width_d, height_d, x_d, y_d].contains(&0) {
@@ -257,7 +261,7 @@ fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<Window> {
             2 * signed(numerator) + (i64::from(whole) - i64::from(cut)) * signed(denominator).abs();
         u32::try_from(doubled.div_euclid(2 * signed(denominator).abs())).ok()
     };
-    let window = Window {
+    let window = CropWindow {
         left: first(width, cut_width, x_n, x_d)?,
         top: first(height, cut_height, y_n, y_d)?,
         width: cut_width,
@@ -270,7 +274,7 @@ fn clean_aperture(fields: [u32; 8], width: u32, height: u32) -> Option<Window> {
     (inside && (cut_width, cut_height) != (width, height)).then_some(window)
 }
 
-/// A turn of a picture: left and right change places or not, then quarter turns with the clock.
+/// A turn of a picture: maybe a mirror, left to right, then quarter turns clockwise.
 #[derive(Clone, Copy, Default)]
 struct Turn {
     mirrored: bool,
@@ -282,7 +286,8 @@ impl Turn {
         self.quarters = (self.quarters + 4 - quarters % 4) % 4;
     }
 
-    /// A mirror behind a turn is a mirror before the opposite turn; one across the other axis is half a turn more.
+    /// Adds a mirror. One behind a turn equals one before the opposite turn, and one across the
+    /// other axis adds half a turn.
     fn mirror(&mut self, top_and_bottom: bool) {
         self.mirrored = !self.mirrored;
         self.quarters = (4 - self.quarters + if top_and_bottom { 2 } else { 0 }) % 4;
@@ -310,7 +315,7 @@ mod tests {
 
     #[test]
     fn turns_add_up_to_what_was_done_one_by_one() {
-        // A picture of two columns and two rows: every turn of it is told apart.
+        // Every turn of two columns and two rows looks different.
         let picture = [[1, 2], [3, 4]];
         let left = |p: [[u8; 2]; 2]| [[p[0][1], p[1][1]], [p[0][0], p[1][0]]];
         let flip_h = |p: [[u8; 2]; 2]| p.map(|row| [row[1], row[0]]);
@@ -342,14 +347,14 @@ mod tests {
 
     #[test]
     fn apertures_are_centred_and_kept_within_the_picture() {
-        let window = |left, top, width, height| Some(Window { left, top, width, height });
+        let window = |left, top, width, height| Some(CropWindow { left, top, width, height });
         assert_eq!(clean_aperture([100, 1, 50, 1, 0, 1, 0, 1], 200, 100), window(50, 25, 100, 50));
         let minus_ten = 10_u32.wrapping_neg();
         assert_eq!(
             clean_aperture([100, 1, 50, 1, 10, 1, minus_ten, 1], 200, 100),
             window(60, 15, 100, 50)
         );
-        // Half a pixel, as an odd rest makes it.
+        // The centre is off by half a pixel, because the rest is odd.
         assert_eq!(clean_aperture([201, 1, 50, 1, 1, 2, 0, 1], 300, 50), window(50, 0, 201, 50));
         assert_eq!(
             clean_aperture([300, 1, 50, 1, 0, 1, 0, 1], 200, 100),

@@ -1,4 +1,4 @@
-//! Why a TIFF can't be shown.
+//! Names the errors of the TIFF reader: why a TIFF can't be shown.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use crate::codec::error::CodecError;
 use crate::codec::sniff::PictureFormat;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
+pub(super) enum TiffError {
     #[error("the end is missing")]
     Truncated,
     #[error("{0}")]
@@ -21,19 +21,19 @@ pub(super) enum Problem {
     Bits { what: &'static str, bits: u64 },
 }
 
-impl From<Problem> for CodecError {
-    fn from(problem: Problem) -> Self {
+impl From<TiffError> for CodecError {
+    fn from(problem: TiffError) -> Self {
         match problem {
-            Problem::Truncated => Self::Truncated(PictureFormat::Tiff),
+            TiffError::Truncated => Self::Truncated(PictureFormat::Tiff),
             other => Self::Decode { format: PictureFormat::Tiff, source: other.into() },
         }
     }
 }
 
-/// What a reader of compressed bytes says: one that ends too soon lies in a file that does.
-pub(super) fn reading(error: io::Error) -> CodecError {
+/// Turns the error of a decompressor into ours. Data that ends too early means a truncated file.
+pub(super) fn from_io(error: io::Error) -> CodecError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Problem::Truncated.into(),
+        io::ErrorKind::UnexpectedEof => TiffError::Truncated.into(),
         _ => CodecError::Decode { format: PictureFormat::Tiff, source: error.into() },
     }
 }

@@ -1,0 +1,215 @@
+//! Decodes the coded pictures of a primary picture one by one and paints them into a raster.
+//!
+//! It is given a decoder of one coded picture. What the container says is in `primary`, and how
+//! samples become bytes in `planes`.
+
+use super::cicp::{Cicp, SrgbConverter};
+use super::planes::{PixelBuffer, Planes, is_supported, paint};
+use super::primary::{PrimaryPicture, TileGrid};
+use crate::codec::error::BoxedError;
+use crate::codec::header::Header;
+use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::raster::{HDR_NOTE, Raster};
+use crate::codec::pixels::rgb::divide_by_alpha;
+
+/// A decoded picture that owns its planes.
+pub(super) trait DecodedTile {
+    fn planes(&self) -> Planes<'_>;
+    /// Returns the code points of the coded picture. The container's outrank them.
+    fn cicp(&self) -> Cicp;
+}
+
+/// A coded picture that is to be decoded.
+pub(super) struct CodedTile {
+    pub(super) item: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+/// The memory that decoding a picture takes.
+pub(super) struct DecodeCost {
+    /// Bytes that a decoder takes at its peak for each pixel of a coded picture.
+    pub(super) bytes_per_pixel: u64,
+    /// Bytes that a decoder takes whatever the size.
+    pub(super) fixed_bytes: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TileError {
+    #[error("a coded picture is smaller than the container says")]
+    Small,
+    #[error("its colour matrix is not supported")]
+    Matrix,
+    #[error("it needs {needed} bytes of memory, of {limit}")]
+    Memory { needed: u64, limit: u64 },
+}
+
+/// Most pixels a side by which a coded picture exceeds what is shown: the codecs' largest block.
+const MAX_PADDING: u64 = 64;
+
+/// Returns the most pixels that a tile may have as coded.
+pub(super) fn max_coded_pixels(tile: &CodedTile) -> u64 {
+    (u64::from(tile.width) + MAX_PADDING).saturating_mul(u64::from(tile.height) + MAX_PADDING)
+}
+
+/// Returns the size and needs of a picture.
+pub(super) fn header(picture: &PrimaryPicture, source_bytes: usize, cost: &DecodeCost) -> Header {
+    let pixels = |grid: &TileGrid| u64::from(grid.width) * u64::from(grid.height);
+    let decoding = |grid: &TileGrid| {
+        let tile = CodedTile { item: 0, width: grid.tile_width, height: grid.tile_height };
+        max_coded_pixels(&tile)
+            .saturating_mul(cost.bytes_per_pixel)
+            .saturating_add(cost.fixed_bytes)
+    };
+    let buffer =
+        pixels(&picture.colour).saturating_mul(if picture.alpha.is_some() { 4 } else { 3 });
+    let alpha = picture.alpha.as_ref();
+    let decoding = decoding(&picture.colour)
+        .max(alpha.map_or(0, |alpha| decoding(alpha).saturating_add(pixels(alpha))));
+    let (width, height) = picture.size();
+    let decode_bytes = buffer.saturating_add(decoding).saturating_add(source_bytes as u64);
+    Header {
+        width,
+        height,
+        frames: 1,
+        decode_bytes,
+        alpha: picture.alpha.is_some(),
+        lossless: false,
+    }
+}
+
+/// Decodes a picture. `decode` is called with one coded picture at a time.
+pub(super) fn decode<D: DecodedTile>(
+    picture: &PrimaryPicture,
+    header: &Header,
+    memory_limit: u64,
+    decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,
+) -> Result<Raster, BoxedError> {
+    if header.decode_bytes > memory_limit {
+        return Err(TileError::Memory { needed: header.decode_bytes, limit: memory_limit }.into());
+    }
+    let mut notes = picture.notes.clone();
+    let mut profile = picture.profile;
+    let alpha = picture.alpha.is_some();
+    let mut buffer = PixelBuffer { width: 0, height: 0, channels: 0, bytes: Vec::new() };
+    let mut convert = None;
+    for (position, item) in picture.colour.tiles.iter().enumerate() {
+        let decoded = decode(&coded_tile(&picture.colour, *item))?;
+        let planes = planes_of(&decoded, &picture.colour)?;
+        let cicp = picture.cicp.unwrap_or_else(|| decoded.cicp());
+        if planes.chroma.is_some() && !is_supported(cicp) {
+            return Err(TileError::Matrix.into());
+        }
+        if position == 0 {
+            let grey_profile = profile.map(|profile| profile.get(16..20) == Some(b"GRAY"));
+            if planes.chroma.is_some() && grey_profile == Some(true) {
+                profile = None;
+                notes.push("its colour profile is one of greys: colours are taken as sRGB".into());
+            }
+            let grey = planes.chroma.is_none() && grey_profile != Some(false);
+            let channels = if grey { 1 } else { 3 } + usize::from(alpha);
+            buffer = PixelBuffer::new(picture.colour.width, picture.colour.height, channels);
+            if profile.is_none() {
+                convert = SrgbConverter::new(cicp);
+                notes.extend(cicp.is_hdr().then(|| HDR_NOTE.to_owned()));
+            }
+        }
+        let (left, top) = tile_position(&picture.colour, position);
+        paint(&planes, cicp, convert.as_ref(), &mut buffer, left, top);
+    }
+    if let Some(alpha) = &picture.alpha {
+        let alpha = decode_alpha(alpha, picture.alpha_cicp, decode)?;
+        insert_alpha(&mut buffer, &alpha, picture.premultiplied);
+    }
+    Ok(into_raster(picture, buffer, profile, notes))
+}
+
+fn into_raster(
+    picture: &PrimaryPicture,
+    mut buffer: PixelBuffer,
+    profile: Option<&[u8]>,
+    notes: Vec<String>,
+) -> Raster {
+    if let Some(crop) = picture.crop {
+        let (left, top) = (crop.left as usize, crop.top as usize);
+        let row_bytes = crop.width as usize * buffer.channels;
+        for y in 0..crop.height as usize {
+            let start = ((top + y) * buffer.width + left) * buffer.channels;
+            buffer.bytes.copy_within(start..start + row_bytes, y * row_bytes);
+        }
+        buffer.bytes.truncate(row_bytes * crop.height as usize);
+    }
+    let (width, height) = picture.size();
+    let channels = match buffer.channels {
+        1 => Channels::Grey,
+        2 => Channels::GreyAlpha,
+        3 => Channels::Rgb,
+        _ => Channels::Rgba,
+    };
+    let profile = profile.map(<[u8]>::to_vec);
+    Raster {
+        width,
+        height,
+        channels,
+        samples: buffer.bytes,
+        profile,
+        orientation: picture.orientation,
+        partial: !picture.notes.is_empty(),
+        notes,
+    }
+}
+
+fn coded_tile(grid: &TileGrid, item: u32) -> CodedTile {
+    CodedTile { item, width: grid.tile_width, height: grid.tile_height }
+}
+
+/// Returns the column and row of a tile's first pixel.
+fn tile_position(grid: &TileGrid, position: usize) -> (usize, usize) {
+    let columns = grid.columns as usize;
+    (
+        (position % columns) * grid.tile_width as usize,
+        (position / columns) * grid.tile_height as usize,
+    )
+}
+
+/// Returns the planes of a tile, cut to the size that the container says. The rest is padding.
+fn planes_of<'d>(decoded: &'d impl DecodedTile, grid: &TileGrid) -> Result<Planes<'d>, TileError> {
+    let mut planes = decoded.planes();
+    let (width, height) = (grid.tile_width as usize, grid.tile_height as usize);
+    if planes.width < width || planes.height < height {
+        return Err(TileError::Small);
+    }
+    (planes.width, planes.height) = (width, height);
+    Ok(planes)
+}
+
+fn decode_alpha<D: DecodedTile>(
+    alpha: &TileGrid,
+    cicp: Option<Cicp>,
+    decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,
+) -> Result<PixelBuffer, BoxedError> {
+    let mut buffer = PixelBuffer::new(alpha.width, alpha.height, 1);
+    for (position, item) in alpha.tiles.iter().enumerate() {
+        let decoded = decode(&coded_tile(alpha, *item))?;
+        let planes = planes_of(&decoded, alpha)?;
+        let (left, top) = tile_position(alpha, position);
+        paint(&planes, cicp.unwrap_or_else(|| decoded.cicp()), None, &mut buffer, left, top);
+    }
+    Ok(buffer)
+}
+
+/// Puts alpha into the last channel. Alpha of another size is stretched: each pixel takes the
+/// nearest value.
+fn insert_alpha(buffer: &mut PixelBuffer, alpha: &PixelBuffer, premultiplied: bool) {
+    let (width, height, channels) = (buffer.width, buffer.height, buffer.channels);
+    for (y, row) in buffer.bytes.chunks_exact_mut(width * channels).enumerate() {
+        let from = &alpha.bytes[y * alpha.height / height * alpha.width..][..alpha.width];
+        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            let value = if alpha.width == width { from[x] } else { from[x * alpha.width / width] };
+            pixel[channels - 1] = value;
+            if premultiplied {
+                divide_by_alpha(pixel);
+            }
+        }
+    }
+}
