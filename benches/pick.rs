@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use imagepool::catalog::{Catalog, CatalogBuilder, Draw, Entry, Filter, TagTerm};
+use imagepool::catalog::{Catalog, CatalogBuilder, CatalogEntry, Draw, Filter, TagTerm};
 use imagepool::image::{ImageId, Orientation};
 
 /// The program's allocator.
@@ -35,7 +35,7 @@ fn catalog(images: u32) -> Arc<Catalog> {
         let (width, height) = if number % 4 < 2 { (long, short) } else { (short, long) };
         let (id, stamp) = (ImageId::of(&ordinal.to_le_bytes()), [0; 8]);
         let animated = number % 10 == 3;
-        builder.push(Entry { id, stamp, ordinal, width, height, animated, tags: &tags });
+        builder.push(CatalogEntry { id, stamp, ordinal, width, height, animated, tags: &tags });
     }
     Arc::new(builder.build(1))
 }

@@ -5,17 +5,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use roaring::RoaringBitmap;
 
-use super::{Catalog, index};
+use super::index::{Catalog, RecordStamp, count_u32};
 use crate::image::{ImageId, Orientation};
-
-/// Tells an image's record from every other that the image ever had.
-pub type Stamp = [u8; 8];
 
 /// What a catalog holds of an image.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'e> {
+pub struct CatalogEntry<'e> {
     pub id: ImageId,
-    pub stamp: Stamp,
+    pub stamp: RecordStamp,
     /// See [`crate::image::ImageRecord::ordinal`].
     pub ordinal: u32,
     /// Pixels.
@@ -32,10 +29,10 @@ pub struct CatalogBuilder<'c> {
     earlier: Option<&'c Catalog>,
     /// The place in `earlier.by_id` where the next image is looked for.
     reached: usize,
-    images: Vec<Image>,
+    images: Vec<EntrySource>,
     /// Of each of `images`.
-    stamps: Vec<Stamp>,
-    rows: Vec<Row>,
+    stamps: Vec<RecordStamp>,
+    rows: Vec<NewEntry>,
     /// Numbers of `rows`.
     animated: Vec<u32>,
     /// Numbers of `rows`, by tag.
@@ -44,14 +41,14 @@ pub struct CatalogBuilder<'c> {
 
 /// Where an image is to be had from.
 #[derive(Clone, Copy)]
-enum Image {
+enum EntrySource {
     /// From this position of the earlier catalog.
     Kept(u32),
     /// From the row with this number.
     Pushed(u32),
 }
 
-struct Row {
+struct NewEntry {
     id: ImageId,
     ordinal: u32,
     size: (u16, u16),
@@ -68,7 +65,7 @@ impl<'c> CatalogBuilder<'c> {
 
     /// Takes an image over from the earlier catalog; `false` when it is not there under this stamp, and must be pushed.
     /// The image is known by its stamp alone: a record holds its ordinal, so no other has the same.
-    pub fn keep(&mut self, id: ImageId, stamp: Stamp) -> bool {
+    pub fn keep(&mut self, id: ImageId, stamp: RecordStamp) -> bool {
         let Some(earlier) = self.earlier else { return false };
         if earlier.stamps.get(self.reached) != Some(&stamp) {
             self.skip_to(earlier, id);
@@ -76,14 +73,14 @@ impl<'c> CatalogBuilder<'c> {
                 return false;
             }
         }
-        self.images.push(Image::Kept(earlier.by_id[self.reached]));
+        self.images.push(EntrySource::Kept(earlier.by_id[self.reached]));
         self.stamps.push(stamp);
         self.reached += 1;
         true
     }
 
-    pub fn push(&mut self, entry: Entry<'_>) {
-        let number = index(self.rows.len());
+    pub fn push(&mut self, entry: CatalogEntry<'_>) {
+        let number = count_u32(self.rows.len());
         for tag in entry.tags {
             match self.tags.get_mut(*tag) {
                 Some(numbers) => numbers.push(number),
@@ -102,9 +99,9 @@ impl<'c> CatalogBuilder<'c> {
             (earlier.ids[position] == entry.id)
                 .then(|| earlier.checked[position].load(Ordering::Relaxed))
         });
-        self.images.push(Image::Pushed(number));
+        self.images.push(EntrySource::Pushed(number));
         self.stamps.push(entry.stamp);
-        self.rows.push(Row {
+        self.rows.push(NewEntry {
             id: entry.id,
             ordinal: entry.ordinal,
             size: (side(entry.width), side(entry.height)),
@@ -128,11 +125,11 @@ impl<'c> CatalogBuilder<'c> {
 
         let mut stays = vec![false; earlier.len()];
         for image in &images {
-            if let Image::Kept(before) = image {
+            if let EntrySource::Kept(before) = image {
                 stays[*before as usize] = true;
             }
         }
-        let mut pushed: Vec<u32> = (0..index(rows.len())).collect();
+        let mut pushed: Vec<u32> = (0..count_u32(rows.len())).collect();
         pushed.sort_unstable_by_key(|number| rows[*number as usize].ordinal);
         let mut pushed = pushed.into_iter().peekable();
 
@@ -140,7 +137,7 @@ impl<'c> CatalogBuilder<'c> {
         catalog.reserve(images.len());
         let mut moved = Moved { kept: vec![GONE; earlier.len()], pushed: vec![GONE; rows.len()] };
         for before in (0..earlier.len()).filter(|before| stays[*before]) {
-            let row = Row {
+            let row = NewEntry {
                 id: earlier.ids[before],
                 ordinal: earlier.ordinals[before],
                 size: earlier.sizes[before],
@@ -195,17 +192,17 @@ impl Catalog {
         self.ordinals.reserve_exact(images);
         self.sizes.reserve_exact(images);
         self.checked.reserve_exact(images);
-        self.read.reserve_exact(images);
+        self.last_reads.reserve_exact(images);
     }
 
     /// Gives the next position to an image, and says which that is.
-    fn append(&mut self, row: &Row) -> u32 {
+    fn append(&mut self, row: &NewEntry) -> u32 {
         self.ids.push(row.id);
         self.ordinals.push(row.ordinal);
         self.sizes.push(row.size);
         self.checked.push(AtomicU8::new(row.checked));
-        self.read.push(AtomicU8::new(0));
-        index(self.ids.len() - 1)
+        self.last_reads.push(AtomicU8::new(0));
+        count_u32(self.ids.len() - 1)
     }
 }
 
@@ -221,10 +218,10 @@ struct Moved {
 }
 
 impl Moved {
-    fn image(&self, image: Image) -> u32 {
+    fn image(&self, image: EntrySource) -> u32 {
         match image {
-            Image::Kept(before) => self.kept[before as usize],
-            Image::Pushed(number) => self.pushed[number as usize],
+            EntrySource::Kept(before) => self.kept[before as usize],
+            EntrySource::Pushed(number) => self.pushed[number as usize],
         }
     }
 

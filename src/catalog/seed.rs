@@ -17,6 +17,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
+use super::mix::mix;
 use super::selection::Selection;
 
 /// What tells this use of a text from any other.
@@ -103,7 +104,7 @@ impl<'c> Ranking<'c> {
 
     /// 64 random bits for a stretch, which is named by a number of its own.
     fn random(&self, name: u64) -> u64 {
-        super::mix(super::mix(name ^ self.seed[0]) ^ self.seed[1])
+        mix(mix(name ^ self.seed[0]) ^ self.seed[1])
     }
 
     /// Follows the half that holds the earliest time, and leaves the other for later; `None` when the first has no match.

@@ -4,6 +4,8 @@
 //! 1988) permutes the smallest power of four that holds `n`; a result outside of `0..n` is put in again until it is inside (cycle
 //! walking: Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002), at most four times on average.
 
+use super::mix::mix;
+
 /// Four make the network a strong pseudorandom permutation if the round function is random; ours is merely well mixed.
 const ROUNDS: usize = 8;
 /// Of each half. With two bits some orders of three numbers came more often than others, however many rounds there were.
@@ -49,7 +51,7 @@ impl Permutation {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (block >> self.half_bits, block & mask);
         for round_key in self.round_keys {
-            (left, right) = (right, left ^ (super::mix(right ^ round_key) & mask));
+            (left, right) = (right, left ^ (mix(right ^ round_key) & mask));
         }
         left << self.half_bits | right
     }

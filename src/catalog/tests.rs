@@ -1,12 +1,15 @@
 //! The catalog under test: against lists, by chi-square, and as images come and go.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use super::filter_cache::CACHED_FILTERS;
 use super::*;
+use crate::image::{ImageId, Orientation};
 
 /// An image like any other, by its ordinal: sizes, tags and animation follow from it.
 #[derive(Clone)]
@@ -35,12 +38,12 @@ impl Sample {
         }
     }
 
-    fn entry(&self) -> Entry<'_> {
+    fn entry(&self) -> CatalogEntry<'_> {
         let mut stamp = [0; 8];
         stamp[..4].copy_from_slice(&self.ordinal.to_le_bytes());
         stamp[4] = self.animated.into();
         stamp[5] = u8::try_from(self.tags.len()).unwrap();
-        Entry {
+        CatalogEntry {
             id: self.id,
             stamp,
             ordinal: self.ordinal,
@@ -373,7 +376,7 @@ proptest! {
 fn the_filters_used_last_are_kept() {
     let catalog = catalog(0..100);
     let filter = |least| Filter { min_width: Some(least), ..Filter::default() };
-    let kept = u32::try_from(KEPT_FILTERS).unwrap();
+    let kept = u32::try_from(CACHED_FILTERS).unwrap();
     for least in 0..=kept {
         assert!(catalog.known_matches(&filter(least)).is_none());
         assert!(!catalog.matches(&filter(least)).is_empty());

@@ -19,7 +19,7 @@ use super::error::ApiError;
 use super::metrics::{KeyCheck, Metrics};
 use super::query;
 use crate::image;
-use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Link, Recall};
+use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Recall, SignedLink};
 use crate::store::{Store, StoreError};
 
 /// argon2 runs at once: each takes 19 MiB and a core for tens of milliseconds.
@@ -119,7 +119,7 @@ impl Gate {
     /// Admits a signed link; `path_and_query` as it came, `referer` the host of the page that shows it.
     pub(super) fn admit_link(
         &self,
-        link: &Link<'_>,
+        link: &SignedLink<'_>,
         referer: Option<&str>,
     ) -> Result<KeyId, ApiError> {
         let signed = |entry: &Arc<Entry>| link.is_good(&entry.key.record, image::now(), referer);

@@ -12,7 +12,7 @@ use super::metrics::Metrics;
 use super::policy::Policy;
 use super::rate::Limiter;
 use super::residency::Residency;
-use crate::catalog::{Catalog, CatalogBuilder, Entry};
+use crate::catalog::{Catalog, CatalogBuilder, CatalogEntry};
 use crate::store::{Store, StoreError};
 
 /// How often a server looks whether another process changed the gallery; the look costs some nanoseconds.
@@ -129,7 +129,7 @@ fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError>
             return;
         }
         match image.summary() {
-            Ok(summary) => builder.push(Entry {
+            Ok(summary) => builder.push(CatalogEntry {
                 id,
                 stamp,
                 ordinal: summary.ordinal,

@@ -21,7 +21,7 @@ use super::query::Parameters;
 use super::random::random;
 use super::{images, page};
 use crate::image::{ImageId, ImageInfo};
-use crate::keys::Link;
+use crate::keys::SignedLink;
 
 /// Images that a health check tries before it says that none can be read.
 const HEALTH_ATTEMPTS: usize = 4;
@@ -75,7 +75,7 @@ impl Request {
             Presented::InQuery(key) => Admitted::ByAddress(gate.admit(Some(&key)).await?),
             Presented::Nowhere => {
                 let address = format!("{}?{}", self.path(), self.query());
-                match Link::parse(&address) {
+                match SignedLink::parse(&address) {
                     Some(link) => {
                         let referer = referring_host(&self.headers);
                         Admitted::ByAddress(gate.admit_link(&link, referer.as_deref())?)

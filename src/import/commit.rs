@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::budget::Permit;
-use super::originals::{self, Content, Sightings};
-use super::report::{Report, Status, Summary};
+use super::originals::{self, Content, ScanState};
+use super::report::{FileReport, FileStatus, ImportSummary};
 use super::similar::Looks;
 use super::worker::{Finished, Outcome, left_out_key};
-use super::{ImportError, Observer, Options};
+use super::{ImportError, ImportOptions, Observer};
 use crate::store::{Added, Addition, SourceKey, Store};
 
 /// A batch is committed when it has this many bytes of images,
@@ -22,11 +22,11 @@ const BATCH_AGE: Duration = Duration::from_millis(500);
 
 pub(super) struct Committer<'i> {
     store: Option<&'i Store>,
-    options: &'i Options,
+    options: &'i ImportOptions,
     observer: &'i mut dyn Observer,
     /// What was found in the files, for the caller.
-    met: &'i mut Sightings,
-    summary: Summary,
+    met: &'i mut ScanState,
+    summary: ImportSummary,
     outcomes: Vec<Outcome>,
     additions: Vec<Addition>,
     /// For the memory of the additions.
@@ -40,16 +40,16 @@ pub(super) struct Committer<'i> {
 impl<'i> Committer<'i> {
     pub(super) fn new(
         store: Option<&'i Store>,
-        options: &'i Options,
+        options: &'i ImportOptions,
         observer: &'i mut dyn Observer,
-        met: &'i mut Sightings,
+        met: &'i mut ScanState,
     ) -> Self {
         Self {
             store,
             options,
             observer,
             met,
-            summary: Summary::default(),
+            summary: ImportSummary::default(),
             outcomes: Vec::new(),
             additions: Vec::new(),
             permits: Vec::new(),
@@ -130,7 +130,7 @@ impl<'i> Committer<'i> {
             report.notes.push(format!("looks like {other}"));
             return Ok(());
         }
-        report.status = Status::Duplicate;
+        report.status = FileStatus::Duplicate;
         report.notes.push(format!("left out: it looks like {other}"));
         (report.id, report.bytes_out) = (Some(other), None);
         addition.id = other;
@@ -158,12 +158,12 @@ impl<'i> Committer<'i> {
         for (mut outcome, added) in std::mem::take(&mut self.outcomes).into_iter().zip(added) {
             let report = &mut outcome.report;
             match added {
-                Added::Existing if report.status == Status::Imported => {
-                    report.status = Status::Duplicate
+                Added::Existing if report.status == FileStatus::Imported => {
+                    report.status = FileStatus::Duplicate
                 }
                 Added::New | Added::Existing => {}
                 Added::Gone => {
-                    report.status = Status::Failed;
+                    report.status = FileStatus::Failed;
                     report.reason =
                         Some("removed by another process meanwhile; import it again".into());
                 }
@@ -177,7 +177,7 @@ impl<'i> Committer<'i> {
     pub(super) fn settle_twins(&mut self) -> Result<(), ImportError> {
         for (mut outcome, source, tags) in std::mem::take(&mut self.twins) {
             let report = &mut outcome.report;
-            report.status = Status::Duplicate;
+            report.status = FileStatus::Duplicate;
             let (Some(store), Some(file)) = (self.store, &outcome.file) else {
                 self.settle(outcome)?;
                 continue;
@@ -196,11 +196,11 @@ impl<'i> Committer<'i> {
                         .source(&left_out_key(&file.hash, self.options.settings.hash()))? =>
                 {
                     let mut outcome = outcome.left_out(id, &record);
-                    outcome.report.status = Status::Duplicate;
+                    outcome.report.status = FileStatus::Duplicate;
                     self.settle(outcome)?;
                 }
                 None => {
-                    report.status = Status::Failed;
+                    report.status = FileStatus::Failed;
                     report.reason = Some(
                         "the same bytes as another file of this import, which was not imported"
                             .into(),
@@ -213,14 +213,18 @@ impl<'i> Committer<'i> {
     }
 
     /// Removes the images whose files are gone from `roots`, and gives the sums.
-    pub(super) fn finish(mut self, roots: &[PathBuf], prune: bool) -> Result<Summary, ImportError> {
+    pub(super) fn finish(
+        mut self,
+        roots: &[PathBuf],
+        prune: bool,
+    ) -> Result<ImportSummary, ImportError> {
         if let Some(store) = self.store.filter(|_| prune) {
             let (removed, left_alone) = originals::prune(store, roots, self.met)?;
             for (path, id) in removed {
-                self.tell(&Report {
-                    status: Status::Removed,
+                self.tell(&FileReport {
+                    status: FileStatus::Removed,
                     id: Some(id),
-                    ..Report::blank(path)
+                    ..FileReport::blank(path)
                 })?;
             }
             self.summary.not_pruned = left_alone;
@@ -231,9 +235,11 @@ impl<'i> Committer<'i> {
     /// Everything about a file is done but saying so, and deleting it if that is wished.
     fn settle(&mut self, mut outcome: Outcome) -> Result<(), ImportError> {
         if let Some(file) = outcome.file.take() {
-            let Report { status, notes, .. } = &mut outcome.report;
-            let stored =
-                matches!(status, Status::Imported | Status::AlreadyPresent | Status::Duplicate);
+            let FileReport { status, notes, .. } = &mut outcome.report;
+            let stored = matches!(
+                status,
+                FileStatus::Imported | FileStatus::AlreadyPresent | FileStatus::Duplicate
+            );
             if stored && self.options.delete_originals && self.store.is_some() {
                 match originals::delete(&file) {
                     Ok(()) => notes.push("original deleted".into()),
@@ -241,7 +247,7 @@ impl<'i> Committer<'i> {
                 }
             }
             let content = match status {
-                Status::NotImage => Content::NotAPicture,
+                FileStatus::NotImage => Content::NotAPicture,
                 _ if stored => Content::Picture(file.hash),
                 _ => Content::Unknown,
             };
@@ -250,8 +256,8 @@ impl<'i> Committer<'i> {
         self.tell(&outcome.report)
     }
 
-    fn tell(&mut self, report: &Report) -> Result<(), ImportError> {
+    fn tell(&mut self, report: &FileReport) -> Result<(), ImportError> {
         self.summary.count(report);
-        self.observer.file(report).map_err(ImportError::Report)
+        self.observer.file_done(report).map_err(ImportError::Report)
     }
 }

@@ -27,10 +27,10 @@ use crate::codec::{Limits, Settings};
 use crate::store::{Store, StoreError};
 use commit::Committer;
 use originals::Content;
-pub use originals::Sightings;
-pub use report::{Report, Status, Summary};
+pub use originals::ScanState;
+pub use report::{FileReport, FileStatus, ImportSummary};
 use runner::Runner;
-use walk::{Met, Source, is_temporary, walk};
+use walk::{FoundEntry, SourceFile, is_temporary, walk};
 pub use watch::watch;
 use worker::{Finished, Worker};
 
@@ -39,7 +39,7 @@ const WAITING_IMAGES: usize = 256;
 
 /// How to import.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ImportOptions {
     pub settings: Settings,
     pub limits: Limits,
     /// Files converted at once; at least 1.
@@ -56,7 +56,7 @@ pub struct Options {
     pub delete_originals: bool,
     /// Leaves files alone that were written less than this ago, and those that have the name of a temporary file: they may
     /// be half-written.
-    pub settle: Option<Duration>,
+    pub settle_time: Option<Duration>,
     /// Says what would happen and changes nothing.
     pub dry_run: bool,
 }
@@ -79,7 +79,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// When the observer can't keep the report; the import ends.
-    fn file(&mut self, report: &Report) -> io::Result<()>;
+    fn file_done(&mut self, report: &FileReport) -> io::Result<()>;
 }
 
 /// Imports every picture below `roots`, but for files that `seen` shows to be as they were. `store` is `None` only in a dry run
@@ -91,11 +91,11 @@ pub trait Observer {
 pub fn import(
     store: Option<&Store>,
     roots: &[PathBuf],
-    options: &Options,
+    options: &ImportOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-    seen: &mut Sightings,
-) -> Result<Summary, ImportError> {
+    seen: &mut ScanState,
+) -> Result<ImportSummary, ImportError> {
     let started = Instant::now();
     let (met, mut now, unsettled) = plan(roots, options, seen);
     observer.planned(met.len() as u64, met.iter().map(size_bytes).sum());
@@ -105,7 +105,7 @@ pub fn import(
     let mut committer = Committer::new(store, options, observer, &mut now);
     let jobs = options.jobs.max(1);
     thread::scope(|scope| {
-        let (feed, sources) = bounded::<Met>(jobs);
+        let (feed, sources) = bounded::<FoundEntry>(jobs);
         let (results, finished) = bounded::<Finished>(WAITING_IMAGES);
         scope.spawn(move || feed_all(met, &feed, stop));
         for _ in 0..jobs {
@@ -129,28 +129,34 @@ pub fn import(
 
 /// Walks the roots: what is to be looked at, the largest first, so that no core waits for one large picture at the end; what is
 /// known of the other files; how many of those are too fresh.
-fn plan(roots: &[PathBuf], options: &Options, seen: &Sightings) -> (Vec<Met>, Sightings, u64) {
-    let mut now = Sightings::default();
+fn plan(
+    roots: &[PathBuf],
+    options: &ImportOptions,
+    seen: &ScanState,
+) -> (Vec<FoundEntry>, ScanState, u64) {
+    let mut now = ScanState::default();
     let mut unsettled = 0;
     let mut plan = Vec::new();
     for met in roots.iter().flat_map(|root| walk(root)) {
         match &met {
-            Met::Failed { absolute, .. } => now.add(absolute.clone(), None, Content::Unknown),
-            Met::Source(source) => {
+            FoundEntry::Failed { absolute, .. } => {
+                now.add(absolute.clone(), None, Content::Unknown)
+            }
+            FoundEntry::Source(source) => {
                 if let Some(known) = seen.of(&source.absolute, source.stamp) {
                     now.add(source.absolute.clone(), known.stamp, known.content);
                     continue;
                 }
-                if options.settle.is_some() && is_temporary(&source.path) {
+                if options.settle_time.is_some() && is_temporary(&source.path) {
                     continue;
                 }
-                if options.settle.is_some_and(|settle| is_fresh(source, settle)) {
+                if options.settle_time.is_some_and(|settle| is_fresh(source, settle)) {
                     now.add(source.absolute.clone(), None, Content::Unknown);
                     unsettled += 1;
                     continue;
                 }
             }
-            Met::Skipped { .. } => {}
+            FoundEntry::Skipped { .. } => {}
         }
         plan.push(met);
     }
@@ -158,18 +164,18 @@ fn plan(roots: &[PathBuf], options: &Options, seen: &Sightings) -> (Vec<Met>, Si
     (plan, now, unsettled)
 }
 
-fn size_bytes(met: &Met) -> u64 {
-    if let Met::Source(source) = met { source.stamp.size_bytes } else { 0 }
+fn size_bytes(met: &FoundEntry) -> u64 {
+    if let FoundEntry::Source(source) = met { source.stamp.size_bytes } else { 0 }
 }
 
 /// Whether the file was written less than `settle` ago. A time in the future says nothing.
-fn is_fresh(source: &Source, settle: Duration) -> bool {
+fn is_fresh(source: &SourceFile, settle: Duration) -> bool {
     let age =
         source.stamp.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
     age.is_some_and(|age| age < settle)
 }
 
-fn feed_all(met: Vec<Met>, feed: &Sender<Met>, stop: &AtomicBool) {
+fn feed_all(met: Vec<FoundEntry>, feed: &Sender<FoundEntry>, stop: &AtomicBool) {
     for met in met {
         if stop.load(Ordering::Relaxed) || feed.send(met).is_err() {
             return;
@@ -179,7 +185,7 @@ fn feed_all(met: Vec<Met>, feed: &Sender<Met>, stop: &AtomicBool) {
 
 fn work(
     worker: &Worker<'_>,
-    sources: &Receiver<Met>,
+    sources: &Receiver<FoundEntry>,
     results: &Sender<Finished>,
     stop: &AtomicBool,
 ) {

@@ -4,18 +4,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::walk::Stamp;
-use super::worker::MetFile;
+use super::walk::FileStamp;
+use super::worker::ReadSource;
 use crate::image::ImageId;
 use crate::store::{Origin, Store, StoreError};
 
 /// The files that an import met, by their absolute path, for the next import of the same folders and for `--prune`.
 #[derive(Debug, Default)]
-pub struct Sightings(HashMap<PathBuf, Sighting>);
+pub struct ScanState(HashMap<PathBuf, Sighting>);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<FileStamp>,
     pub(super) content: Content,
 }
 
@@ -28,12 +28,12 @@ pub(super) enum Content {
     Unknown,
 }
 
-impl Sightings {
-    pub(super) fn of(&self, path: &Path, stamp: Stamp) -> Option<Sighting> {
+impl ScanState {
+    pub(super) fn of(&self, path: &Path, stamp: FileStamp) -> Option<Sighting> {
         self.0.get(path).filter(|sighting| sighting.stamp == Some(stamp)).copied()
     }
 
-    pub(super) fn add(&mut self, path: PathBuf, stamp: Option<Stamp>, content: Content) {
+    pub(super) fn add(&mut self, path: PathBuf, stamp: Option<FileStamp>, content: Content) {
         self.0.insert(path, Sighting { stamp, content });
     }
 
@@ -62,7 +62,7 @@ type Removed = (PathBuf, ImageId);
 pub(super) fn prune(
     store: &Store,
     roots: &[PathBuf],
-    met: &Sightings,
+    met: &ScanState,
 ) -> Result<(Vec<Removed>, Vec<PathBuf>), StoreError> {
     let (mut removed, mut left_alone) = (Vec::new(), Vec::new());
     for root in roots {
@@ -89,7 +89,7 @@ pub(super) fn prune(
 }
 
 /// Deletes a file whose image is durable; why not, if it must stay.
-pub(super) fn delete(file: &MetFile) -> Result<(), String> {
+pub(super) fn delete(file: &ReadSource) -> Result<(), String> {
     if let Some(reason) = file.keep {
         return Err(reason.into());
     }
@@ -99,7 +99,7 @@ pub(super) fn delete(file: &MetFile) -> Result<(), String> {
     // Not through a link, and not what came in its place since.
     let metadata =
         std::fs::symlink_metadata(&file.source.path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() || Stamp::of(&metadata) != file.source.stamp {
+    if !metadata.is_file() || FileStamp::of(&metadata) != file.source.stamp {
         return Err("it changed since it was read".into());
     }
     std::fs::remove_file(&file.source.path).map_err(|error| error.to_string())

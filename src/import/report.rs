@@ -8,7 +8,7 @@ use crate::image::{ImageId, ImageRecord};
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum FileStatus {
     /// It is in the gallery now.
     Imported,
     /// It was imported before.
@@ -21,7 +21,7 @@ pub enum Status {
     Removed,
 }
 
-impl Status {
+impl FileStatus {
     /// As it stands in the report.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -36,7 +36,7 @@ impl Status {
     }
 }
 
-impl Serialize for Status {
+impl Serialize for FileStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
@@ -44,10 +44,10 @@ impl Serialize for Status {
 
 /// One file's line in the report.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct FileReport {
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
-    pub status: Status,
+    pub status: FileStatus,
     pub id: Option<ImageId>,
     /// Pixels, of the stored image.
     pub width: Option<u32>,
@@ -64,12 +64,12 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
-impl Report {
+impl FileReport {
     /// Of a file that will be imported unless something else is found.
     pub(super) fn blank(path: PathBuf) -> Self {
         Self {
             path,
-            status: Status::Imported,
+            status: FileStatus::Imported,
             id: None,
             width: None,
             height: None,
@@ -81,7 +81,7 @@ impl Report {
         }
     }
 
-    pub(super) fn refused(path: PathBuf, status: Status, reason: impl Into<String>) -> Self {
+    pub(super) fn refused(path: PathBuf, status: FileStatus, reason: impl Into<String>) -> Self {
         Self { status, reason: Some(reason.into()), ..Self::blank(path) }
     }
 
@@ -99,7 +99,7 @@ fn lossy<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, 
 
 /// The sums of an import.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Summary {
+pub struct ImportSummary {
     pub imported: u64,
     pub already_present: u64,
     pub duplicates: u64,
@@ -118,24 +118,24 @@ pub struct Summary {
     /// Folders without a single file, for which `--prune` removed nothing.
     #[serde(skip)]
     pub not_pruned: Vec<PathBuf>,
-    /// Files that were written too recently to be looked at, see [`super::Options::settle`].
+    /// Files that were written too recently to be looked at, see [`super::ImportOptions::settle`].
     #[serde(skip)]
     pub unsettled: u64,
 }
 
-impl Summary {
-    pub(super) fn count(&mut self, report: &Report) {
+impl ImportSummary {
+    pub(super) fn count(&mut self, report: &FileReport) {
         match report.status {
-            Status::Imported => {
+            FileStatus::Imported => {
                 self.imported += 1;
                 self.bytes_in += report.bytes_in;
                 self.bytes_out += report.bytes_out.unwrap_or(0);
             }
-            Status::AlreadyPresent => self.already_present += 1,
-            Status::Duplicate => self.duplicates += 1,
-            Status::NotImage => self.not_images += 1,
-            Status::Failed => self.failed += 1,
-            Status::Removed => self.removed += 1,
+            FileStatus::AlreadyPresent => self.already_present += 1,
+            FileStatus::Duplicate => self.duplicates += 1,
+            FileStatus::NotImage => self.not_images += 1,
+            FileStatus::Failed => self.failed += 1,
+            FileStatus::Removed => self.removed += 1,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::image::parse_tag;
 
 /// A file to look at.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct SourceFile {
     pub(super) path: PathBuf,
     /// The path below the imported folder, for people; not always exact UTF-8.
     pub(super) name: String,
@@ -22,20 +22,20 @@ pub(super) struct Source {
     pub(super) absolute: PathBuf,
     /// From the folders between the imported folder and the file.
     pub(super) folder_tags: Vec<String>,
-    pub(super) stamp: Stamp,
+    pub(super) stamp: FileStamp,
     /// Reached by a link that was named itself, so not below any given path.
     pub(super) linked: bool,
 }
 
 /// Tells one state of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     pub(super) size_bytes: u64,
     pub(super) modified: Option<SystemTime>,
     inode: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             size_bytes: metadata.len(),
@@ -47,8 +47,8 @@ impl Stamp {
 
 /// What a walk met.
 #[derive(Debug)]
-pub(super) enum Met {
-    Source(Source),
+pub(super) enum FoundEntry {
+    Source(SourceFile),
     /// No regular file, so no picture.
     Skipped {
         path: PathBuf,
@@ -63,19 +63,19 @@ pub(super) enum Met {
 }
 
 /// Everything below `root`, which may be a single file, sorted by name.
-pub(super) fn walk(root: &Path) -> impl Iterator<Item = Met> + '_ {
+pub(super) fn walk(root: &Path) -> impl Iterator<Item = FoundEntry> + '_ {
     let canonical = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     WalkDir::new(root).sort_by_file_name().into_iter().filter_map(move |entry| match entry {
         Ok(entry) => meet(root, &canonical, &entry),
         Err(error) => {
             let path = error.path().unwrap_or(root).to_owned();
             let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-            Some(Met::Failed { absolute: absolute(root, &canonical, &path), path, reason })
+            Some(FoundEntry::Failed { absolute: absolute(root, &canonical, &path), path, reason })
         }
     })
 }
 
-fn meet(root: &Path, canonical: &Path, entry: &DirEntry) -> Option<Met> {
+fn meet(root: &Path, canonical: &Path, entry: &DirEntry) -> Option<FoundEntry> {
     let path = entry.path().to_owned();
     let absolute = absolute(root, canonical, &path);
     // The given path itself may be a link: its owner named it.
@@ -89,17 +89,24 @@ fn meet(root: &Path, canonical: &Path, entry: &DirEntry) -> Option<Met> {
     let kind = match kind {
         Ok(kind) if kind.is_dir() => return None,
         Ok(kind) => kind,
-        Err(error) => return Some(Met::Failed { path, absolute, reason: error.to_string() }),
+        Err(error) => {
+            return Some(FoundEntry::Failed { path, absolute, reason: error.to_string() });
+        }
     };
     if kind.is_symlink() {
-        return Some(Met::Skipped { path, reason: "a symbolic link; links are not followed" });
+        return Some(FoundEntry::Skipped {
+            path,
+            reason: "a symbolic link; links are not followed",
+        });
     }
     if !kind.is_file() {
-        return Some(Met::Skipped { path, reason: "not a regular file" });
+        return Some(FoundEntry::Skipped { path, reason: "not a regular file" });
     }
     let stamp = match std::fs::metadata(&path) {
-        Ok(metadata) => Stamp::of(&metadata),
-        Err(error) => return Some(Met::Failed { path, absolute, reason: error.to_string() }),
+        Ok(metadata) => FileStamp::of(&metadata),
+        Err(error) => {
+            return Some(FoundEntry::Failed { path, absolute, reason: error.to_string() });
+        }
     };
     let below = match path.strip_prefix(root) {
         Ok(below) if !below.as_os_str().is_empty() => below.to_owned(),
@@ -107,7 +114,7 @@ fn meet(root: &Path, canonical: &Path, entry: &DirEntry) -> Option<Met> {
     };
     let folder_tags = below.parent().map(folder_tags).unwrap_or_default();
     let name = below.to_string_lossy().into_owned();
-    Some(Met::Source(Source { path, name, absolute, folder_tags, stamp, linked }))
+    Some(FoundEntry::Source(SourceFile { path, name, absolute, folder_tags, stamp, linked }))
 }
 
 /// The same path, without links.

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::{ImportError, Observer, Options, Sightings, Summary, import};
+use super::{ImportError, ImportOptions, ImportSummary, Observer, ScanState, import};
 use crate::store::{Locator, Store};
 
 /// A file is looked at once it was left alone for this long.
@@ -37,15 +37,15 @@ const STOP_WITHIN: Duration = Duration::from_millis(200);
 pub fn watch(
     store: &Store,
     roots: &[PathBuf],
-    options: Options,
+    options: ImportOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-    mut done: impl FnMut(Result<Summary, ImportError>),
+    mut done: impl FnMut(Result<ImportSummary, ImportError>),
 ) {
-    let options = Options { prune: true, settle: Some(SETTLE), ..options };
+    let options = ImportOptions { prune: true, settle_time: Some(SETTLE), ..options };
     let (changed, changes) = bounded(1);
     let mut watcher = Watcher::new(store.locator().clone(), &changed);
-    let mut seen = Sightings::default();
+    let mut seen = ScanState::default();
     while !stop.load(Ordering::Relaxed) {
         watcher.watch(roots);
         let round = import(Some(store), roots, &options, stop, observer, &mut seen);

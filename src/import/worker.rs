@@ -6,11 +6,11 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Options;
+use super::ImportOptions;
 use super::budget::{Budget, Permit};
-use super::report::{Report, Status};
+use super::report::{FileReport, FileStatus};
 use super::runner::{Job, Made, Runner};
-use super::walk::{Met, Source, Stamp};
+use super::walk::{FileStamp, FoundEntry, SourceFile};
 use crate::codec::{self, CodecError, Converted, SNIFF_BYTES, Settings, Sniffed, Timer};
 use crate::image::{self, ImageId, ImageRecord};
 use crate::store::{Addition, Origin, SourceKey, Store, StoreError};
@@ -33,22 +33,23 @@ pub(super) enum Finished {
 
 /// What is to be said of a file.
 pub(super) struct Outcome {
-    pub(super) report: Report,
+    pub(super) report: FileReport,
     /// `None` for what is no file, or could not be looked at.
-    pub(super) file: Option<MetFile>,
+    pub(super) file: Option<ReadSource>,
 }
 
 impl Outcome {
-    fn refused(source: Source, status: Status, reason: impl Into<String>) -> Self {
+    fn refused(source: SourceFile, status: FileStatus, reason: impl Into<String>) -> Self {
         let bytes_in = source.stamp.size_bytes;
-        let report = Report { bytes_in, ..Report::refused(source.path.clone(), status, reason) };
-        Self { report, file: Some(MetFile { source, hash: [0; 32], keep: None }) }
+        let report =
+            FileReport { bytes_in, ..FileReport::refused(source.path.clone(), status, reason) };
+        Self { report, file: Some(ReadSource { source, hash: [0; 32], keep: None }) }
     }
 
     /// Of a file that is not imported, and never deleted, because the gallery has an image that looks alike.
     pub(super) fn left_out(mut self, id: ImageId, record: &ImageRecord) -> Self {
         self.report.describe(record);
-        self.report.status = Status::AlreadyPresent;
+        self.report.status = FileStatus::AlreadyPresent;
         self.report.id = Some(id);
         self.report.notes.push(format!("left out: it looks like {id}"));
         if let Some(file) = &mut self.file {
@@ -59,15 +60,15 @@ impl Outcome {
 }
 
 /// A file that was looked at.
-pub(super) struct MetFile {
-    pub(super) source: Source,
+pub(super) struct ReadSource {
+    pub(super) source: SourceFile,
     /// BLAKE3; of no meaning unless it was read whole.
     pub(super) hash: [u8; 32],
     /// Why it must not be deleted.
     pub(super) keep: Option<&'static str>,
 }
 
-impl MetFile {
+impl ReadSource {
     /// Of a file that is deleted, and not kept for some reason, one that lasts.
     pub(super) fn origin(&self, deleted: bool) -> Origin {
         let path = if deleted && self.keep.is_none() {
@@ -81,7 +82,7 @@ impl MetFile {
 
 pub(super) struct Worker<'i> {
     store: Option<&'i Store>,
-    options: &'i Options,
+    options: &'i ImportOptions,
     settings: Arc<Settings>,
     settings_hash: [u8; 8],
     budget: Arc<Budget>,
@@ -90,7 +91,7 @@ pub(super) struct Worker<'i> {
 }
 
 impl<'i> Worker<'i> {
-    pub(super) fn new(store: Option<&'i Store>, options: &'i Options) -> Self {
+    pub(super) fn new(store: Option<&'i Store>, options: &'i ImportOptions) -> Self {
         Self {
             store,
             options,
@@ -101,26 +102,35 @@ impl<'i> Worker<'i> {
         }
     }
 
-    pub(super) fn process(&self, met: Met, runner: &mut Runner) -> Finished {
+    pub(super) fn process(&self, met: FoundEntry, runner: &mut Runner) -> Finished {
         let refused = |path, status, reason| {
-            Finished::Settled(Outcome { report: Report::refused(path, status, reason), file: None })
+            Finished::Settled(Outcome {
+                report: FileReport::refused(path, status, reason),
+                file: None,
+            })
         };
         match met {
-            Met::Skipped { path, reason } => refused(path, Status::NotImage, reason.to_owned()),
-            Met::Failed { path, reason, .. } => refused(path, Status::Failed, reason),
-            Met::Source(source) => {
+            FoundEntry::Skipped { path, reason } => {
+                refused(path, FileStatus::NotImage, reason.to_owned())
+            }
+            FoundEntry::Failed { path, reason, .. } => refused(path, FileStatus::Failed, reason),
+            FoundEntry::Source(source) => {
                 self.process_source(source, runner).unwrap_or_else(Finished::Broken)
             }
         }
     }
 
-    fn process_source(&self, source: Source, runner: &mut Runner) -> Result<Finished, StoreError> {
+    fn process_source(
+        &self,
+        source: SourceFile,
+        runner: &mut Runner,
+    ) -> Result<Finished, StoreError> {
         let refused = |source, status, reason| {
             Ok(Finished::Settled(Outcome::refused(source, status, reason)))
         };
         // Not even opened: closing it would drop the locks by which other processes know that this one is there.
         if self.store.is_some_and(|store| store.locator().holds(&source.path)) {
-            return refused(source, Status::NotImage, "the gallery itself".to_owned());
+            return refused(source, FileStatus::NotImage, "the gallery itself".to_owned());
         }
         let permit = self.budget.reserve(source.stamp.size_bytes);
         let bytes = match self.read(&source) {
@@ -130,8 +140,9 @@ impl<'i> Worker<'i> {
         let hash = *blake3::hash(&bytes).as_bytes();
         let key = SourceKey::new(&hash, self.settings_hash);
         let tags = self.tags(&source);
-        let report = Report { bytes_in: bytes.len() as u64, ..Report::blank(source.path.clone()) };
-        let outcome = Outcome { report, file: Some(MetFile { source, hash, keep: None }) };
+        let report =
+            FileReport { bytes_in: bytes.len() as u64, ..FileReport::blank(source.path.clone()) };
+        let outcome = Outcome { report, file: Some(ReadSource { source, hash, keep: None }) };
 
         let known = self.store.map(|store| store.source(&key)).transpose()?.flatten();
         if known.is_none()
@@ -169,7 +180,7 @@ impl<'i> Worker<'i> {
     ) -> Finished {
         let report = &mut work.outcome.report;
         report.describe(record);
-        report.status = Status::AlreadyPresent;
+        report.status = FileStatus::AlreadyPresent;
         report.id = Some(id);
         let missing: Vec<u16> = self
             .settings
@@ -274,29 +285,35 @@ impl<'i> Worker<'i> {
     }
 
     /// The file's bytes, if they are a picture of a format and length that are taken.
-    fn read(&self, source: &Source) -> Result<Vec<u8>, (Status, String)> {
-        let failed = |error: io::Error| (Status::Failed, error.to_string());
+    fn read(&self, source: &SourceFile) -> Result<Vec<u8>, (FileStatus, String)> {
+        let failed = |error: io::Error| (FileStatus::Failed, error.to_string());
         if source.stamp.size_bytes == 0 {
-            return Err((Status::NotImage, "an empty file".into()));
+            return Err((FileStatus::NotImage, "an empty file".into()));
         }
         let mut file = File::open(&source.path).map_err(failed)?;
-        if Stamp::of(&file.metadata().map_err(failed)?) != source.stamp {
-            return Err((Status::Failed, "it changed since it was found; import it again".into()));
+        if FileStamp::of(&file.metadata().map_err(failed)?) != source.stamp {
+            return Err((
+                FileStatus::Failed,
+                "it changed since it was found; import it again".into(),
+            ));
         }
         let mut bytes = Vec::with_capacity(SNIFF_BYTES);
         file.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         match codec::sniff(&bytes) {
             Sniffed::Picture(_) => {}
             Sniffed::Unsupported(name) => {
-                return Err((Status::Failed, CodecError::Unsupported(name).to_string()));
+                return Err((FileStatus::Failed, CodecError::Unsupported(name).to_string()));
             }
             Sniffed::Nothing => {
-                return Err((Status::NotImage, CodecError::NotAPicture.to_string()));
+                return Err((FileStatus::NotImage, CodecError::NotAPicture.to_string()));
             }
         }
         let limit = self.options.limits.source_bytes;
         if source.stamp.size_bytes > limit {
-            return Err((Status::Failed, format!("it has more than --max-source-bytes {limit}")));
+            return Err((
+                FileStatus::Failed,
+                format!("it has more than --max-source-bytes {limit}"),
+            ));
         }
         let rest = usize::try_from(source.stamp.size_bytes)
             .unwrap_or(usize::MAX)
@@ -307,7 +324,7 @@ impl<'i> Worker<'i> {
         Ok(bytes)
     }
 
-    fn tags(&self, source: &Source) -> Vec<String> {
+    fn tags(&self, source: &SourceFile) -> Vec<String> {
         let mut tags = self.options.tags.clone();
         if self.options.folder_tags {
             tags.extend(source.folder_tags.iter().cloned());
@@ -333,7 +350,7 @@ impl Work {
     fn refused(mut self, error: &CodecError) -> Finished {
         let not_a_picture = matches!(error, CodecError::NotAPicture);
         let report = &mut self.outcome.report;
-        report.status = if not_a_picture { Status::NotImage } else { Status::Failed };
+        report.status = if not_a_picture { FileStatus::NotImage } else { FileStatus::Failed };
         report.reason = Some(error.to_string());
         Finished::Settled(self.outcome)
     }
@@ -364,7 +381,7 @@ pub(super) fn left_out_key(hash: &[u8; 32], mut settings_hash: [u8; 8]) -> Sourc
 fn into_record(
     converted: Converted,
     size_bytes: u64,
-    file: &MetFile,
+    file: &ReadSource,
     source_bytes: u64,
     tags: &[String],
 ) -> ImageRecord {

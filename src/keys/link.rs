@@ -12,11 +12,11 @@ use std::str::FromStr;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use rand::TryRng as _;
-use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::{KeyError, KeyId, KeyRecord};
+use super::key::KeyId;
+use super::record::KeyRecord;
+use super::secret::SigningSecret;
 
 /// Bytes of the MAC that a link carries: a forgery succeeds once in 2^128 attempts.
 const MAC_BYTES: usize = 16;
@@ -37,37 +37,6 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// 32 random bytes that sign links; its `Debug` shows none of them.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SigningSecret([u8; 32]);
-
-impl SigningSecret {
-    /// # Errors
-    /// [`KeyError::NoRandomness`].
-    pub(super) fn generate() -> Result<Self, KeyError> {
-        let mut bytes = [0; 32];
-        rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| KeyError::NoRandomness)?;
-        Ok(Self(bytes))
-    }
-
-    fn mac(&self, unsigned_url: &str, referer: Option<&str>) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        mac.update(CONTEXT);
-        mac.update(&[u8::from(referer.is_some())]);
-        mac.update(referer.unwrap_or_default().to_ascii_lowercase().as_bytes());
-        mac.update(&[0]);
-        mac.update(unsigned_url.as_bytes());
-        mac
-    }
-}
-
-impl fmt::Debug for SigningSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningSecret(…)")
-    }
-}
-
 /// Why a URL can't be signed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLink {
@@ -82,7 +51,7 @@ pub enum BadLink {
 }
 
 /// A link as it comes with a request.
-pub struct Link<'r> {
+pub struct SignedLink<'r> {
     /// The key whose secret should have signed it.
     pub key: KeyId,
     /// Seconds since 1970; from then on it is refused.
@@ -92,7 +61,7 @@ pub struct Link<'r> {
     unsigned_url: &'r str,
 }
 
-impl<'r> Link<'r> {
+impl<'r> SignedLink<'r> {
     /// The link that a path and query are; `None` without a signature at the end, or with more than one.
     #[must_use]
     pub fn parse(path_and_query: &'r str) -> Option<Self> {
@@ -118,6 +87,19 @@ impl<'r> Link<'r> {
             && self.key == record.id
             && now < self.expires
             && (!self.by_referer || referer.is_some())
+    }
+}
+
+impl SigningSecret {
+    fn mac(&self, unsigned_url: &str, referer: Option<&str>) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any length is taken");
+        mac.update(CONTEXT);
+        mac.update(&[u8::from(referer.is_some())]);
+        mac.update(referer.unwrap_or_default().to_ascii_lowercase().as_bytes());
+        mac.update(&[0]);
+        mac.update(unsigned_url.as_bytes());
+        mac
     }
 }
 
@@ -199,7 +181,7 @@ mod tests {
     }
 
     fn is_good(record: &KeyRecord, url: &str, now: u64, referer: Option<&str>) -> bool {
-        Link::parse(url).is_some_and(|link| link.is_good(record, now, referer))
+        SignedLink::parse(url).is_some_and(|link| link.is_good(record, now, referer))
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Addition {
 }
 
 /// What a catalog needs of an image.
-pub struct Summary<'b> {
+pub struct ImageSummary<'b> {
     /// See [`ImageRecord::ordinal`].
     pub ordinal: u32,
     /// Pixels.

@@ -10,13 +10,13 @@ use crate::image::{ImageId, ImageRecord, Rendition};
 
 /// One thing that is wrong.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Problem {
+pub struct Damage {
     /// What is affected: an image id, or a tree and a key.
     pub subject: String,
     pub problem: String,
 }
 
-impl Problem {
+impl Damage {
     fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { subject: subject.into(), problem: problem.into() }
     }
@@ -27,7 +27,7 @@ impl Problem {
 pub struct Verified {
     pub images: u64,
     pub bytes: u64,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Damage>,
 }
 
 impl Store {
@@ -48,9 +48,9 @@ impl Store {
             match decoded {
                 Some((id, Ok(record))) => drop(records.insert(id, record)),
                 Some((_, Err(error))) => {
-                    verified.problems.push(Problem::new(hex(key), error.to_string()))
+                    verified.problems.push(Damage::new(hex(key), error.to_string()))
                 }
-                None => verified.problems.push(Problem::new(hex(key), "the key is no image id")),
+                None => verified.problems.push(Damage::new(hex(key), "the key is no image id")),
             }
             Ok(())
         })?;
@@ -59,7 +59,7 @@ impl Store {
             verified.images += 1;
             if let Some(other) = ordinals.insert(record.ordinal, *id) {
                 let problem = format!("its ordinal {} is also that of {other}", record.ordinal);
-                verified.problems.push(Problem::new(id.to_string(), problem));
+                verified.problems.push(Damage::new(id.to_string(), problem));
             }
             self.verify_image(*id, record, &mut verified, &mut look)?;
         }
@@ -91,9 +91,9 @@ impl Store {
         })?;
         match found {
             Some(None) => {}
-            Some(Some(problem)) => verified.problems.push(Problem::new(id.to_string(), problem)),
+            Some(Some(problem)) => verified.problems.push(Damage::new(id.to_string(), problem)),
             None if self.image(id)?.is_none() => {} // removed meanwhile
-            None => verified.problems.push(Problem::new(id.to_string(), "its bytes are missing")),
+            None => verified.problems.push(Damage::new(id.to_string(), "its bytes are missing")),
         }
         for rendition in &record.renditions {
             let problem = match self.blob(id, rendition.width, |webp| {
@@ -106,7 +106,7 @@ impl Store {
                 None => "is missing",
             };
             let problem = format!("its rendition of width {} {problem}", rendition.width);
-            verified.problems.push(Problem::new(id.to_string(), problem));
+            verified.problems.push(Damage::new(id.to_string(), problem));
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Store {
                 Some((id, _)) => suspects.push((id, "there are bytes of it, but no record")),
                 None => verified
                     .problems
-                    .push(Problem::new(hex(key), "the key of these bytes is malformed")),
+                    .push(Damage::new(hex(key), "the key of these bytes is malformed")),
             }
             Ok(())
         })?;
@@ -135,7 +135,7 @@ impl Store {
                 Some(id) => suspects
                     .push((id, "a source is marked as imported, but there is no such image")),
                 None => {
-                    verified.problems.push(Problem::new(hex(key), "the source mark names no image"))
+                    verified.problems.push(Damage::new(hex(key), "the source mark names no image"))
                 }
             }
             Ok(())
@@ -146,19 +146,19 @@ impl Store {
                 Ok(id) => {
                     suspects.push((id, "a file is noted as its origin, but there is no such image"))
                 }
-                Err(error) => verified.problems.push(Problem::new(hex(key), error.to_string())),
+                Err(error) => verified.problems.push(Damage::new(hex(key), error.to_string())),
             }
             Ok(())
         })?;
         for (id, problem) in suspects {
             let known = matches!(self.image(id), Ok(Some(_)) | Err(StoreError::Damaged { .. }));
             if !known {
-                verified.problems.push(Problem::new(id.to_string(), problem));
+                verified.problems.push(Damage::new(id.to_string(), problem));
             }
         }
         self.scan(Tree::Keys, &mut |key, value| {
             if let Err(error) = decode_key(key, value) {
-                verified.problems.push(Problem::new(hex(key), error.to_string()));
+                verified.problems.push(Damage::new(hex(key), error.to_string()));
             }
             Ok(())
         })

@@ -14,7 +14,7 @@ use heed::{
     CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls,
 };
 
-use super::{Access, Blob, Locator, StoreError, Tree, Visit, Writer};
+use super::{Access, Blob, EntryVisitor, Locator, StoreError, Tree, Writer};
 
 /// Address space reserved for the map, far above any gallery; it is no memory. Halved where the system gives less.
 const MAP_BYTES: usize = 1 << 40;
@@ -113,7 +113,7 @@ impl FileEngine {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<u64, StoreError> {
         let txn = self.env.read_txn().map_err(|source| self.wrap(source))?;
         scan(&self.trees[tree as usize], &txn, prefix, &self.path, visit)?;
@@ -152,7 +152,7 @@ impl FileEngine {
     pub(super) fn copy_of(
         scratch: &Path,
         target: &mut File,
-        scan: impl Fn(Tree, &mut Visit<'_>) -> Result<u64, StoreError>,
+        scan: impl Fn(Tree, &mut EntryVisitor<'_>) -> Result<u64, StoreError>,
     ) -> Result<(), StoreError> {
         /// Bytes put between two commits; LMDB keeps what is uncommitted in memory.
         const COMMIT_BYTES: usize = 32 << 20;
@@ -215,7 +215,7 @@ impl FileWriter<'_> {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<(), StoreError> {
         scan(&self.engine.trees[tree as usize], &self.txn, prefix, &self.engine.path, visit)
     }
@@ -226,7 +226,7 @@ fn scan(
     txn: &RoTxn<'_>,
     prefix: &[u8],
     path: &Path,
-    visit: &mut Visit<'_>,
+    visit: &mut EntryVisitor<'_>,
 ) -> Result<(), StoreError> {
     let mut visit_entry = |entry: heed::Result<(&[u8], &[u8])>| {
         let (key, value) = entry.map_err(|source| lmdb_error(path, source))?;

@@ -22,9 +22,9 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use addition::{Added, Addition, SourceKey, Summary};
+pub use addition::{Added, Addition, ImageSummary, SourceKey};
 pub use blob::Blob;
-pub use check::{Problem, Verified};
+pub use check::{Damage, Verified};
 pub use error::StoreError;
 pub use locator::{BadLocator, Locator};
 pub use migrate::FORMAT_VERSION;
@@ -56,7 +56,7 @@ pub enum Access {
 }
 
 /// Looks at one key and its value; an error ends the scan.
-type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'v;
+type EntryVisitor<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'v;
 
 /// The trees of a gallery; see `migrations/` for their keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,7 +353,7 @@ impl Store {
         on_engine!(&*self.engine, engine => engine.get(tree, key, read))
     }
 
-    fn scan(&self, tree: Tree, visit: &mut Visit<'_>) -> Result<u64, StoreError> {
+    fn scan(&self, tree: Tree, visit: &mut EntryVisitor<'_>) -> Result<u64, StoreError> {
         on_engine!(&*self.engine, engine => engine.scan(tree, &[], visit))
     }
 

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, StoreError, Summary};
+use super::{ImageSummary, Origin, StoreError};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::KeyRecord;
 
@@ -132,19 +132,19 @@ impl<'b> StoredImage<'b> {
     ///
     /// # Errors
     /// When the record is damaged.
-    pub fn summary(&self) -> Result<Summary<'b>, StoreError> {
+    pub fn summary(&self) -> Result<ImageSummary<'b>, StoreError> {
         decode_summary(self.id, self.bytes)
     }
 }
 
-fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<Summary<'_>, StoreError> {
+fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<ImageSummary<'_>, StoreError> {
     let tree = "images";
     let body = open_record(tree, id.as_bytes(), bytes)?;
     let (stored, _) =
         bincode::serde::borrow_decode_from_slice::<StoredSummary<'_>, _>(body, configuration())
             .map_err(|error| undecodable(tree, id.as_bytes(), &error))?;
     let StoredSummary { ordinal, width, height, frames, tags, .. } = stored;
-    Ok(Summary { ordinal, width, height, frames, tags })
+    Ok(ImageSummary { ordinal, width, height, frames, tags })
 }
 
 pub(super) fn encode_key(record: &KeyRecord) -> Result<Vec<u8>, StoreError> {
@@ -274,7 +274,8 @@ mod tests {
         assert_eq!(bytes.len(), 196);
         assert_eq!(decode_image(id, &bytes).unwrap(), sample());
 
-        let Summary { ordinal, width, height, frames, tags } = decode_summary(id, &bytes).unwrap();
+        let ImageSummary { ordinal, width, height, frames, tags } =
+            decode_summary(id, &bytes).unwrap();
         let record = sample();
         assert_eq!(
             (ordinal, width, height, frames),

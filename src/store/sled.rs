@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionalTree};
 
-use super::{Access, Blob, Locator, StoreError, Tree, Visit, Writer};
+use super::{Access, Blob, EntryVisitor, Locator, StoreError, Tree, Writer};
 
 /// Counts the commits: the gallery's version.
 const COMMITS_KEY: &[u8] = b"commits";
@@ -91,7 +91,7 @@ impl SledEngine {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<u64, StoreError> {
         // Read first: a commit meanwhile makes the result look older than it is, never newer.
         let version = self.version();
@@ -192,7 +192,7 @@ impl SledWriter<'_> {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<(), StoreError> {
         self.engine.scan(tree, prefix, visit).map(|_| ())
     }

@@ -3,7 +3,7 @@
 use super::record::{blob_key, decode_image, encode_image, encode_origin, origin_key};
 #[cfg(feature = "sled")]
 use super::sled;
-use super::{Added, Addition, StoreError, Tree, Visit, file, migrate};
+use super::{Added, Addition, EntryVisitor, StoreError, Tree, file, migrate};
 use crate::image::{ImageId, ImageRecord, Rendition};
 
 /// One write transaction; it is committed whole when the closure that was given it returns `Ok`.
@@ -42,7 +42,7 @@ impl Writer<'_> {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<(), StoreError> {
         on_writer!(self, writer => writer.scan(tree, prefix, visit))
     }
