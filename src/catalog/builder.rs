@@ -63,8 +63,9 @@ impl<'c> CatalogBuilder<'c> {
         Self { earlier, ..Self::default() }
     }
 
-    /// Takes an image over from the earlier catalog; `false` when it is not there under this stamp, and must be pushed.
-    /// The image is known by its stamp alone: a record holds its ordinal, so no other has the same.
+    /// Takes an image over from the earlier catalog; `false` when it is not there under this stamp,
+    /// and must be pushed. The image is known by its stamp alone: a record holds its ordinal, so no
+    /// other has the same.
     pub fn keep(&mut self, id: ImageId, stamp: RecordStamp) -> bool {
         let Some(earlier) = self.earlier else { return false };
         if earlier.stamps.get(self.reached) != Some(&stamp) {
@@ -91,8 +92,8 @@ impl<'c> CatalogBuilder<'c> {
             self.animated.push(number);
         }
         let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
-        // What was checked of an image stays checked, as what an id names never changes while the server runs; but with
-        // its record its renditions may have got other numbers.
+        // What was checked of an image stays checked, as what an id names never changes while the
+        // server runs; but with its record its renditions may have got other numbers.
         let known = self.earlier.and_then(|earlier| {
             self.skip_to(earlier, entry.id);
             let position = *earlier.by_id.get(self.reached)? as usize;

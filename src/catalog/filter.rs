@@ -1,4 +1,5 @@
-//! Which images are meant: the conditions of a filter, on records one by one and on a whole catalog at once.
+//! Which images are meant: the conditions of a filter, on records one by one and on a whole catalog
+//! at once.
 
 use crate::image::{BadTag, ImageRecord, Orientation, parse_tag};
 

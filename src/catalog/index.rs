@@ -1,4 +1,5 @@
-//! The catalog: what the server holds in memory of every image, in columns, and the unfiltered pick.
+//! The catalog: what the server holds in memory of every image, in columns, and the unfiltered
+//! pick.
 //!
 //! Picks under a filter are in `matches`; making a catalog is in `builder`.
 

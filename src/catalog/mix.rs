@@ -1,4 +1,5 @@
-//! The hash of 64 bits that seeds and shuffles are made of. It hides nothing: no secret depends on it.
+//! The hash of 64 bits that seeds and shuffles are made of. It hides nothing: no secret depends on
+//! it.
 
 /// Spreads every bit of a number over all of it.
 ///

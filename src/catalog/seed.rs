@@ -1,17 +1,22 @@
-//! `seed=`: the same image for the same text, with as little change as can be when images come and go.
+//! `seed=`: the same image for the same text, with as little change as can be when images come and
+//! go.
 //!
-//! Rendezvous hashing (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998): under a seed
-//! each ordinal has a random time, exponentially distributed with mean 1 and independent of all others, and of the images that match the
-//! first one wins. So every image wins equally many seeds; one that comes takes only the seeds that it wins (one in N), one that goes
-//! gives back only its own, and an image that wins among all wins under each filter that it matches.
+//! Rendezvous hashing (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates",
+//! 1998): under a seed each ordinal has a random time, exponentially distributed with mean 1 and
+//! independent of all others, and of the images that match the first one wins. So every image wins
+//! equally many seeds; one that comes takes only the seeds that it wins (one in N), one that goes
+//! gives back only its own, and an image that wins among all wins under each filter that it
+//! matches.
 //!
-//! The times of a million images need not be computed to find the first. The earliest of `2^k` such times is
-//! exponentially distributed with mean `2^-k`, falls into either half with probability 1/2, and the earliest of the other half is
-//! later by an exponentially distributed time with mean `2^-(k-1)`, because such times have no memory. So the times are
-//! *defined* from the top: each stretch of ordinals from `2^k` to `2^(k+1)` has its earliest time from a hash of seed and stretch, and halves
-//! inherit or add to it, down to the single ordinal. The search opens stretches in the order of their earliest times and
-//! passes those without a match; it looks at some forty stretches when most ordinals match, and at worst at a multiple of the square
-//! root of the ordinals ever given.
+//! The times of a million images need not be computed to find the first. The earliest of `2^k` such
+//! times is exponentially distributed with mean `2^-k`, falls into either half with probability
+//! 1/2, and the earliest of the other half is later by an exponentially distributed time with mean
+//! `2^-(k-1)`, because such times have no memory. So the times are *defined* from the top: each
+//! stretch of ordinals from `2^k` to `2^(k+1)` has its earliest time from a hash of seed and
+//! stretch, and halves inherit or add to it, down to the single ordinal. The search opens stretches
+//! in the order of their earliest times and passes those without a match; it looks at some forty
+//! stretches when most ordinals match, and at worst at a multiple of the square root of the
+//! ordinals ever given.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -107,12 +112,14 @@ impl<'c> Ranking<'c> {
         mix(mix(name ^ self.seed[0]) ^ self.seed[1])
     }
 
-    /// Follows the half that holds the earliest time, and leaves the other for later; `None` when the first has no match.
+    /// Follows the half that holds the earliest time, and leaves the other for later; `None` when
+    /// the first has no match.
     fn split(&mut self, stretch: Stretch) -> Option<Stretch> {
         let Stretch { time, first, bits, positions, ranks } = stretch;
         let bits = bits - 1;
         let middle = first + (1 << bits);
-        // The middle is named by twice its ordinal; a stretch has exactly one, and no two stretches share it.
+        // The middle is named by twice its ordinal; a stretch has exactly one, and no two stretches
+        // share it.
         let random = self.random(u64::from(middle) << 1);
         let lower_is_earlier = random & 1 == 0;
         let later = time + exponential(random, bits);
@@ -141,7 +148,8 @@ impl<'c> Ranking<'c> {
         (!earlier.ranks.is_empty()).then_some(earlier)
     }
 
-    /// The first position at or behind `middle`, within those of a stretch with `half` ordinals on either side of it.
+    /// The first position at or behind `middle`, within those of a stretch with `half` ordinals on
+    /// either side of it.
     fn boundary(&self, middle: u32, half: usize, positions: &Range<usize>) -> usize {
         // As many images as ordinals lie between these two; without gaps they are the same.
         let least = positions.end.saturating_sub(half).max(positions.start);
@@ -167,7 +175,8 @@ impl Iterator for Ranking<'_> {
     }
 }
 
-/// An exponentially distributed time with mean `2^-bits`, from the upper 53 of 64 random bits (inverse transform sampling).
+/// An exponentially distributed time with mean `2^-bits`, from the upper 53 of 64 random bits
+/// (inverse transform sampling).
 fn exponential(random: u64, bits: u32) -> f64 {
     let uniform = ((random >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     -uniform.ln() / (1_u64 << bits) as f64

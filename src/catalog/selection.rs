@@ -1,8 +1,9 @@
-//! The images that match a filter, as a bit an image with counts beside it: the r-th match is found, and a stretch's matches
-//! are counted, without walking them.
+//! The images that match a filter, as a bit an image with counts beside it: the r-th match is
+//! found, and a stretch's matches are counted, without walking them.
 //!
-//! Counts stand at every 512 bits, as in the first level of Vigna, "Broadword Implementation of Rank/Select Queries"
-//! (2008), so either question costs a look at one count's block, or a binary search over the counts and one block.
+//! Counts stand at every 512 bits, as in the first level of Vigna, "Broadword Implementation of
+//! Rank/Select Queries" (2008), so either question costs a look at one count's block, or a binary
+//! search over the counts and one block.
 
 use std::ops::Range;
 

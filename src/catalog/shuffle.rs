@@ -1,14 +1,18 @@
-//! A keyed permutation of `0..n`, computed element by element: every number comes once, and nothing is remembered.
+//! A keyed permutation of `0..n`, computed element by element: every number comes once, and nothing
+//! is remembered.
 //!
-//! A balanced Feistel network (Luby and Rackoff, "How to Construct Pseudorandom Permutations from Pseudorandom Functions",
-//! 1988) permutes the smallest power of four that holds `n`; a result outside of `0..n` is put in again until it is inside (cycle
-//! walking: Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002), at most four times on average.
+//! A balanced Feistel network (Luby and Rackoff, "How to Construct Pseudorandom Permutations from
+//! Pseudorandom Functions", 1988) permutes the smallest power of four that holds `n`; a result
+//! outside of `0..n` is put in again until it is inside (cycle walking: Black and Rogaway, "Ciphers
+//! with Arbitrary Finite Domains", 2002), at most four times on average.
 
 use super::mix::mix;
 
-/// Four make the network a strong pseudorandom permutation if the round function is random; ours is merely well mixed.
+/// Four make the network a strong pseudorandom permutation if the round function is random; ours is
+/// merely well mixed.
 const ROUNDS: usize = 8;
-/// Of each half. With two bits some orders of three numbers came more often than others, however many rounds there were.
+/// Of each half. With two bits some orders of three numbers came more often than others, however
+/// many rounds there were.
 const LEAST_HALF_BITS: u32 = 3;
 
 /// What tells this use of a text from any other.
@@ -104,7 +108,8 @@ mod tests {
 
     #[test]
     fn where_a_number_stands_says_nothing_of_the_next() {
-        // Differences between neighbours, in 10 classes over 100,003 places: 0.999 quantile with 9 degrees of freedom.
+        // Differences between neighbours, in 10 classes over 100,003 places: 0.999 quantile with 9
+        // degrees of freedom.
         let n = 100_003;
         let permutation = Permutation::new("differences", n);
         let mut counts = [0_u32; 10];

@@ -104,8 +104,8 @@ fn filters() -> Vec<Filter> {
     ]
 }
 
-/// Asserts that the counts are as even as chance makes them: p between 0.001 and 0.999 by the Wilson-Hilferty
-/// approximation of chi-square.
+/// Asserts that the counts are as even as chance makes them: p between 0.001 and 0.999 by the
+/// Wilson-Hilferty approximation of chi-square.
 #[track_caller]
 fn assert_uniform(counts: impl ExactSizeIterator<Item = u32> + Clone, what: &str) {
     let classes = counts.len() as f64;

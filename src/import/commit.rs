@@ -183,7 +183,8 @@ impl<'i> Committer<'i> {
         self.settle(outcome)
     }
 
-    /// Removes the images whose files are gone from `roots`, if `prune` is set, and returns the sums.
+    /// Removes the images whose files are gone from `roots`, if `prune` is set, and returns the
+    /// sums.
     pub(super) fn finish(
         mut self,
         roots: &[PathBuf],

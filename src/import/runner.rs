@@ -18,7 +18,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Time between two looks at a decoder that is still running.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Stack size of the thread, in bytes. The default of 2 MiB is tight for some decoders that recurse.
+/// Stack size of the thread, in bytes. The default of 2 MiB is tight for some decoders that
+/// recurse.
 const STACK_BYTES: usize = 8 << 20;
 
 /// A conversion together with the channel that takes its result.

@@ -1,4 +1,5 @@
-//! Finds images that look alike: the same picture at another size, another quality, in another format.
+//! Finds images that look alike: the same picture at another size, another quality, in another
+//! format.
 
 use crate::image::{ImageId, ImageRecord};
 use crate::store::{Store, StoreError};

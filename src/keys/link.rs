@@ -1,10 +1,11 @@
 //! Signed links: a URL that reads one path and query until a time, with no key in it.
 //!
-//! `PATH?QUERY&exp=TIME&sig=SIGNATURE`, with TIME in seconds since 1970. SIGNATURE is base64 in the URL alphabet (RFC 4648,
-//! section 5), unpadded, of 25 bytes: 1 when the link is bound to a referring host, else 0; the id of the key whose secret
-//! signed it; the first 16 bytes of HMAC-SHA256 (RFC 2104) under that secret of `imagepool link 1`, a zero byte, the first
-//! byte again, the host in lower case, a zero byte, and the URL up to `&sig=`. Every byte of path and query counts, so what was
-//! not signed as a whole is not authorised in part.
+//! `PATH?QUERY&exp=TIME&sig=SIGNATURE`, with TIME in seconds since 1970. SIGNATURE is base64 in the
+//! URL alphabet (RFC 4648, section 5), unpadded, of 25 bytes: 1 when the link is bound to a
+//! referring host, else 0; the id of the key whose secret signed it; the first 16 bytes of
+//! HMAC-SHA256 (RFC 2104) under that secret of `imagepool link 1`, a zero byte, the first byte
+//! again, the host in lower case, a zero byte, and the URL up to `&sig=`. Every byte of path and
+//! query counts, so what was not signed as a whole is not authorised in part.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,8 +23,9 @@ use super::secret::SigningSecret;
 const MAC_BYTES: usize = 16;
 /// What tells this use of the secret from any other.
 const CONTEXT: &[u8] = b"imagepool link 1\0";
-/// What browsers encode in a path or query before they send it (<https://url.spec.whatwg.org/#percent-encoded-bytes>), and
-/// what mail programs and Markdown take for the end of a link.
+/// What browsers encode in a path or query before they send it
+/// (<https://url.spec.whatwg.org/#percent-encoded-bytes>), and what mail programs and Markdown take
+/// for the end of a link.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -62,7 +64,8 @@ pub struct SignedLink<'r> {
 }
 
 impl<'r> SignedLink<'r> {
-    /// The link that a path and query are; `None` without a signature at the end, or with more than one.
+    /// The link that a path and query are; `None` without a signature at the end, or with more than
+    /// one.
     #[must_use]
     pub fn parse(path_and_query: &'r str) -> Option<Self> {
         let (unsigned_url, signature) = path_and_query.rsplit_once("&sig=")?;
@@ -76,8 +79,8 @@ impl<'r> SignedLink<'r> {
         Some(Self { key, expires: expires.parse().ok()?, by_referer, mac, unsigned_url })
     }
 
-    /// Whether `record`'s secret signed it, it has not ended, and it comes from the host that it is bound to. The
-    /// comparison takes the same time whatever differs.
+    /// Whether `record`'s secret signed it, it has not ended, and it comes from the host that it is
+    /// bound to. The comparison takes the same time whatever differs.
     #[must_use]
     pub fn is_good(&self, record: &KeyRecord, now: u64, referer: Option<&str>) -> bool {
         let bound_to = if self.by_referer { Some(referer.unwrap_or_default()) } else { None };
@@ -104,8 +107,9 @@ impl SigningSecret {
 }
 
 impl KeyRecord {
-    /// `url`, a path and query with or without scheme and host in front, with an end and a signature behind it. What browsers
-    /// would encode is encoded first. `referer` is the host that alone may show it.
+    /// `url`, a path and query with or without scheme and host in front, with an end and a
+    /// signature behind it. What browsers would encode is encoded first. `referer` is the host that
+    /// alone may show it.
     ///
     /// # Errors
     /// [`BadLink`] when the URL has no path, a fragment, or parameters of a link or a key.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Locator;
+use super::locator::Locator;
 use crate::keys::KeyError;
 
 /// Why a gallery could not be opened, read or written.
