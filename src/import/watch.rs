@@ -137,8 +137,12 @@ impl FolderWatcher {
                 continue;
             }
             if let Err(error) = watcher.watch(root, RecursiveMode::Recursive) {
-                tracing::warn!(folder = %root.display(), %error, "changes here are looked for once a minute only; \
-                    is fs.inotify.max_user_watches large enough?");
+                tracing::warn!(
+                    folder = %root.display(),
+                    %error,
+                    "changes here are looked for once a minute only; \
+                     is fs.inotify.max_user_watches large enough?"
+                );
             }
             // A root that failed counts as watched: one warning is enough.
             self.watched.push(root.clone());

@@ -105,7 +105,8 @@ pub enum KeyError {
     #[error("there is a key named {0:?} already; `imagepool key rotate --name {0}` replaces it")]
     NameTaken(String),
     #[error(
-        "there is no key named {0:?}; `imagepool key list` shows the names, `imagepool key add --name {0}` makes it"
+        "there is no key named {0:?}; `imagepool key list` shows the names, \
+         `imagepool key add --name {0}` makes it"
     )]
     NoSuchName(String),
     #[error("there is no key {0}; `imagepool key list` shows them")]
@@ -116,7 +117,7 @@ pub enum KeyError {
     Hash(argon2::password_hash::Error),
 }
 
-/// Checks a name for a key.
+/// Checks whether a key may have this name.
 ///
 /// # Errors
 /// [`KeyError::BadName`].

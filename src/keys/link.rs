@@ -1,11 +1,11 @@
-//! Signed links: a URL that reads one path and query until a time, with no key in it.
+//! Signed links: a URL that reads one path and query until a certain time, with no key in it.
 //!
-//! `PATH?QUERY&exp=TIME&sig=SIGNATURE`, with TIME in seconds since 1970. SIGNATURE is base64 in the
-//! URL alphabet (RFC 4648, section 5), unpadded, of 25 bytes: 1 when the link is bound to a
-//! referring host, else 0; the id of the key whose secret signed it; the first 16 bytes of
-//! HMAC-SHA256 (RFC 2104) under that secret of `imagepool link 1`, a zero byte, the first byte
-//! again, the host in lower case, a zero byte, and the URL up to `&sig=`. Every byte of path and
-//! query counts, so what was not signed as a whole is not authorised in part.
+//! The form is `PATH?QUERY&exp=TIME&sig=SIGNATURE`, with TIME in seconds since 1970. SIGNATURE is
+//! base64 in the URL alphabet (RFC 4648, section 5), unpadded, of 25 bytes: 1 when the link is
+//! bound to a referring host, else 0; the id of the key whose secret signed it; the first 16 bytes
+//! of HMAC-SHA256 (RFC 2104) under that secret. The MAC is over `imagepool link 1`, a zero byte,
+//! the first byte again, the host in lower case, a zero byte, and the URL up to `&sig=`. Every byte
+//! of path and query counts, so what was not signed as a whole is not authorised in part.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,12 +19,14 @@ use super::key::KeyId;
 use super::record::KeyRecord;
 use super::secret::SigningSecret;
 
-/// Bytes of the MAC that a link carries: a forgery succeeds once in 2^128 attempts.
+/// Length of the MAC that a link carries, in bytes. A forgery succeeds once in 2^128 attempts.
 const MAC_BYTES: usize = 16;
-/// What tells this use of the secret from any other.
+/// First part of what is signed, which separates this use of the secret from any other.
 const CONTEXT: &[u8] = b"imagepool link 1\0";
-/// What browsers encode in a path or query before they send it
-/// (<https://url.spec.whatwg.org/#percent-encoded-bytes>), and what mail programs and Markdown take
+/// Characters that are encoded before a URL is signed.
+///
+/// Browsers encode them in a path or query before they send it
+/// (<https://url.spec.whatwg.org/#percent-encoded-bytes>), or mail programs and Markdown take them
 /// for the end of a link.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -47,24 +49,27 @@ pub enum BadLink {
     #[error("what follows # never reaches the server, so it can't be signed; leave it out")]
     Fragment,
     #[error(
-        "the query has a {0:?} already; give the address as it is without a signature and without a key"
+        "the query has a {0:?} already; \
+         give the address as it is without a signature and without a key"
     )]
     Taken(String),
 }
 
-/// A link as it comes with a request.
+/// A signed link as it comes with a request.
 pub struct SignedLink<'r> {
     /// The key whose secret should have signed it.
     pub key: KeyId,
-    /// Seconds since 1970; from then on it is refused.
+    /// Time from which the link is refused, in seconds since 1970.
     pub expires: u64,
+    /// Whether the link is bound to a referring host.
     by_referer: bool,
     mac: [u8; MAC_BYTES],
+    /// The part of the URL that is signed.
     unsigned_url: &'r str,
 }
 
 impl<'r> SignedLink<'r> {
-    /// The link that a path and query are; `None` without a signature at the end, or with more than
+    /// Parses a path and query. Returns `None` without a signature at the end, or with more than
     /// one.
     #[must_use]
     pub fn parse(path_and_query: &'r str) -> Option<Self> {
@@ -79,8 +84,10 @@ impl<'r> SignedLink<'r> {
         Some(Self { key, expires: expires.parse().ok()?, by_referer, mac, unsigned_url })
     }
 
-    /// Whether `record`'s secret signed it, it has not ended, and it comes from the host that it is
-    /// bound to. The comparison takes the same time whatever differs.
+    /// Whether `record`'s secret signed the link, it has not expired at `now`, and the request
+    /// comes from the host that it is bound to.
+    ///
+    /// The comparison takes the same time whatever differs.
     #[must_use]
     pub fn is_good(&self, record: &KeyRecord, now: u64, referer: Option<&str>) -> bool {
         let bound_to = if self.by_referer { Some(referer.unwrap_or_default()) } else { None };
@@ -107,9 +114,11 @@ impl SigningSecret {
 }
 
 impl KeyRecord {
-    /// `url`, a path and query with or without scheme and host in front, with an end and a
-    /// signature behind it. What browsers would encode is encoded first. `referer` is the host that
-    /// alone may show it.
+    /// Appends an expiry time and a signature to `url`, which is a path and query with or without
+    /// scheme and host in front.
+    ///
+    /// What browsers would encode is encoded first. With `referer` set, only that host's pages may
+    /// show the link.
     ///
     /// # Errors
     /// [`BadLink`] when the URL has no path, a fragment, or parameters of a link or a key.
@@ -149,7 +158,7 @@ impl KeyRecord {
     }
 }
 
-/// What stands behind `sig=`.
+/// The value of `sig=`.
 struct Signature {
     by_referer: bool,
     key: KeyId,

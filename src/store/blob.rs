@@ -1,5 +1,5 @@
 //! A WebP held open: its bytes where the engine has them, for as long as the [`Blob`] lives.
-#![allow(unsafe_code)] // It borrows from the transaction beside it, and asks the kernel about pages.
+#![allow(unsafe_code)] // It borrows from a transaction beside it, and asks the kernel about pages.
 
 use std::ops::Range;
 

@@ -25,7 +25,8 @@ pub enum BadLocator {
     #[error("object stores are not supported by this build; give a file, such as gallery.pool")]
     ObjectStore,
     #[error(
-        "there is no engine {0:?}; give PATH or sled:DIR (a file with a colon in its name: ./{0}:...)"
+        "there is no engine {0:?}; \
+         give PATH or sled:DIR (a file with a colon in its name: ./{0}:...)"
     )]
     UnknownEngine(String),
 }

@@ -329,7 +329,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_decoder_panic(mut bytes in proptest::collection::vec(any::<u8>(), 8..300)) {
+        fn no_bytes_make_the_decoder_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 8..300),
+        ) {
             seal(&mut bytes);
             let _ = decode_image(ImageId::of(b""), &bytes);
             let _ = decode_summary(ImageId::of(b""), &bytes);
@@ -338,7 +340,10 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_is_noticed_and_never_makes_the_decoder_panic(at in 0_usize..200, change in 1..=u8::MAX) {
+        fn a_changed_byte_is_noticed_and_never_makes_the_decoder_panic(
+            at in 0_usize..200,
+            change in 1..=u8::MAX,
+        ) {
             let mut bytes = encode_image(ImageId::of(b""), &sample()).unwrap();
             let at = at % bytes.len();
             bytes[at] ^= change;
