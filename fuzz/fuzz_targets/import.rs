@@ -1,4 +1,4 @@
-//! A file of any bytes imported into a gallery: the import ends well, says something of the file, and the gallery is whole.
+//! Imports a file of any bytes: the import ends well and reports the file, and the gallery is whole.
 #![no_main]
 
 use std::io;
@@ -46,7 +46,7 @@ fuzz_target!(|source: &[u8]| {
         tags: Vec::new(),
         folder_tags: true,
         skip_similar: false,
-        // So the gallery stays small: each run's image goes with the next.
+        // Each run removes the image of the one before, so that the gallery stays small.
         prune: true,
         delete_originals: false,
         settle_time: None,
@@ -54,7 +54,8 @@ fuzz_target!(|source: &[u8]| {
     };
     let mut last = Last(None);
     let stop = AtomicBool::new(false);
-    let summary = import(Some(&STORE), &[pictures], &options, &stop, &mut last, &mut ScanState::default())
+    let state = &mut ScanState::default();
+    let summary = import(Some(&STORE), &[pictures], &options, &stop, &mut last, state)
         .expect("the import ends well");
     let report = last.0.expect("something is said of the file");
     if report.status == FileStatus::Imported {

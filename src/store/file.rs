@@ -25,7 +25,7 @@ use super::tree::{Access, EntryVisitor, Tree};
 /// where the system gives less, it is halved.
 const MAP_BYTES: usize = 1 << 40;
 /// Smallest map that is tried, in bytes.
-const LEAST_MAP_BYTES: usize = 1 << 32;
+const MIN_MAP_BYTES: usize = 1 << 32;
 /// Number of read transactions at once, over all processes. Each lasts for the copy of one chunk.
 const MAX_READERS: u32 = 2_048;
 /// Number of trees in a file.
@@ -41,9 +41,9 @@ const NEARLY_FULL_BYTES: u64 = 64 << 20;
 ///
 /// LMDB hands out page numbers and leaves unwritten what it freed in the same transaction, so the
 /// missing pages are free ones.
-const UNWRITTEN_PAGES: u64 = 256;
+const MAX_MISSING_PAGES: u64 = 256;
 /// Number of pages that may be missing even from the smallest file.
-const LEAST_UNWRITTEN_PAGES: u64 = 8;
+const MIN_MISSING_PAGES: u64 = 8;
 /// `MDB_MAGIC`, which stands in the first page of every LMDB file.
 const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_le_bytes();
 /// Offset of the magic number in the first page, in bytes: behind the page header.
@@ -328,7 +328,7 @@ fn open_environment(path: &Path, flags: EnvFlags) -> Result<Env<WithoutTls>, Sto
         let opened = unsafe { options.flags(EnvFlags::NO_SUB_DIR | flags).open(path) };
         match opened {
             Err(heed::Error::Io(error))
-                if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > LEAST_MAP_BYTES =>
+                if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > MIN_MAP_BYTES =>
             {
                 map_bytes /= 2;
             }
@@ -344,8 +344,8 @@ fn open_environment(path: &Path, flags: EnvFlags) -> Result<Env<WithoutTls>, Sto
 fn check_length(env: &Env<WithoutTls>, path: &Path, writable: bool) -> Result<(), StoreError> {
     let (found, needed, page_bytes) = lengths(env, path)?;
     let pages = needed / page_bytes;
-    let may_lack = UNWRITTEN_PAGES.min(pages / 8).max(LEAST_UNWRITTEN_PAGES) * page_bytes;
-    if found + may_lack < needed {
+    let allowed_bytes = MAX_MISSING_PAGES.min(pages / 8).max(MIN_MISSING_PAGES) * page_bytes;
+    if found + allowed_bytes < needed {
         return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
     }
     if found < needed && writable {
