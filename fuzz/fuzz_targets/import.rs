@@ -1,4 +1,4 @@
-//! Imports a file of any bytes: the import ends well and reports the file, and the gallery is whole.
+//! Imports a file of any bytes: the import ends well, reports the file, and leaves the gallery whole.
 #![no_main]
 
 use std::io;
