@@ -1,4 +1,4 @@
-//! Imports a file of any bytes: the import ends well, reports the file, and leaves the gallery whole.
+//! Imports a file of any bytes: the import ends well and reports it, and the gallery stays whole.
 #![no_main]
 
 use std::io;
