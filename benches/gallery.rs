@@ -20,7 +20,7 @@ use criterion::{
 };
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
-use imagepool::codec::{self, Limits, Lossless, Settings, Timer};
+use imagepool::codec::{self, DecodeLimits, Lossless, Settings, Timer};
 use imagepool::image::{ImageId, ImageRecord};
 use imagepool::keys::{ApiKey, KeyRecord, KnownKey, Recall};
 use imagepool::store::{Access, Addition, Locator, SourceKey, Store};
@@ -124,7 +124,7 @@ fn convert(criterion: &mut Criterion) {
         .write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, 90))
         .expect("a picture can be written as JPEG");
 
-    let limits = Limits::default();
+    let limits = DecodeLimits::default();
     let settings = Settings { quality: 75, lossless: Lossless::Never, renditions: Vec::new() };
     let mut group = criterion.benchmark_group("convert 1 megapixel to WebP");
     group.throughput(Throughput::Elements(u64::from(PICTURE_SIDE * PICTURE_SIDE)));

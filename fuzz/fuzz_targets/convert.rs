@@ -1,4 +1,4 @@
-//! Any bytes through the codec: an error or an image, and what comes out decodes at the size that it says.
+//! Converts any bytes, which must give an error or an image that decodes at the size it claims.
 #![no_main]
 
 use imagepool::codec::{self, CodecError, Lossless, Settings, Timer};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
 
-use crate::codec::{Limits, Lossless, MAX_WEBP_SIDE, Settings};
+use crate::codec::{DecodeLimits, Lossless, MAX_WEBP_SIDE, Settings};
 use crate::image::parse_tag;
 use crate::import::ImportOptions;
 
@@ -77,7 +77,7 @@ impl ImportFlags {
                 lossless: self.lossless.into(),
                 renditions: self.renditions.0,
             },
-            limits: Limits {
+            limits: DecodeLimits {
                 source_bytes: self.max_source_bytes,
                 pixels: self.max_pixels,
                 frames: self.max_frames,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 
-use crate::http::{Limits, Patience};
+use crate::http::{ConnectionLimits, Timeouts};
 
 /// File descriptors that are not for clients: the gallery, the log, event loops, imports.
 const OWN_DESCRIPTORS: usize = 128;
@@ -50,11 +50,11 @@ fn some_time(text: &str) -> Result<Duration, String> {
 
 impl LimitFlags {
     /// As many connections as were asked for and the system has file descriptors for.
-    pub(super) fn into_limits(self) -> Limits {
-        Limits {
+    pub(super) fn into_limits(self) -> ConnectionLimits {
+        ConnectionLimits {
             max_connections: affordable(self.max_connections),
             max_connections_per_address: self.max_connections_per_address,
-            patience: Patience {
+            timeouts: Timeouts {
                 header: self.header_timeout,
                 idle: self.idle_timeout,
                 write: self.write_timeout,

@@ -2,7 +2,7 @@
 
 use clap::builder::FalseyValueParser;
 
-use crate::http::{Host, Origin, Policy, Rate};
+use crate::http::{Host, Policy, Rate, WebOrigin};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Whom to serve")]
@@ -13,7 +13,7 @@ pub(super) struct PolicyFlags {
 
     /// Let scripts on this site's pages read answers, by scheme and host (repeatable) [default: on any site's]
     #[arg(long, env = "IMAGEPOOL_CORS_ORIGIN", value_name = "ORIGIN")]
-    cors_origin: Vec<Origin>,
+    cors_origin: Vec<WebOrigin>,
 
     /// Let pages on this host show images, others not; *.HOST is all below it (repeatable) [default: any page]
     #[arg(long, env = "IMAGEPOOL_ALLOW_REFERER", value_name = "HOST")]

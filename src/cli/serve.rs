@@ -16,7 +16,7 @@ use super::limit_flags::LimitFlags;
 use super::policy_flags::PolicyFlags;
 use super::signals::{Hangups, StopSignals};
 use super::{Context, End};
-use crate::http::{self, Endpoint, Gallery, Listener, Metrics, Tls};
+use crate::http::{self, Endpoint, Listener, Metrics, ServedGallery, Tls};
 use crate::image;
 use crate::import::{
     FileReport, FileStatus, ImportError, ImportOptions, ImportSummary, Observer, ScanState, import,
@@ -93,7 +93,7 @@ impl Args {
             move || ensure_key(&store)
         });
         let new_key = new_key.await??;
-        let gallery = Arc::new(Gallery::new(store.clone(), self.policy.into_policy())?);
+        let gallery = Arc::new(ServedGallery::new(store.clone(), self.policy.into_policy())?);
         tokio::spawn(Arc::clone(&gallery).keep_current());
 
         let stop_import = Arc::new(AtomicBool::new(false));
@@ -277,7 +277,7 @@ fn log_round(round: Result<ImportSummary, ImportError>) {
             }
         }
         Err(error) => {
-            tracing::error!(%error, "the import ended early; images imported before are served")
+            tracing::error!(%error, "the import ended early; images imported before are served");
         }
     }
 }

@@ -96,7 +96,7 @@ impl Args {
 
 /// Decodes an image and compares its size with its record's.
 fn look_into(record: &ImageRecord, webp: &[u8]) -> Option<String> {
-    match codec::probe(webp, &codec::Limits::NONE) {
+    match codec::probe(webp, &codec::DecodeLimits::NONE) {
         Err(error) => Some(format!("it does not decode: {error}")),
         Ok(size) if size != (record.width, record.height) => Some(format!(
             "it is {} x {} pixels, its record says {} x {}",

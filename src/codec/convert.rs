@@ -1,92 +1,84 @@
-//! The way of one picture through the codec: recognised, weighed, decoded, made upright and sRGB, encoded.
+//! Takes one picture all the way: recognised, decoded, made upright and sRGB, and encoded.
+//!
+//! How much memory that takes is worked out in `estimate`, which decoders read what in `decode`.
 
-use std::collections::HashSet;
-
-use image::DynamicImage;
-
-use super::animation::{self, Animation, Frames as _, Wanted, fitting, scaled_down_note};
-use super::colour::Conversion;
-use super::decode::{checked_header, decode, is_animation, open_frames, recognise};
-use super::features::Features;
+use super::decode::{decode, is_animation, open_frames, read_header, recognise};
+use super::encode::animation::{AnimationOutputs, EncodedAnimation};
+use super::encode::riff::RiffContainer;
+use super::encode::webp::{MAX_WEBP_SIDE, is_too_detailed, scaled_down_note};
+use super::encode::{animation, still};
+use super::error::CodecError;
+use super::formats::webp;
+use super::formats::webp::WebPFrames;
 use super::guard::guard;
-use super::limits::{Limits, Timer};
-use super::memory::give_back_freed;
-use super::raster::{Channels, Raster, without_needless_alpha};
-use super::resize::{self, Shrinker, scaled_height};
-use super::riff::Container;
-use super::sniff::Format;
-use super::webp::{self, Effort, WebPFrames};
-use super::{CodecError, Converted, Header, Lossless, MAX_WEBP_SIDE, Settings};
+use super::header::Header;
+use super::limits::DecodeLimits;
+use super::pixels::channels::Channels;
+use super::pixels::colour::Conversion;
+use super::pixels::features::Features;
+use super::pixels::frames::Frames as _;
+use super::pixels::raster::Raster;
+use super::pixels::rgb::drop_opaque_alpha;
+use super::settings::Settings;
+use super::sniff::PictureFormat;
+use super::timer::Timer;
 
-/// Sources with more colours are not tried without loss by [`Lossless::Auto`]: lossy would win, and trying is slow.
-const FEW_COLOURS: usize = 1024;
-
-/// Nor are larger ones: it takes [`LOSSLESS_BYTES_PER_PIXEL`].
-const AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
-
-/// When a quick attempt without loss is this many times as large as lossy, a thorough one is not made. Of the pictures with few
-/// colours among some hundred, those that are smaller without loss were at most 2.4 times as large after the quick attempt.
-const HOPELESS_LOSSLESS: usize = 3;
-
-/// What encoders take beside the picture itself, in bytes a pixel, rounded up from the peaks of whole imports (`VmHWM`) of
-/// pictures with 8 million pixels: 39 with noise for alpha, 34 for the same without loss, 41 for the canvas of an animation. A copy
-/// is kept while both ways are tried.
-/// Opaque pictures are encoded within the memory of their own pixels, see `yuv`.
-const LOSSY_ALPHA_BYTES_PER_PIXEL: u64 = 40;
-const LOSSLESS_BYTES_PER_PIXEL: u64 = 40;
-const ANIMATION_BYTES_PER_PIXEL: u64 = 48;
-
-/// The memory that [`convert`] or [`render`] will take at its peak, in bytes, the source included, from its headers.
-///
-/// # Errors
-/// When it is no picture, or breaks a limit.
-pub fn memory_bytes(
-    source: &[u8],
-    settings: &Settings,
-    limits: &Limits,
-    timer: &Timer,
-) -> Result<u64, CodecError> {
-    let format = recognise(source)?;
-    guard(format, || {
-        let header = checked_header(source, format, limits, timer)?;
-        let needed = estimate(&header, settings).saturating_add(source.len() as u64);
-        if needed > limits.memory_bytes {
-            let Header { width, height, .. } = header;
-            return Err(CodecError::TooMuchMemory {
-                width,
-                height,
-                needed,
-                limit: limits.memory_bytes,
-            });
-        }
-        Ok(needed)
-    })
+/// A source, converted to what a gallery keeps.
+#[derive(Debug)]
+pub struct Converted {
+    /// The image.
+    pub webp: Vec<u8>,
+    /// Format of the source.
+    pub format: PictureFormat,
+    /// Width of the image, in pixels.
+    pub width: u32,
+    /// Height of the image, in pixels.
+    pub height: u32,
+    /// Number of frames of the image, in which repeated frames of a source are one.
+    pub frames: u32,
+    /// Whether any pixel is less than opaque.
+    pub alpha: bool,
+    /// See [`crate::image::ImageRecord::thumbhash`].
+    pub thumbhash: Vec<u8>,
+    /// See [`crate::image::ImageRecord::color`].
+    pub color: [u8; 3],
+    /// See [`crate::image::ImageRecord::perceptual_hash`].
+    pub perceptual_hash: u64,
+    /// Renditions: their widths, ascending, and their WebP.
+    pub renditions: Vec<(u16, Vec<u8>)>,
+    /// Whether the source holds more than the image does, such as further pages, or more pixels
+    /// than WebP can. A note says what.
+    pub partial: bool,
+    /// What the user should know of the conversion, such as that the picture was scaled down.
+    pub notes: Vec<String>,
 }
 
-/// Converts a source, recognised by its content; call [`memory_bytes`] before.
+/// Converts a source, which is recognised by its content.
+///
+/// Call [`super::memory_bytes`] first: only that checks the memory of the whole conversion.
 ///
 /// # Errors
-/// Why it can't be converted. Decoders that panic are caught and lose this source only.
+/// Returns an error if the source can't be converted. A decoder that panics loses this source only.
 pub fn convert(
     source: Vec<u8>,
     settings: &Settings,
-    limits: &Limits,
+    limits: &DecodeLimits,
     timer: &Timer,
 ) -> Result<Converted, CodecError> {
     let format = recognise(&source)?;
     guard(format, || {
-        let header = checked_header(&source, format, limits, timer)?;
-        if format == Format::WebP {
-            return take_over(source, &header, settings, timer);
+        let header = read_header(&source, format, limits, timer)?;
+        if format == PictureFormat::WebP {
+            return convert_webp(source, &header, settings, timer);
         }
         let mut broken_animation = false;
         if header.frames > 1 {
-            let wanted = Wanted { whole: true, widths: &settings.renditions };
-            match encode_animation(&source, format, &header, settings, &wanted, timer) {
-                Ok(animation) => return from_animation(animation, format),
-                // A PNG has a picture for programs that know of no animations.
+            let outputs = AnimationOutputs { whole: true, rendition_widths: &settings.renditions };
+            match encode_animation(&source, format, &header, settings, &outputs, timer) {
+                Ok(animation) => return converted_animation(animation, format),
+                // A PNG also holds a still picture, for programs without animations.
                 Err(CodecError::Decode { .. } | CodecError::Container(_))
-                    if format == Format::Png =>
+                    if format == PictureFormat::Png =>
                 {
                     broken_animation = true;
                 }
@@ -100,9 +92,10 @@ pub fn convert(
                 raster.partial = true;
                 raster.notes.push("its animation is broken: this is its still picture".into());
             }
-            match from_raster(raster, format, header.lossless, settings, longest_side) {
-                // So large a picture is decoded again rather than kept beside what is made of it.
-                Err(error) if webp::is_too_detailed(&error) && longest_side > 1000 => {
+            match convert_still(raster, format, header.lossless, settings, longest_side) {
+                // Only large pictures come here: decoding again takes time, but keeping the pixels
+                // beside their copies would take more memory.
+                Err(error) if is_too_detailed(&error) && longest_side > 1000 => {
                     longest_side = longest_side.min(header.width.max(header.height)) / 8 * 7;
                 }
                 done => return done,
@@ -111,97 +104,71 @@ pub fn convert(
     })
 }
 
-/// The renditions of a source at the widths of `settings`, without the image itself.
+/// Makes the renditions of a source at the widths of `settings`, without the image itself.
 ///
 /// # Errors
-/// As [`convert`].
+/// Returns the same errors as [`convert`].
 pub fn render(
     source: &[u8],
     settings: &Settings,
-    limits: &Limits,
+    limits: &DecodeLimits,
     timer: &Timer,
 ) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
     let format = recognise(source)?;
     guard(format, || {
-        let header = checked_header(source, format, limits, timer)?;
+        let header = read_header(source, format, limits, timer)?;
         if is_animation(source, format, &header) {
-            let wanted = Wanted { whole: false, widths: &settings.renditions };
-            let animation = encode_animation(source, format, &header, settings, &wanted, timer)?;
+            let outputs = AnimationOutputs { whole: false, rendition_widths: &settings.renditions };
+            let animation = encode_animation(source, format, &header, settings, &outputs, timer)?;
             return Ok(animation.renditions);
         }
         let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
-        let picture = fit(without_needless_alpha(raster.upright().0), MAX_WEBP_SIDE)?;
-        renditions(&picture, settings)
+        let picture =
+            still::shrink_to_fit(drop_opaque_alpha(raster.into_upright_srgb().0), MAX_WEBP_SIDE)?;
+        still::encode_renditions(&picture, settings)
     })
 }
 
-/// Decodes a source whole and drops the pixels: what [`convert`] would say of it, without the encoding. Width and height,
-/// upright.
+/// Decodes the whole source and drops the pixels, which shows whether [`convert`] would take it.
+/// Returns width and height, upright.
 ///
 /// # Errors
-/// As [`convert`].
-pub fn probe(source: &[u8], limits: &Limits) -> Result<(u32, u32), CodecError> {
+/// Returns the same errors as [`convert`], but for those of encoding.
+pub fn probe(source: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), CodecError> {
     let format = recognise(source)?;
     let timer = Timer::new(limits.decode_time);
     guard(format, || {
-        let header = checked_header(source, format, limits, &timer)?;
+        let header = read_header(source, format, limits, &timer)?;
         if is_animation(source, format, &header) {
             let mut frames = open_frames(source, format, &header, &timer)?;
             while timer.time(|| frames.next())?.is_some() {}
             return Ok((header.width, header.height));
         }
         let raster = timer.time(|| decode(source, format, &header, limits, &timer))?;
-        let picture = raster.upright().0;
+        let picture = raster.into_upright_srgb().0;
         Ok((picture.width(), picture.height()))
     })
 }
 
-/// Memory beside the source, in bytes.
-fn estimate(header: &Header, settings: &Settings) -> u64 {
-    let (width, height) = (header.width, header.height);
-    let pixels = u64::from(width) * u64::from(height);
-    let smaller = |rendition: &&u16| u32::from(**rendition) < width.max(height);
-    let largest = settings.renditions.iter().rev().find(smaller).map(|largest| u32::from(*largest));
-    let shrinking =
-        largest.map_or(0, |largest| Shrinker::memory_bytes(width, height, largest, header.alpha));
-    if header.frames > 1 {
-        let sizes = settings.renditions.iter().filter(smaller).map(|rendition| {
-            let rendition = u32::from(*rendition);
-            u64::from(rendition) * u64::from(scaled_height(width, height, rendition))
-        });
-        let encoded = (pixels + sizes.sum::<u64>()) * ANIMATION_BYTES_PER_PIXEL;
-        return header.decode_bytes.saturating_add(8 * pixels + shrinking + encoded);
-    }
-    let picture = pixels * if header.alpha { 4 } else { 3 };
-    let lossless = match settings.lossless {
-        Lossless::Always => true,
-        Lossless::Auto => header.lossless && pixels <= AUTO_LOSSLESS_PIXELS,
-        Lossless::Never => false,
-    };
-    let encoding = match (lossless, header.alpha) {
-        (true, _) => pixels * LOSSLESS_BYTES_PER_PIXEL,
-        (false, true) => pixels * LOSSY_ALPHA_BYTES_PER_PIXEL,
-        (false, false) => 0,
-    };
-    let (_, fitting_height) = fitting((width, height), MAX_WEBP_SIDE);
-    let fitting = resize::shrink_bytes(width, height, fitting_height, header.alpha);
-    header.decode_bytes.max(picture + encoding.max(shrinking).max(fitting))
-}
-
+/// Decodes an animation and encodes it at the sizes asked for.
 fn encode_animation(
     source: &[u8],
-    format: Format,
+    format: PictureFormat,
     header: &Header,
     settings: &Settings,
-    wanted: &Wanted<'_>,
+    outputs: &AnimationOutputs<'_>,
     timer: &Timer,
-) -> Result<Animation, CodecError> {
+) -> Result<EncodedAnimation, CodecError> {
     let mut frames = open_frames(source, format, header, timer)?;
-    animation::encode(&mut *frames, (header.width, header.height), settings, wanted, timer)
+    animation::encode(&mut *frames, (header.width, header.height), settings, outputs, timer)
 }
 
-fn from_animation(animation: Animation, format: Format) -> Result<Converted, CodecError> {
-    let Animation { webp, renditions, width, height, features, partial, notes } = animation;
+/// Returns an encoded animation as the result of the conversion.
+fn converted_animation(
+    animation: EncodedAnimation,
+    format: PictureFormat,
+) -> Result<Converted, CodecError> {
+    let EncodedAnimation { webp, renditions, width, height, features, partial, notes } = animation;
     let header = webp::header(&webp)?;
     Ok(Converted {
         webp,
@@ -219,27 +186,28 @@ fn from_animation(animation: Animation, format: Format) -> Result<Converted, Cod
     })
 }
 
-fn from_raster(
+/// Converts a decoded still picture, scaled down if its longer side exceeds `longest_side`.
+fn convert_still(
     raster: Raster,
-    format: Format,
+    format: PictureFormat,
     lossless_source: bool,
     settings: &Settings,
     longest_side: u32,
 ) -> Result<Converted, CodecError> {
     let mut partial = raster.partial;
-    let (picture, mut notes) = raster.upright();
+    let (picture, mut notes) = raster.into_upright_srgb();
     let size = (picture.width(), picture.height());
-    let picture = fit(without_needless_alpha(picture), longest_side)?;
+    let picture = still::shrink_to_fit(drop_opaque_alpha(picture), longest_side)?;
     if size != (picture.width(), picture.height()) {
         partial = true;
         notes.push(scaled_down_note(size, longest_side));
     }
     let features = Features::of(&picture);
-    let renditions = renditions(&picture, settings)?;
+    let renditions = still::encode_renditions(&picture, settings)?;
     let (width, height) = (picture.width(), picture.height());
     let alpha = picture.color().has_alpha();
     Ok(Converted {
-        webp: encode(picture, lossless_source, settings)?,
+        webp: still::encode(picture, lossless_source, settings)?,
         format,
         width,
         height,
@@ -254,121 +222,45 @@ fn from_raster(
     })
 }
 
-/// Scales a picture down whose longer side has more pixels.
-fn fit(picture: DynamicImage, longest_side: u32) -> Result<DynamicImage, CodecError> {
-    let size = (picture.width(), picture.height());
-    let (width, height) = fitting(size, longest_side);
-    if (width, height) == size { Ok(picture) } else { resize::shrink(picture, width, height) }
-}
-
-/// Ascending in width; each is made from the next larger one.
-fn renditions(
-    picture: &DynamicImage,
-    settings: &Settings,
-) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
-    let mut shrinker = None;
-    let mut renditions = Vec::new();
-    for width in
-        settings.renditions.iter().rev().filter(|width| u32::from(**width) < picture.width())
-    {
-        let wide = u32::from(*width);
-        let shrinker = match &mut shrinker {
-            Some(shrinker) => shrinker,
-            none => none.insert(Shrinker::new(picture, wide)?),
-        };
-        let copy = shrinker.copy(wide)?;
-        let webp = match settings.lossless {
-            Lossless::Always => webp::encode_lossless(&copy, Effort::Usual)?,
-            Lossless::Auto | Lossless::Never => {
-                webp::encode(copy, settings.quality, Effort::Quick)?
-            }
-        };
-        renditions.push((*width, webp));
-    }
-    renditions.reverse();
-    drop(shrinker);
-    // The picture itself is encoded next.
-    give_back_freed(picture.as_bytes().len() as u64);
-    Ok(renditions)
-}
-
-fn encode(
-    picture: DynamicImage,
-    lossless_source: bool,
-    settings: &Settings,
-) -> Result<Vec<u8>, CodecError> {
-    let pixels = u64::from(picture.width()) * u64::from(picture.height());
-    match settings.lossless {
-        Lossless::Always => webp::encode_lossless(&picture, Effort::Usual),
-        Lossless::Auto
-            if lossless_source && pixels <= AUTO_LOSSLESS_PIXELS && has_few_colours(&picture) =>
-        {
-            let lossy = webp::encode(picture.clone(), settings.quality, Effort::Usual)?;
-            if webp::encode_lossless(&picture, Effort::Quick)?.len()
-                > HOPELESS_LOSSLESS * lossy.len()
-            {
-                return Ok(lossy);
-            }
-            let lossless = webp::encode_lossless(&picture, Effort::Usual)?;
-            Ok(if lossless.len() <= lossy.len() { lossless } else { lossy })
-        }
-        Lossless::Auto | Lossless::Never => webp::encode(picture, settings.quality, Effort::Usual),
-    }
-}
-
-fn has_few_colours(picture: &DynamicImage) -> bool {
-    let mut colours = HashSet::new();
-    let mut last = None;
-    let mut is_new = |colour: [u8; 4]| {
-        if last != Some(colour) {
-            last = Some(colour);
-            colours.insert(colour);
-        }
-        colours.len() > FEW_COLOURS
-    };
-    let too_many = match picture {
-        DynamicImage::ImageRgba8(rgba) => rgba.pixels().any(|pixel| is_new(pixel.0)),
-        _ => picture.as_bytes().as_chunks().0.iter().any(|[r, g, b]| is_new([*r, *g, *b, 255])),
-    };
-    !too_many
-}
-
-/// Takes a WebP over byte for byte, less its metadata; one that must be turned, or whose colours are not sRGB, is encoded
-/// anew. It is decoded whole all the same: a gallery holds nothing that does not decode.
-fn take_over(
+/// Keeps a WebP byte for byte, without its metadata.
+///
+/// One that must be turned, or whose colours are not sRGB, is encoded anew. It is decoded as a
+/// whole in either case, because a gallery holds nothing that does not decode.
+fn convert_webp(
     source: Vec<u8>,
     header: &Header,
     settings: &Settings,
     timer: &Timer,
 ) -> Result<Converted, CodecError> {
-    let format = Format::WebP;
+    let format = PictureFormat::WebP;
     if webp::is_animation(&source) {
         let shown_as_stored = {
             let frames = WebPFrames::open(&source)?;
             let profile = frames.profile();
             is_shown_as_stored(&frames.orientation(), Channels::Rgba, profile.as_deref())
         };
-        let wanted = Wanted { whole: !shown_as_stored, widths: &settings.renditions };
-        let mut animation = encode_animation(&source, format, header, settings, &wanted, timer)?;
+        let outputs =
+            AnimationOutputs { whole: !shown_as_stored, rendition_widths: &settings.renditions };
+        let mut animation = encode_animation(&source, format, header, settings, &outputs, timer)?;
         if shown_as_stored {
-            animation.webp = Container::parse(&source)?.without_metadata().into_owned();
+            animation.webp = RiffContainer::parse(&source)?.without_metadata().into_owned();
         } else {
             animation.notes.push("encoded anew: upright and in sRGB".into());
         }
-        return from_animation(animation, format);
+        return converted_animation(animation, format);
     }
     let mut raster = timer.time(|| webp::decode(&source))?;
-    let stored = Container::parse(&source)?.without_metadata().into_owned();
+    let stored = RiffContainer::parse(&source)?.without_metadata().into_owned();
     let shown_as_stored =
         is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref());
     if !shown_as_stored || !webp::is_demuxable(&stored) {
         let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
         raster.notes.push(format!("encoded anew: {note}"));
         drop((source, stored));
-        return from_raster(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
+        return convert_still(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
     }
-    let (picture, notes) = raster.upright();
-    let picture = without_needless_alpha(picture);
+    let (picture, notes) = raster.into_upright_srgb();
+    let picture = drop_opaque_alpha(picture);
     let features = Features::of(&picture);
     Ok(Converted {
         webp: stored,
@@ -380,13 +272,13 @@ fn take_over(
         thumbhash: features.thumbhash,
         color: features.color,
         perceptual_hash: features.perceptual_hash,
-        renditions: renditions(&picture, settings)?,
+        renditions: still::encode_renditions(&picture, settings)?,
         partial: false,
         notes,
     })
 }
 
-/// Whether the stored pixels are those to be shown, as a browser without the profile would show them.
+/// Whether a browser shows the stored pixels correctly without orientation and colour profile.
 fn is_shown_as_stored(
     orientation: &image::metadata::Orientation,
     channels: Channels,
@@ -399,30 +291,17 @@ fn is_shown_as_stored(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::settings::Lossless;
 
     const SETTINGS: Settings =
         Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() };
 
-    /// Found by fuzzing: the sum once began anew behind 2^64, and the picture was let in.
-    #[cfg(feature = "avif")]
-    #[test]
-    fn what_needs_all_memory_there_is_gets_none() {
-        let source = include_bytes!("../../tests/data/boundless-tile.avif");
-        let settings = Settings { renditions: vec![16], ..SETTINGS };
-        let weighed = memory_bytes(
-            source,
-            &settings,
-            &Limits::NONE,
-            &Timer::new(Limits::default().decode_time),
-        );
-        assert!(weighed.is_ok_and(|needed| needed == u64::MAX));
-    }
-
-    /// Found by fuzzing: a picture without loss that goes on behind its chunk once was stored without its end.
+    /// Fuzzing found a lossless picture that goes on behind its chunk; it was stored without its
+    /// end.
     #[test]
     fn a_picture_must_end_in_its_chunk() {
         let source = include_bytes!("../../tests/data/beyond-its-chunk.webp");
-        let limits = Limits::default();
+        let limits = DecodeLimits::default();
         let converted =
             convert(source.to_vec(), &SETTINGS, &limits, &Timer::new(limits.decode_time));
         assert!(matches!(converted, Err(CodecError::Bitstream(_))), "{converted:?}");

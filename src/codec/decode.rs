@@ -1,15 +1,25 @@
-//! From a source to its decoder: one place that knows them all.
+//! Leads from a source to its decoder: the one place that knows every format's decoder.
 
-use super::animation::{CUT_NOTE, Frames};
-use super::gif::GifFrames;
-use super::limits::{Limits, Timer};
-use super::png::PngFrames;
-use super::raster::{Channels, Raster};
-use super::sniff::{Format, Sniffed, sniff};
-use super::webp::{self, WebPFrames};
-use super::{CodecError, Header, gif, ico, jpeg, plain, png, tiff};
+#[cfg(any(feature = "avif", feature = "heic"))]
+use super::decoders::heif;
+use super::decoders::tiff;
+use super::error::CodecError;
+use super::formats::gif::GifFrames;
+#[cfg(feature = "jxl")]
+use super::formats::jxl;
+use super::formats::png::PngFrames;
+use super::formats::webp::WebPFrames;
+use super::formats::{gif, ico, image_crate, jpeg, png, webp};
+use super::header::Header;
+use super::limits::DecodeLimits;
+use super::pixels::channels::Channels;
+use super::pixels::frames::{Frames, TRUNCATED_NOTE};
+use super::pixels::raster::Raster;
+use super::sniff::{PictureFormat, Sniffed, sniff};
+use super::timer::Timer;
 
-pub(super) fn recognise(source: &[u8]) -> Result<Format, CodecError> {
+/// Returns the format of a source.
+pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     match sniff(source) {
         Sniffed::Picture(format) => Ok(format),
         Sniffed::Unsupported(name) => Err(CodecError::Unsupported(name)),
@@ -17,32 +27,37 @@ pub(super) fn recognise(source: &[u8]) -> Result<Format, CodecError> {
     }
 }
 
-pub(super) fn checked_header(
+/// Reads the header of a source, and checks the limits that can be checked without decoding.
+pub(super) fn read_header(
     source: &[u8],
-    format: Format,
-    limits: &Limits,
+    format: PictureFormat,
+    limits: &DecodeLimits,
     timer: &Timer,
 ) -> Result<Header, CodecError> {
     let header = timer.time(|| match format {
-        Format::Gif => gif::header(source, timer),
+        PictureFormat::Gif => gif::header(source, timer),
         #[cfg(feature = "avif")]
-        Format::Avif => super::heif::avif::header(source)
-            .map_err(|source| CodecError::Decode { format, source }),
-        #[cfg(feature = "heic")]
-        Format::Heic => super::heif::heic::header(source)
-            .map_err(|source| CodecError::Decode { format, source }),
-        #[cfg(feature = "jxl")]
-        Format::Jxl => {
-            super::jxl::header(source).map_err(|source| CodecError::Decode { format, source })
+        PictureFormat::Avif => {
+            heif::avif::header(source).map_err(|source| CodecError::Decode { format, source })
         }
-        Format::Ico => ico::header(source, timer),
-        Format::Jpeg => jpeg::header(source),
-        Format::Png => png::header(source, timer),
-        Format::Tiff => tiff::header(source, timer),
-        Format::WebP => webp::header(source),
-        // Whatever is not one after all, see `sniff`.
-        Format::Tga => plain::header(source, format, timer).map_err(|_| CodecError::NotAPicture),
-        _ => plain::header(source, format, timer),
+        #[cfg(feature = "heic")]
+        PictureFormat::Heic => {
+            heif::heic::header(source).map_err(|source| CodecError::Decode { format, source })
+        }
+        #[cfg(feature = "jxl")]
+        PictureFormat::Jxl => {
+            jxl::header(source).map_err(|source| CodecError::Decode { format, source })
+        }
+        PictureFormat::Ico => ico::header(source, timer),
+        PictureFormat::Jpeg => jpeg::header(source),
+        PictureFormat::Png => png::header(source, timer),
+        PictureFormat::Tiff => tiff::header(source, timer),
+        PictureFormat::WebP => webp::header(source),
+        // A file of another kind may pass for a TGA, see `sniff`.
+        PictureFormat::Tga => {
+            image_crate::header(source, format, timer).map_err(|_| CodecError::NotAPicture)
+        }
+        _ => image_crate::header(source, format, timer),
     })?;
     if header.width == 0 || header.height == 0 {
         return Err(CodecError::Container("it has no pixels"));
@@ -51,19 +66,19 @@ pub(super) fn checked_header(
     Ok(header)
 }
 
-/// Decodes a still picture, or an animation's first frame.
+/// Decodes a still picture, or the first frame of an animation.
 pub(super) fn decode(
     source: &[u8],
-    format: Format,
+    format: PictureFormat,
     header: &Header,
-    limits: &Limits,
+    limits: &DecodeLimits,
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     match format {
-        Format::Gif => {
+        PictureFormat::Gif => {
             let mut frames = GifFrames::open(source, header, timer)?;
             let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
-            let is_cut = frames.is_cut();
+            let is_truncated = frames.is_truncated();
             Ok(Raster {
                 width: header.width,
                 height: header.height,
@@ -71,50 +86,54 @@ pub(super) fn decode(
                 samples: first.rgba,
                 profile: frames.profile(),
                 orientation: frames.orientation(),
-                partial: is_cut,
-                notes: is_cut.then(|| CUT_NOTE.into()).into_iter().collect(),
+                partial: is_truncated,
+                notes: is_truncated.then(|| TRUNCATED_NOTE.into()).into_iter().collect(),
             })
         }
         #[cfg(feature = "avif")]
-        Format::Avif => super::heif::avif::decode(source, limits.memory_bytes)
+        PictureFormat::Avif => heif::avif::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "heic")]
-        Format::Heic => super::heif::heic::decode(source, limits.memory_bytes)
+        PictureFormat::Heic => heif::heic::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "jxl")]
-        Format::Jxl => super::jxl::decode(source, limits.memory_bytes)
+        PictureFormat::Jxl => jxl::decode(source, limits.memory_bytes)
             .map_err(|source| CodecError::Decode { format, source }),
-        Format::Ico => ico::decode(source, limits.memory_bytes, timer),
-        Format::Jpeg => jpeg::decode(source),
-        Format::Png => png::decode(source, timer),
-        Format::Tiff => tiff::decode(source, limits.memory_bytes, timer),
-        Format::WebP => webp::decode(source),
-        Format::Tga => plain::decode(source, format, limits.memory_bytes, timer)
+        PictureFormat::Ico => ico::decode(source, limits.memory_bytes, timer),
+        PictureFormat::Jpeg => jpeg::decode(source),
+        PictureFormat::Png => png::decode(source, timer),
+        PictureFormat::Tiff => tiff::decode(source, limits.memory_bytes, timer),
+        PictureFormat::WebP => webp::decode(source),
+        PictureFormat::Tga => image_crate::decode(source, format, limits.memory_bytes, timer)
             .map_err(|_| CodecError::NotAPicture),
-        _ => plain::decode(source, format, limits.memory_bytes, timer),
+        _ => image_crate::decode(source, format, limits.memory_bytes, timer),
     }
 }
 
-pub(super) fn is_animation(source: &[u8], format: Format, header: &Header) -> bool {
-    header.frames > 1 || format == Format::WebP && webp::is_animation(source)
+/// Whether the source is to be decoded frame by frame, even if it has one frame only.
+pub(super) fn is_animation(source: &[u8], format: PictureFormat, header: &Header) -> bool {
+    header.frames > 1 || format == PictureFormat::WebP && webp::is_animation(source)
 }
 
+/// Opens an animation to decode it frame by frame.
 pub(super) fn open_frames<'s>(
     source: &'s [u8],
-    format: Format,
+    format: PictureFormat,
     header: &Header,
     timer: &'s Timer,
 ) -> Result<Box<dyn Frames + 's>, CodecError> {
     timer.time(|| {
         Ok(match format {
-            Format::Gif => Box::new(GifFrames::open(source, header, timer)?) as Box<dyn Frames>,
-            Format::Png => Box::new(PngFrames::open(source, timer)?),
+            PictureFormat::Gif => {
+                Box::new(GifFrames::open(source, header, timer)?) as Box<dyn Frames>
+            }
+            PictureFormat::Png => Box::new(PngFrames::open(source, timer)?),
             #[cfg(feature = "jxl")]
-            Format::Jxl => Box::new(
-                super::jxl::JxlFrames::new(source, header.decode_bytes)
+            PictureFormat::Jxl => Box::new(
+                jxl::JxlFrames::new(source, header.decode_bytes)
                     .map_err(|source| CodecError::Decode { format, source })?,
             ),
-            Format::WebP => Box::new(WebPFrames::open(source)?),
+            PictureFormat::WebP => Box::new(WebPFrames::open(source)?),
             other => unreachable!("{other} has no animations here"),
         })
     })

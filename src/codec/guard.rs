@@ -1,28 +1,32 @@
-//! Decoders that panic lose their source only.
+//! Turns a panic of a decoder into an error of its source.
+//!
+//! Many decoders can panic on hostile bytes; such a source must not end the import.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::CodecError;
-use super::sniff::Format;
+use super::error::CodecError;
+use super::sniff::PictureFormat;
 
 thread_local! {
     static CATCHES_PANICS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic on this thread would become the error of a source just now: then there is no need to print it.
+/// Whether a panic on this thread would become the error of a source just now, so that it need not
+/// be printed.
 #[must_use]
 pub fn catches_panics() -> bool {
     CATCHES_PANICS.get()
 }
 
-/// Many decoders can panic on hostile bytes; such a panic becomes an error of that source.
+/// Runs `work`, and returns an error if it panics.
 pub(super) fn guard<T>(
-    format: Format,
+    format: PictureFormat,
     work: impl FnOnce() -> Result<T, CodecError>,
 ) -> Result<T, CodecError> {
-    // Nothing that `work` borrows mutably outlives it, so nothing half-changed can be seen after a panic.
+    // Unwind safety: nothing that `work` borrows mutably outlives it, so nobody can see a value
+    // that a panic left half changed.
     CATCHES_PANICS.set(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     CATCHES_PANICS.set(false);
@@ -43,7 +47,7 @@ mod tests {
     #[test]
     fn a_panic_of_a_decoder_is_the_error_of_its_source() {
         assert!(!catches_panics());
-        let lost = guard::<()>(Format::Gif, || {
+        let lost = guard::<()>(PictureFormat::Gif, || {
             assert!(catches_panics());
             panic!("frame {} is odd", 7)
         });

@@ -1,29 +1,32 @@
-//! What a source may ask for: sizes, memory, time. Whatever asks for more is refused before it is given.
+//! Defines the limits on what a source may ask for: size, memory, time.
+//!
+//! A source that asks for more is refused before it gets any of it.
+//!
+//! How the time is measured is in `timer`.
 
-use std::io::{self, BufRead, Read, Seek, SeekFrom};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{CodecError, Header};
+use super::error::CodecError;
+use super::header::Header;
 
-/// See each field; a source must keep all of them.
+/// The limits on one source, all of which it must keep.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Length of the source.
+pub struct DecodeLimits {
+    /// Length of the source, in bytes.
     pub source_bytes: u64,
-    /// Width times height, of one frame.
+    /// Width times height of one frame.
     pub pixels: u64,
-    /// Frames of an animation.
+    /// Number of frames of an animation.
     pub frames: u32,
     /// Width times height times frames.
     pub total_pixels: u64,
-    /// Memory that one conversion may take at its peak, the source included.
+    /// Peak memory of one conversion, the source included, in bytes.
     pub memory_bytes: u64,
-    /// Time in a decoder, over all frames; encoding is not counted.
+    /// Time in decoders, over all frames. Encoding is not counted.
     pub decode_time: Duration,
 }
 
-impl Default for Limits {
+impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
             source_bytes: 256_000_000,
@@ -36,8 +39,8 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// For what is known to be good.
+impl DecodeLimits {
+    /// No limits, for pictures that are known to be good.
     pub const NONE: Self = Self {
         source_bytes: u64::MAX,
         pixels: u64::MAX,
@@ -47,6 +50,7 @@ impl Limits {
         decode_time: Duration::MAX,
     };
 
+    /// Checks the limits on size, which are known from the header.
     pub(super) fn check(&self, header: &Header) -> Result<(), CodecError> {
         let Header { width, height, frames, .. } = *header;
         let pixels = u64::from(width) * u64::from(height);
@@ -65,148 +69,5 @@ impl Limits {
             });
         }
         Ok(())
-    }
-}
-
-/// Measures the time that one conversion spends in decoders, for itself and for whoever watches it from another
-/// thread: a decoder that never reads can't be stopped from inside.
-#[derive(Debug)]
-pub struct Timer {
-    limit: Duration,
-    base: Instant,
-    /// Milliseconds spent before the decoder that runs now.
-    spent: AtomicU64,
-    /// When that decoder began, in milliseconds since `base`; [`Timer::IDLE`] when none runs.
-    began: AtomicU64,
-}
-
-impl Timer {
-    const IDLE: u64 = u64::MAX;
-
-    #[must_use]
-    pub fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            base: Instant::now(),
-            spent: AtomicU64::new(0),
-            began: AtomicU64::new(Self::IDLE),
-        }
-    }
-
-    /// Time spent in decoders so far.
-    #[must_use]
-    pub fn spent(&self) -> Duration {
-        let began = self.began.load(Ordering::Acquire);
-        let running = if began == Self::IDLE { 0 } else { self.now().saturating_sub(began) };
-        Duration::from_millis(self.spent.load(Ordering::Relaxed) + running)
-    }
-
-    /// Counts the time of `decode`, unless there is none left.
-    pub(super) fn time<T>(
-        &self,
-        decode: impl FnOnce() -> Result<T, CodecError>,
-    ) -> Result<T, CodecError> {
-        self.check()?;
-        self.began.store(self.now(), Ordering::Release);
-        let decoded = decode();
-        let took = self.now().saturating_sub(self.began.swap(Self::IDLE, Ordering::AcqRel));
-        self.spent.fetch_add(took, Ordering::Relaxed);
-        // A decoder that the clock stopped reports whatever its reader's error makes of it.
-        if decoded.is_err() {
-            self.check()?;
-        }
-        decoded
-    }
-
-    /// # Errors
-    /// When no time is left.
-    pub(super) fn check(&self) -> Result<(), CodecError> {
-        if self.spent() > self.limit {
-            return Err(CodecError::TooSlow { limit: self.limit });
-        }
-        Ok(())
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_millis()).unwrap_or(Self::IDLE - 1)
-    }
-}
-
-/// Reads a source for a decoder and fails once its time is over.
-pub(super) struct TimedReader<'s> {
-    source: io::Cursor<&'s [u8]>,
-    timer: &'s Timer,
-    reads: u32,
-}
-
-impl<'s> TimedReader<'s> {
-    /// The most bytes handed out at once, so that a decoder comes back for more before long.
-    const CHUNK: usize = 64 << 10;
-    /// Small reads cost less than a look at the clock.
-    const READS_A_LOOK: u32 = 64;
-
-    pub(super) fn new(source: &'s [u8], timer: &'s Timer) -> Self {
-        Self { source: io::Cursor::new(source), timer, reads: 0 }
-    }
-
-    fn look(&mut self, bytes: usize) -> io::Result<()> {
-        self.reads += 1;
-        if bytes >= Self::CHUNK || self.reads.is_multiple_of(Self::READS_A_LOOK) {
-            self.timer.check().map_err(|error| io::Error::new(io::ErrorKind::TimedOut, error))?;
-        }
-        Ok(())
-    }
-}
-
-impl Read for TimedReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.look(buffer.len())?;
-        self.source.read(buffer)
-    }
-}
-
-impl BufRead for TimedReader<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.look(0)?;
-        let rest = self.source.fill_buf()?;
-        Ok(&rest[..rest.len().min(Self::CHUNK)])
-    }
-
-    fn consume(&mut self, amount: usize) {
-        self.source.consume(amount);
-    }
-}
-
-impl Seek for TimedReader<'_> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.look(0)?;
-        self.source.seek(position)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_decoder_that_reads_on_is_stopped() {
-        let source = vec![0; 1 << 20];
-        let timer = Timer::new(Duration::from_millis(20));
-        let mut reader = TimedReader::new(&source, &timer);
-        let result: Result<(), CodecError> = timer.time(|| {
-            loop {
-                let read = reader.read(&mut [0; 16]).map_err(|error| CodecError::Decode {
-                    format: super::super::Format::Gif,
-                    source: error.into(),
-                })?;
-                if read == 0 {
-                    reader.rewind().unwrap();
-                }
-            }
-        });
-        assert!(matches!(result, Err(CodecError::TooSlow { .. })), "{result:?}");
-        assert!(timer.spent() >= Duration::from_millis(20));
-        // Nothing more is begun.
-        assert!(timer.time(|| Ok(())).is_err());
     }
 }

@@ -1,11 +1,15 @@
-//! What allocators keep.
+//! Gives the memory that allocators keep back to the system.
 
-/// Work on less leaves too little behind to be worth the time.
+/// Smallest amount of work for which freed memory is given back, in bytes. Less leaves too little
+/// behind to be worth the time.
 const LARGE_BYTES: u64 = 100_000_000;
 
-/// Gives memory that was freed back to the system, before or after work that takes this many bytes, if they are many: the import's
-/// budget counts what conversions hold, but what allocators keep of earlier ones was measured to reach 250 MB. Both are asked:
-/// mimalloc has our own memory, this thread's and what no thread owns; C libraries have theirs from the system.
+/// Gives freed memory back to the system, before or after work that takes `bytes`, if that is much.
+///
+/// The import's budget counts what conversions hold, but what allocators keep of earlier
+/// conversions was measured to reach 250 MB. Both allocators are asked: mimalloc has our own
+/// memory, this thread's and what no thread owns; C libraries have theirs from the system's
+/// allocator.
 #[allow(unsafe_code, reason = "allocators are foreign functions")]
 pub fn give_back_freed(bytes: u64) {
     if bytes < LARGE_BYTES {

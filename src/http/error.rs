@@ -1,5 +1,6 @@
-//! What clients are told when something is wrong: status, JSON body and headers, in one place. Internal text stays
-//! in the log.
+//! Maps every error to what clients are told: status, JSON body and headers.
+//!
+//! Internal text stays in the log.
 
 use std::borrow::Cow;
 
@@ -7,23 +8,29 @@ use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER, WWW_A
 use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
 
-/// The methods of every route.
+/// Methods that every route allows.
 pub(super) const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
-/// What a client is told whose address has too many connections, before it asks anything.
-pub(super) const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 31\r\n\
-    Cache-Control: no-store\r\nRetry-After: 1\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n\
+/// Response to a connection beyond those of its address, sent before any request is read.
+pub(super) const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/json\r\n\
+    Content-Length: 31\r\n\
+    Cache-Control: no-store\r\n\
+    Retry-After: 1\r\n\
+    Access-Control-Allow-Origin: *\r\n\
+    Connection: close\r\n\r\n\
     {\"error\":\"Service unavailable\"}";
 
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ApiError {
-    /// A parameter that does not parse.
+    /// A parameter does not parse.
     BadParameter {
         name: &'static str,
         reason: &'static str,
     },
     Unauthorized,
-    /// The page that shows the image may not.
+    /// The page that shows the image may not do so.
     Forbidden,
     NoSuchRoute,
     NoSuchImage,
@@ -33,14 +40,14 @@ pub(super) enum ApiError {
     NoMatch,
     MethodNotAllowed,
     UriTooLong,
-    /// Of an image of this many bytes.
+    /// The range lies outside the image, which has this many bytes.
     RangeNotSatisfiable {
         total_bytes: usize,
     },
     TooManyRequests {
         retry_after_seconds: u64,
     },
-    /// The catalog or the keys can't be had just now.
+    /// The catalog or the keys can't be read at present.
     Unavailable,
     Internal,
 }
@@ -86,9 +93,8 @@ impl ApiError {
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::MethodNotAllowed => Some((ALLOW, ALLOWED_METHODS)),
             Self::RangeNotSatisfiable { total_bytes } => {
-                let value = HeaderValue::try_from(format!("bytes */{total_bytes}"))
-                    .expect("digits are header text");
-                Some((CONTENT_RANGE, value))
+                let value = HeaderValue::try_from(format!("bytes */{total_bytes}"));
+                value.ok().map(|value| (CONTENT_RANGE, value))
             }
             Self::TooManyRequests { retry_after_seconds } => {
                 Some((RETRY_AFTER, retry_after_seconds.into()))

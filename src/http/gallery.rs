@@ -1,4 +1,4 @@
-//! What all requests share: the store, the catalog of its present version, and the gate that checks keys.
+//! What all requests share: the store, the catalog of its present version, and who checks keys.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,118 +6,142 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::Mutex;
 
-use super::auth::Gate;
+use super::access::{Authenticator, Policy, RateLimiters};
 use super::error::ApiError;
 use super::metrics::Metrics;
-use super::policy::Policy;
-use super::rate::Limiter;
-use super::residency::Residency;
+use super::page_cache_hints::PageCacheHints;
+use super::panics::unless_panicking;
 use crate::catalog::{Catalog, CatalogBuilder, CatalogEntry};
 use crate::store::{Store, StoreError};
 
-/// How often a server looks whether another process changed the gallery; the look costs some nanoseconds.
+/// Time between two looks at whether the gallery changed. A look costs some nanoseconds.
 const VERSION_POLL: Duration = Duration::from_millis(200);
-/// How often clients that ask no more are forgotten.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A gallery being served.
-pub struct Gallery {
+/// A gallery that is being served.
+pub struct ServedGallery {
     pub(super) store: Store,
-    pub(super) gate: Gate,
+    pub(super) authenticator: Authenticator,
     pub(super) policy: Policy,
-    pub(super) limiter: Limiter,
+    pub(super) rate_limiters: RateLimiters,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) residency: Residency,
+    pub(super) page_cache_hints: PageCacheHints,
     /// `None` until it is loaded for the first time.
     catalog: ArcSwapOption<Catalog>,
-    /// Held while the catalog loads: one load at a time.
+    /// Held while the catalog loads, so that it loads once at a time.
     loading: Mutex<()>,
 }
 
-impl Gallery {
-    /// A gallery whose catalog is yet to be loaded by [`Gallery::keep_current`].
+/// Why the catalog could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("loading it ended early: {0}")]
+    Aborted(#[from] tokio::task::JoinError),
+}
+
+impl ServedGallery {
+    /// A gallery whose catalog is yet to be loaded by [`ServedGallery::keep_current`].
     ///
     /// # Errors
     /// When the keys can't be read.
     pub fn new(store: Store, policy: Policy) -> Result<Self, StoreError> {
         let metrics = Metrics::new();
-        let gate = Gate::new(store.clone(), Arc::clone(&metrics))?;
-        let limiter = Limiter::new(&policy);
-        let (catalog, loading) = (ArcSwapOption::empty(), Mutex::default());
-        let residency = Residency::new();
-        Ok(Self { store, gate, policy, limiter, metrics, residency, catalog, loading })
+        Ok(Self {
+            authenticator: Authenticator::new(store.clone(), Arc::clone(&metrics))?,
+            store,
+            rate_limiters: RateLimiters::new(&policy),
+            policy,
+            metrics,
+            page_cache_hints: PageCacheHints::new(Instant::now()),
+            catalog: ArcSwapOption::empty(),
+            loading: Mutex::default(),
+        })
     }
 
-    /// What this server counts.
+    /// Returns the counters of this server.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// The latest catalog; `None` before the first is loaded.
+    /// Returns the latest catalog; `None` before the first is loaded.
     pub(super) fn catalog(&self) -> Option<Arc<Catalog>> {
         self.catalog.load_full()
     }
 
-    /// The latest catalog for one request. No thread counts its holders, which all would have to share.
-    pub(super) fn catalog_at_hand(&self) -> Guard<Option<Arc<Catalog>>> {
+    /// Returns the latest catalog for one request, without a counter that all threads share.
+    pub(super) fn catalog_guard(&self) -> Guard<Option<Arc<Catalog>>> {
         self.catalog.load()
     }
 
-    /// Brings the catalog to the store's version, which costs time in proportion to the gallery's images.
-    pub(super) async fn refresh(self: &Arc<Self>) -> Result<Arc<Catalog>, StoreError> {
+    /// Brings the catalog to the store's version, in time proportional to the number of images.
+    pub(super) async fn refresh(self: &Arc<Self>) -> Result<Arc<Catalog>, LoadError> {
         let _one_load = self.loading.lock().await;
         let present = self.catalog();
-        if let Some(catalog) =
-            present.as_ref().filter(|catalog| catalog.version() == self.store.version())
-        {
+        if let Some(catalog) = present.as_ref().filter(|catalog| !self.is_stale(catalog)) {
             return Ok(Arc::clone(catalog));
         }
         let started = Instant::now();
         let store = self.store.clone();
-        let loaded = tokio::task::spawn_blocking(move || load(&store, present.as_deref()));
-        let catalog = Arc::new(loaded.await.expect("loading a catalog does not panic")?);
+        let loading = move || load(&store, present.as_deref());
+        let catalog = Arc::new(tokio::task::spawn_blocking(loading).await??);
         self.catalog.store(Some(Arc::clone(&catalog)));
-        self.metrics.reloaded(catalog.len(), catalog.version(), started.elapsed());
+        self.metrics.record_reload(catalog.len(), catalog.version(), started.elapsed());
         Ok(catalog)
     }
 
-    /// [`Gallery::refresh`] for a request.
-    pub(super) async fn refreshed(self: &Arc<Self>) -> Result<Arc<Catalog>, ApiError> {
+    fn is_stale(&self, catalog: &Catalog) -> bool {
+        catalog.version() != self.store.version()
+    }
+
+    /// Refreshes the catalog for a request.
+    pub(super) async fn refresh_for_request(self: &Arc<Self>) -> Result<Arc<Catalog>, ApiError> {
         self.refresh().await.map_err(|error| {
             tracing::error!(%error, "the catalog can't be loaded");
             ApiError::Unavailable
         })
     }
 
-    /// Loads the catalog, then loads it anew whenever the gallery's version moves, for as long as it is polled.
+    /// Loads the catalog, and again whenever the gallery's version moves, while it is polled.
     pub async fn keep_current(self: Arc<Self>) {
-        let mut pruned = Instant::now();
-        loop {
-            if pruned.elapsed() > PRUNE_INTERVAL {
-                self.limiter.prune();
-                pruned = Instant::now();
-            }
-            let started = Instant::now();
-            let present = self.catalog();
-            if let Some(catalog) = &present {
-                self.residency.tick(catalog);
-            }
-            let stale =
-                present.as_ref().is_none_or(|catalog| catalog.version() != self.store.version());
-            if stale {
-                match self.refresh().await {
-                    Ok(catalog) => {
-                        tracing::debug!(images = catalog.len(), elapsed = ?started.elapsed(), "catalog loaded");
-                    }
-                    Err(error) => tracing::error!(%error, "the catalog can't be loaded"),
-                }
-            }
-            // A gallery that takes long to load and changes all the time gets at most half of one core; the first load,
-            // which reads every record, takes longer than those that follow.
-            let pause = present.map_or(Duration::ZERO, |_| started.elapsed());
-            tokio::time::sleep(VERSION_POLL.max(pause)).await;
+        repeat("keeping the catalog current", || Arc::clone(&self).keep_current_once()).await;
+    }
+
+    /// Refreshes the catalog if it is stale, and forgets old clients; returns the pause after it.
+    async fn keep_current_once(self: Arc<Self>) -> Duration {
+        let started = Instant::now();
+        self.rate_limiters.prune_if_due(started);
+        let present = self.catalog();
+        if let Some(catalog) = &present {
+            self.page_cache_hints.advance(catalog, started);
         }
+        if present.as_ref().is_none_or(|catalog| self.is_stale(catalog)) {
+            match self.refresh().await {
+                Ok(catalog) => {
+                    let (images, elapsed) = (catalog.len(), started.elapsed());
+                    tracing::debug!(images, ?elapsed, "catalog loaded");
+                }
+                Err(error) => tracing::error!(%error, "the catalog can't be loaded"),
+            }
+        }
+        // A gallery that takes long to load and changes all the time gets at most half of one core.
+        // The first load reads every record and takes longer than those that follow.
+        let pause = present.map_or(Duration::ZERO, |_| started.elapsed());
+        VERSION_POLL.max(pause)
+    }
+}
+
+/// Runs `round` for ever, with the pause after each that it returns.
+///
+/// A panic costs its round alone: it is logged, and the next round comes after [`VERSION_POLL`].
+async fn repeat<F: Future<Output = Duration>>(what: &str, mut round: impl FnMut() -> F) {
+    loop {
+        let pause = unless_panicking(&mut round).await.unwrap_or_else(|| {
+            tracing::error!("{what} failed and is tried again: the program has a fault");
+            VERSION_POLL
+        });
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -139,9 +163,36 @@ fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError>
                 tags: &summary.tags,
             }),
             Err(error) => {
-                tracing::error!(%id, %error, "the image's record is damaged; the image is not served");
+                tracing::error!(
+                    %id, %error,
+                    "the image's record is damaged; the image is not served"
+                );
             }
         }
     })?;
     Ok(builder.build(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A panic while the catalog was refreshed once ended the refreshing for ever, silently: new
+    /// images were never served, and the limiter forgot no client.
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_ends_no_repetition() {
+        let rounds = Cell::new(0);
+        let repeated = repeat("a test", || {
+            rounds.set(rounds.get() + 1);
+            assert_ne!(rounds.get() % 3, 1, "panics before the future is made");
+            async {
+                assert_ne!(rounds.get() % 3, 2, "panics in the future");
+                VERSION_POLL
+            }
+        });
+        assert!(tokio::time::timeout(VERSION_POLL.mul_f32(8.5), repeated).await.is_err());
+        assert_eq!(rounds.get(), 9);
+    }
 }

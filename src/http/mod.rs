@@ -1,41 +1,40 @@
 //! The server: who may read, what they get, and how it goes out.
 //!
-//! In reading order: `server` accepts connections, `routes` maps paths to handlers, `auth` checks keys, `query` reads
-//! parameters, `random` and `listing` choose images, `images` sends them, `gallery` is what they share; `policy` says whom to
-//! serve, `rate` how often, `cors` what other sites' pages may read. The request path decodes nothing, lists nothing and hashes no
-//! password after a key's first use. This module alone names warp and hyper.
+//! In reading order, lowest first; each uses only what stands above it:
+//!
+//! - `error` maps errors to responses, `query` reads parameters, `metrics` counts, and `panics`
+//!   keeps a panic from ending more than a request.
+//! - `access/` is who may: policy, keys, rates, other sites' pages.
+//! - `connection/` is how bytes come and go: sockets, TLS, threads, timeouts, slow clients.
+//! - `page_cache_hints` guesses what is in memory, and `gallery` is what all requests share.
+//! - `request` is what a handler sees, `admission` lets it in, and `handlers/` answer it.
+//! - `routes` maps paths to handlers, `access_log` writes a line a request, and `responder` does
+//!   all of that for each request of a connection.
+//! - `server` accepts connections and drains them at the end. `probe` is a client of it.
+//!
+//! The request path decodes nothing, lists nothing and hashes no password after a key's first use.
+//! This module alone names warp and hyper.
 
 mod access;
-mod auth;
-mod body;
-mod connections;
-mod cors;
+mod access_log;
+mod admission;
+mod connection;
 mod error;
 mod gallery;
-mod images;
-mod listener;
-mod listing;
+mod handlers;
 mod metrics;
-mod page;
-mod policy;
+mod page_cache_hints;
+mod panics;
 mod probe;
-mod pulse;
 mod query;
-mod random;
-mod rate;
-mod residency;
+mod request;
+mod responder;
 mod routes;
 mod server;
-mod tls;
-mod visit;
-mod wire;
-mod worker;
 
-pub use gallery::Gallery;
-pub use listener::{BadEndpoint, Endpoint, Listener};
+pub use access::{BadHost, BadOrigin, BadRate, Host, Policy, Rate, WebOrigin};
+pub use connection::{BadEndpoint, Endpoint, Listener, Timeouts, Tls, TlsError};
+pub use gallery::ServedGallery;
 pub use metrics::Metrics;
-pub use policy::{BadHost, BadOrigin, BadRate, Host, Origin, Policy, Rate};
 pub use probe::{ProbeError, probe};
-pub use pulse::Patience;
-pub use server::{Limits, serve};
-pub use tls::{Tls, TlsError};
+pub use server::{ConnectionLimits, serve};

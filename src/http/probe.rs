@@ -1,4 +1,4 @@
-//! The client side of a health check, for containers without curl.
+//! Asks a server for its health, for containers without curl.
 
 use std::io;
 use std::sync::Arc;
@@ -16,13 +16,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::tls;
+use super::connection::client_for_any_server;
 
-/// How long a server may take to answer.
+/// Time that a server has to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Path that is asked for if the address has none.
 const HEALTH: &str = "/healthz";
 
-/// Why a server is not healthy.
+/// Why a server does not count as healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     #[error("{0:?} is no http:// or https:// address, and no unix:PATH")]
@@ -39,11 +40,13 @@ pub enum ProbeError {
     Unhealthy { url: String, status: StatusCode },
 }
 
-/// Succeeds when `GET url` is answered with 200; an address without a path, and the Unix socket of `unix:PATH`, are asked for
-/// `/healthz`. Nothing secret is sent, so whose certificate a server shows does not matter.
+/// Succeeds if `GET url` is answered with 200.
+///
+/// An address without a path, and a Unix socket `unix:PATH`, are asked for `/healthz`. Nothing
+/// secret is sent, so any certificate is accepted.
 ///
 /// # Errors
-/// Why it was not.
+/// When the server can't be reached, or answers anything else.
 pub async fn probe(url: &str) -> Result<(), ProbeError> {
     match tokio::time::timeout(TIMEOUT, ask(url)).await {
         Ok(answered) => answered,
@@ -75,7 +78,7 @@ async fn ask(url: &str) -> Result<(), ProbeError> {
         return get(stream, url, authority.as_str(), path).await;
     }
     let name = ServerName::try_from(host).map_err(|_| bad())?;
-    let connector = TlsConnector::from(Arc::new(tls::client_of_any_server()));
+    let connector = TlsConnector::from(Arc::new(client_for_any_server()));
     let stream = connector.connect(name, stream).await;
     let stream = stream.map_err(|source| ProbeError::Tls { url: url.to_owned(), source })?;
     get(stream, url, authority.as_str(), path).await

@@ -1,5 +1,7 @@
-//! Parameters: what stands behind the `?`, as typed values. What a route does not know is ignored, because people add cache
-//! busters; what it knows must parse.
+//! Reads a request's query parameters into typed values.
+//!
+//! A parameter that a route does not know is ignored, because people add cache busters. One that it
+//! knows must parse.
 
 use std::borrow::Cow;
 use std::num::ParseIntError;
@@ -13,14 +15,16 @@ use super::error::ApiError;
 use crate::catalog::{Filter, TagTerm};
 use crate::image::Orientation;
 
-/// Tags in one filter: each is looked up and intersected when it is first used.
+/// Most tags in one filter. Each is looked up and intersected when the filter is first used.
 const MAX_TAGS: usize = 32;
-/// Images in one answer of `/random`,
+/// Most images in one response of `/random`.
 const MAX_COUNT: u32 = 30;
-/// and of `/images`.
+/// Most images in one response of `/images`.
 const MAX_LIMIT: u32 = 100;
 
-/// What the client's viewport is; sent by browsers that were asked to, over TLS or from the same machine.
+/// Headers with the size of a client's viewport.
+///
+/// Browsers send them when they were asked to, over TLS or to the same machine.
 const VIEWPORT_HINTS: &str = "Sec-CH-Viewport-Width, Sec-CH-Viewport-Height";
 
 /// Parameters that choose images, on `/random` and `/images`.
@@ -31,9 +35,9 @@ pub(super) const RANDOM: &[&str] = &["seed", "shuffle", "n", "count", "format", 
 /// Parameters that `/images` knows besides.
 pub(super) const LISTING: &[&str] = &["limit", "cursor"];
 
-/// How `/random` answers.
+/// The form in which `/random` responds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ResponseFormat {
     #[default]
     Image,
     Json,
@@ -44,22 +48,22 @@ pub(super) enum Format {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters {
     pub(super) filter: Filter,
-    /// The orientation is to be that of the client's viewport.
+    /// Whether the orientation is that of the client's viewport.
     pub(super) auto_orientation: bool,
     pub(super) seed: Option<String>,
     pub(super) shuffle: Option<String>,
     pub(super) n: Option<u64>,
     pub(super) count: Option<u32>,
-    pub(super) format: Option<Format>,
-    /// `w`, in pixels.
+    pub(super) format: Option<ResponseFormat>,
+    /// Smallest width of the image that is sent, `w`, in pixels.
     pub(super) width: Option<u32>,
     pub(super) limit: Option<u32>,
-    /// The ordinal of the last image of the page before.
+    /// Ordinal of the last image of the page before.
     pub(super) cursor: Option<u32>,
 }
 
 impl Parameters {
-    /// The filter and the other parameters that a route knows.
+    /// Reads the filter, and those of the other parameters that the route knows.
     pub(super) fn with_filter(query: &str, others: &[&'static str]) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
         for (name, value) in pairs(query) {
@@ -72,7 +76,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// `w` alone.
+    /// Reads `w` alone.
     pub(super) fn width(query: &str) -> Result<Option<u32>, ApiError> {
         let mut parameters = Self::default();
         for (_, value) in pairs(query).filter(|(name, _)| name == "w") {
@@ -85,70 +89,73 @@ impl Parameters {
         let bad = |reason| ApiError::BadParameter { name, reason };
         let value = decode(raw).ok_or(bad("not UTF-8"))?;
         let value = value.as_ref();
-        let whole = |most: u32| {
-            let number = number::<u32>(value).ok().filter(|number| *number <= most);
-            number.ok_or(bad("not a whole number from 0 to 4294967295"))
+        let whole = || {
+            let number = number::<u32>(value);
+            number.map_err(|_| bad("not a whole number from 0 to 4294967295"))
         };
         let within = |most: u32, reason| {
-            number::<u32>(value)
-                .ok()
-                .filter(|number| (1..=most).contains(number))
-                .ok_or(bad(reason))
+            let number = number::<u32>(value).ok();
+            number.filter(|number| (1..=most).contains(number)).ok_or(bad(reason))
         };
-        let filter = &mut self.filter;
-        match name {
-            "orientation" if value == "auto" => {
-                let earlier = filter.orientation.is_some() || self.auto_orientation;
-                self.auto_orientation = true;
-                return if earlier { Err(bad(REPEATED)) } else { Ok(()) };
-            }
-            "orientation" => {
-                let orientation =
-                    value.parse().map_err(|_| bad("neither landscape nor portrait, square or auto"))?;
-                if self.auto_orientation {
-                    return Err(bad(REPEATED));
-                }
-                once(&mut filter.orientation, orientation)
-            }
-            "min_width" => once(&mut filter.min_width, whole(u32::MAX)?),
-            "max_width" => once(&mut filter.max_width, whole(u32::MAX)?),
-            "min_height" => once(&mut filter.min_height, whole(u32::MAX)?),
-            "max_height" => once(&mut filter.max_height, whole(u32::MAX)?),
-            "tag" => {
-                let term = value.parse::<TagTerm>().map_err(|_| {
-                    bad("a tag has 1 to 200 bytes and no control characters; -T leaves out images with T")
-                })?;
-                filter.tags.push(term);
-                return if filter.tags.len() > MAX_TAGS {
-                    Err(bad("given more than 32 times"))
-                } else {
-                    Ok(())
-                };
-            }
+        let is_first = match name {
+            "orientation" => self.set_orientation(value).map_err(bad)?,
+            "min_width" => once(&mut self.filter.min_width, whole()?),
+            "max_width" => once(&mut self.filter.max_width, whole()?),
+            "min_height" => once(&mut self.filter.min_height, whole()?),
+            "max_height" => once(&mut self.filter.max_height, whole()?),
+            "tag" => return self.add_tag(value).map_err(bad),
             "animated" => {
-                once(&mut filter.animated, value.parse().map_err(|_| bad("neither true nor false"))?)
+                let animated = value.parse().map_err(|_| bad("neither true nor false"))?;
+                once(&mut self.filter.animated, animated)
             }
             "seed" => once(&mut self.seed, value.to_owned()),
             "shuffle" => once(&mut self.shuffle, value.to_owned()),
-            "n" => once(
-                &mut self.n,
-                number(value).map_err(|_| bad("not a whole number from 0 to 18446744073709551615"))?,
-            ),
-            "count" => once(&mut self.count, within(MAX_COUNT, "not a whole number from 1 to 30")?),
+            "n" => {
+                let n = number(value);
+                let reason = "not a whole number from 0 to 18446744073709551615";
+                once(&mut self.n, n.map_err(|_| bad(reason))?)
+            }
+            "count" => {
+                let reason = "not a whole number from 1 to 30";
+                once(&mut self.count, within(MAX_COUNT, reason)?)
+            }
             "format" => once(&mut self.format, value.parse().map_err(bad)?),
-            "w" => once(&mut self.width, whole(u32::MAX)?),
-            "limit" => once(&mut self.limit, within(MAX_LIMIT, "not a whole number from 1 to 100")?),
-            "cursor" => once(
-                &mut self.cursor,
-                number(value).map_err(|_| bad("not a cursor; take the one in the Link header"))?,
-            ),
+            "w" => once(&mut self.width, whole()?),
+            "limit" => {
+                let reason = "not a whole number from 1 to 100";
+                once(&mut self.limit, within(MAX_LIMIT, reason)?)
+            }
+            "cursor" => {
+                let cursor = number(value);
+                let reason = "not a cursor; take the one in the Link header";
+                once(&mut self.cursor, cursor.map_err(|_| bad(reason))?)
+            }
             _ => true,
-        }
-        .then_some(())
-        .ok_or(bad(REPEATED))
+        };
+        if is_first { Ok(()) } else { Err(bad(REPEATED)) }
     }
 
-    /// The filter, with the orientation of the client's viewport where that is asked for and known.
+    /// Sets the orientation, or that it is the viewport's; returns whether there was none.
+    fn set_orientation(&mut self, value: &str) -> Result<bool, &'static str> {
+        let is_first = !self.auto_orientation && self.filter.orientation.is_none();
+        if value == "auto" {
+            self.auto_orientation = true;
+        } else {
+            let reason = "neither landscape nor portrait, square or auto";
+            self.filter.orientation = Some(value.parse().map_err(|_| reason)?);
+        }
+        Ok(is_first)
+    }
+
+    fn add_tag(&mut self, value: &str) -> Result<(), &'static str> {
+        let reason = "a tag has 1 to 200 bytes and no control characters; \
+                      -T leaves out images with T";
+        self.filter.tags.push(value.parse::<TagTerm>().map_err(|_| reason)?);
+        let is_allowed = self.filter.tags.len() <= MAX_TAGS;
+        if is_allowed { Ok(()) } else { Err("given more than 32 times") }
+    }
+
+    /// Returns the filter, with the viewport's orientation where that is asked for and known.
     pub(super) fn filter_for(&self, headers: &HeaderMap) -> Filter {
         let mut filter = self.filter.clone();
         if self.auto_orientation {
@@ -158,9 +165,10 @@ impl Parameters {
     }
 }
 
+/// Reason that a parameter is refused which may be given once.
 const REPEATED: &str = "given more than once";
 
-impl FromStr for Format {
+impl FromStr for ResponseFormat {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
@@ -173,17 +181,17 @@ impl FromStr for Format {
     }
 }
 
-/// Fills the slot; whether it was empty.
+/// Fills the slot; returns whether it was empty.
 fn once<T>(slot: &mut Option<T>, value: T) -> bool {
     slot.replace(value).is_none()
 }
 
-/// A number of digits alone; Rust's own parser takes a sign too.
+/// Parses a number of digits alone. Rust's own parser takes a sign too.
 fn number<T: FromStr<Err = ParseIntError>>(digits: &str) -> Result<T, ParseIntError> {
     if digits.starts_with('+') { "".parse() } else { digits.parse() }
 }
 
-/// Names, decoded, and values as they came. A name that is not UTF-8 is none that we know, and left out.
+/// Iterates over names, decoded, and values as they came. A name that is not UTF-8 is left out.
 pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     query.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -191,8 +199,9 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     })
 }
 
-/// Undoes `application/x-www-form-urlencoded` (<https://url.spec.whatwg.org/#urlencoded-parsing>), once; `None` for what is not
-/// UTF-8 then.
+/// Decodes `application/x-www-form-urlencoded` once; `None` if the result is not UTF-8.
+///
+/// The format is that of <https://url.spec.whatwg.org/#urlencoded-parsing>.
 pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.contains(['+', '%']) {
         return Some(Cow::Borrowed(raw));
@@ -202,14 +211,14 @@ pub(super) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(decoded.into_owned()))
 }
 
-/// Asks a browser for its viewport from its next request on, and tells caches that the answer depends on it.
+/// Asks a browser to send its viewport's size, and tells caches that the response depends on it.
 pub(super) fn ask_for_viewport(headers: &mut HeaderMap) {
     let hints = HeaderValue::from_static(VIEWPORT_HINTS);
     headers.insert(HeaderName::from_static("accept-ch"), hints.clone());
     headers.append(VARY, hints);
 }
 
-/// The orientation of the client's viewport, when both sides are sent.
+/// Returns the orientation of the client's viewport if both its sides are sent.
 fn viewport_orientation(headers: &HeaderMap) -> Option<Orientation> {
     let side = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
     Some(Orientation::of(side("sec-ch-viewport-width")?, side("sec-ch-viewport-height")?))
@@ -226,7 +235,8 @@ mod tests {
     #[test]
     fn parameters_are_decoded_once_and_typed() {
         let parsed = parse(
-            "tag=sea&tag=-blaue+B%C3%A4ume&tag=sea&min_width=1920&animated=false&seed=a%2520b&w=0640&x=%FF&%ff=1&%74ag=x",
+            "tag=sea&tag=-blaue+B%C3%A4ume&tag=sea&min_width=1920&animated=false&seed=a%2520b\
+             &w=0640&x=%FF&%ff=1&%74ag=x",
         )
         .unwrap();
         let term = |tag: &str, wanted| TagTerm { tag: tag.into(), wanted };

@@ -1,87 +1,96 @@
 //! The accept loop, and the drain at the end. The caller gives the listener and says when to stop.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
+use tokio::time::Instant;
 
-use super::connections::Connections;
+use super::access::network;
+use super::connection::{
+    ConnectionActivity, ConnectionLimiter, Listener, NewConnection, ServerState, Socket, Timeouts,
+    Tls, Workers,
+};
 use super::error::FULL;
-use super::gallery::Gallery;
-use super::listener::{Listener, Peer, Socket};
-use super::pulse::{Hub, Patience, Pulse};
-use super::rate::network;
-use super::tls::Tls;
-use super::worker::{Guest, Workers};
+use super::gallery::ServedGallery;
+use super::responder::application;
 
-/// What the system takes of an answer before it has sent it, in bytes. More would be memory that slow clients hold, and would
-/// be sent for so long that a client which reads 10 KB a second seems to have stopped.
+/// Bytes of a response that the system takes before it has sent them.
+///
+/// More would be memory that slow clients hold. It would also be sent for so long that a client
+/// which reads 10 KB a second seems to have stopped.
 const UNSENT_BYTES: u32 = 512 << 10;
 /// Pause after the system refused a connection, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of a request that are read before its connection is refused.
+const REFUSED_BYTES: usize = 4096;
 
-/// What a server grants its clients.
+/// How many connections a server keeps, and how long they may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections at once; further ones take the place of one that waits for its client, or wait in the system's backlog.
+pub struct ConnectionLimits {
+    /// Connections at once. A further one takes the place of an idle one, or waits in the backlog.
     pub max_connections: usize,
-    /// Of one client address, or network of IPv6; further ones get 503 when none of them waits for its client.
+    /// Connections of one client address, or IPv6 network. Further ones get 503 if none is idle.
     pub max_connections_per_address: usize,
-    pub patience: Patience,
-    /// From the order to stop until answers under way are cut.
+    pub timeouts: Timeouts,
+    /// From the order to stop until responses under way are cut.
     pub shutdown_timeout: Duration,
 }
 
-/// Serves until `shutdown` is ready, then lets answers under way finish. Returns how many connections were cut.
+/// Serves until `shutdown` is ready, then lets responses under way finish.
+///
+/// Returns how many connections were cut.
 ///
 /// # Errors
 /// When no thread can be started. Failing accepts are logged and tried again.
 pub async fn serve(
     listener: Listener,
     tls: Option<Arc<Tls>>,
-    gallery: Arc<Gallery>,
-    limits: Limits,
+    gallery: Arc<ServedGallery>,
+    limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<usize> {
-    let hub = Hub::new(limits.patience);
-    let connections = Connections::new(limits.max_connections, limits.max_connections_per_address);
-    let workers = Workers::start(&gallery)?;
+    let state = ServerState::new(limits.timeouts, Instant::now());
+    let limiter =
+        ConnectionLimiter::new(limits.max_connections, limits.max_connections_per_address);
+    let workers = Workers::start(&application(gallery))?;
     let mut shutdown = pin!(shutdown);
     loop {
         let (socket, peer) = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listener, &limiter) => accepted,
             () = &mut shutdown => break,
         };
-        let pulse = Pulse::new(&hub);
-        match connections.admit(peer.address().map(network), &pulse) {
-            Ok(admission) => {
-                workers.take(Guest { socket, peer, pulse, tls: tls.clone(), admission })
+        let activity = ConnectionActivity::new(&state, Instant::now());
+        match limiter.admit(peer.map(|peer| network(peer.ip())), &activity) {
+            Ok(permit) => {
+                let tls = tls.clone();
+                workers.assign(NewConnection { socket, peer, activity, tls, permit });
             }
             Err(_) if tls.is_none() => refuse(socket),
             Err(_) => {}
         }
     }
     drop(listener);
-    connections.finish();
-    tracing::info!(connections = connections.count(), "stopping: answers under way may finish");
+    limiter.close_gracefully();
+    tracing::info!(connections = limiter.count(), "stopping: answers under way may finish");
     tokio::select! {
-        () = connections.none_left() => Ok(0),
-        () = tokio::time::sleep(limits.shutdown_timeout) => Ok(connections.count()),
+        () = limiter.wait_until_empty() => Ok(0),
+        () = tokio::time::sleep(limits.shutdown_timeout) => Ok(limiter.count()),
     }
 }
 
-/// The next connection, once there is room for it.
-async fn accept(listener: &Listener, connections: &Connections) -> (Socket, Peer) {
+/// Accepts a connection, and returns it once there is room for it.
+async fn accept(listener: &Listener, limiter: &ConnectionLimiter) -> (Socket, Option<SocketAddr>) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                // Only now, for nobody is given up before somebody needs the room.
-                connections.room().await;
+                // Not before: nobody is evicted until somebody needs the room.
+                limiter.wait_for_room().await;
                 if let Socket::Tcp(socket) = &socket {
-                    prepare(socket);
+                    configure(socket);
                 }
                 return (socket, peer);
             }
@@ -93,23 +102,22 @@ async fn accept(listener: &Listener, connections: &Connections) -> (Socket, Peer
     }
 }
 
-fn prepare(socket: &std::net::TcpStream) {
+fn configure(socket: &std::net::TcpStream) {
     let socket = SockRef::from(socket);
-    let prepared =
+    let configured =
         socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_notsent_lowat(UNSENT_BYTES));
-    if let Err(error) = prepared {
+    if let Err(error) = configured {
         tracing::debug!(%error, "a socket can't be set up");
     }
 }
 
-/// Tells a client that its address has too many connections. What does not fit into the socket's buffer at once is not sent.
+/// Tells a client that its address has too many connections, as far as the socket takes it at once.
 fn refuse(socket: Socket) {
     let Socket::Tcp(mut socket) = socket else { return };
     // Bytes that nobody read would make the system answer with a reset.
-    let _ = socket.read(&mut [0; 4096]);
-    if let Err(error) =
-        socket.write_all(FULL.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write))
-    {
-        tracing::debug!(%error, "a client could not be told that its address has too many connections");
+    let _ = socket.read(&mut [0; REFUSED_BYTES]);
+    let told = socket.write_all(FULL.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Write));
+    if let Err(error) = told {
+        tracing::debug!(%error, "a client could not be told that its address is full");
     }
 }

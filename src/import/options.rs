@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::codec::{Limits, Settings};
+use crate::codec::{DecodeLimits, Settings};
 
 /// How to import.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     pub settings: Settings,
-    pub limits: Limits,
+    pub limits: DecodeLimits,
     /// Number of files converted at once; at least 1.
     pub jobs: usize,
     /// Tags put on every image.

@@ -13,7 +13,9 @@ use super::outcome::{FileOutcome, ReadSource, WorkResult, skipped_key};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
 use super::walk::{FileStamp, FoundEntry, SourceFile};
-use crate::codec::{self, CodecError, Converted, Limits, SNIFF_BYTES, Settings, Sniffed, Timer};
+use crate::codec::{
+    self, CodecError, Converted, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, Timer,
+};
 use crate::image::{self, ImageId, ImageRecord};
 use crate::store::{Addition, SourceKey, Store, StoreError};
 
@@ -147,9 +149,10 @@ impl<'i> ImportWorker<'i> {
         }
         let settings =
             Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
-        let render = |source: Vec<u8>, settings: &Settings, limits: &Limits, timer: &Timer| {
-            codec::render(&source, settings, limits, timer)
-        };
+        let render =
+            |source: Vec<u8>, settings: &Settings, limits: &DecodeLimits, timer: &Timer| {
+                codec::render(&source, settings, limits, timer)
+            };
         match self.run(&mut work, bytes, settings, runner, render) {
             Ok(renditions) => {
                 work.outcome.report.notes.push(format!("{} renditions added", renditions.len()));
@@ -200,7 +203,7 @@ impl<'i> ImportWorker<'i> {
         mut bytes: Vec<u8>,
         settings: Arc<Settings>,
         runner: &mut Runner,
-        job: fn(Vec<u8>, &Settings, &Limits, &Timer) -> Result<T, CodecError>,
+        job: fn(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>,
     ) -> Result<T, CodecError> {
         let limits = self.options.limits;
         let timer = Timer::new(limits.decode_time);

@@ -1,0 +1,211 @@
+//! AVIF: the AV1 pictures in a HEIF container, decoded by `re_rav1d`, a translation of dav1d to Rust.
+//!
+//! The container is read by [`super::boxes`] and [`super::picture`]. `re_rav1d` is rerun's variant of rav1d: rav1d 1.1
+//! itself aborts the process on every corrupt picture when it runs in one thread (its issues 1492 and 1497), and has
+//! no interface without `unsafe`. Mind that a panic within the decoder cannot be caught: it would cross C functions,
+//! which aborts. None was met in fuzzing.
+
+use re_rav1d::{Decoder, Error, PixelLayout, PlanarImageComponent, Settings, pixel};
+
+use super::boxes::Container;
+use super::cicp::Cicp;
+use super::mosaic::{self, Cost, Decoded, Tile};
+use super::picture::Picture;
+use super::planes::{Chroma, Plane, Planes, Samples};
+use crate::codec::error::BoxedError;
+use crate::codec::header::Header;
+use crate::codec::pixels::raster::Raster;
+
+const CODED: [u8; 4] = *b"av01";
+
+/// Most frames that the bytes of one picture may hold: AV1 has four layers of a size each. Frames that are not shown
+/// cost time and memory like others, at some hundred bytes each.
+const MAX_FRAMES: u64 = 4;
+
+#[derive(Debug, thiserror::Error)]
+enum AvifError {
+    #[error("the AV1 decoder could not be set up: {0}")]
+    Setup(Error),
+    #[error("a coded picture is corrupt, or larger than the container says: {0}")]
+    Corrupt(Error),
+    #[error("a coded picture is empty")]
+    Empty,
+    #[error("a coded picture is a film")]
+    Frames,
+}
+
+/// Size and needs of the primary picture, from the container and the lengths of what it holds.
+pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
+    let container = Container::parse(source)?;
+    let picture = container.picture(CODED)?;
+    needs(&container, &picture, source.len())
+}
+
+/// Decodes the primary picture, within the memory given.
+pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
+    let container = Container::parse(source)?;
+    let picture = container.picture(CODED)?;
+    let needs = needs(&container, &picture, source.len())?;
+    mosaic::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
+}
+
+fn needs(
+    container: &Container,
+    picture: &Picture,
+    source_bytes: usize,
+) -> Result<Header, BoxedError> {
+    let mut frames = 1;
+    for item in
+        picture.colour.tiles.iter().chain(picture.alpha.iter().flat_map(|alpha| &alpha.tiles))
+    {
+        frames = frames.max(count_frames(&container.data(*item)?)?);
+    }
+    // A pixel takes 6 bytes at most, in 4:4:4 of more than 8 bits. Each frame may be kept, and film grain is put on a
+    // copy. Measured: 1.5 for 4:2:0 of 8 bits, 6 for 4:4:4 of 10 bits.
+    let cost = Cost { bytes_per_pixel: 6 * (frames + 1), bytes: 20 << 20 };
+    Ok(mosaic::header(picture, source_bytes, &cost))
+}
+
+/// Counts the frames in a stream of OBUs (AV1 specification, 5.3), from their headers.
+fn count_frames(mut obus: &[u8]) -> Result<u64, AvifError> {
+    const FRAME_HEADER: u8 = 3;
+    const FRAME: u8 = 6;
+    let mut frames = 0;
+    while let [head, rest @ ..] = obus {
+        frames += u64::from(matches!(head >> 3 & 0xF, FRAME_HEADER | FRAME));
+        let has_extension = head & 4 != 0;
+        let has_length = head & 2 != 0;
+        let rest = rest.get(usize::from(has_extension)..).unwrap_or_default();
+        if !has_length {
+            break;
+        }
+        // Seven bits a byte, the lowest first; the highest bit says that more follow.
+        let bytes = rest.iter().take(8).position(|byte| byte & 0x80 == 0).unwrap_or(0) + 1;
+        let (length, rest) = rest.split_at_checked(bytes).unwrap_or_default();
+        let length =
+            length.iter().rev().fold(0_u64, |length, byte| length << 7 | u64::from(byte & 0x7F));
+        obus =
+            usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
+    }
+    if frames > MAX_FRAMES { Err(AvifError::Frames) } else { Ok(frames) }
+}
+
+/// One thread, as files are decoded side by side. Film grain is applied, which is the default.
+fn decode_tile(container: &Container, tile: &Tile) -> Result<Coded, BoxedError> {
+    let data = container.data(tile.item)?.into_owned();
+    let mut settings = Settings::new();
+    settings.set_n_threads(1);
+    settings.set_max_frame_delay(1);
+    settings
+        .set_frame_size_limit(u32::try_from(mosaic::max_coded_pixels(tile)).unwrap_or(u32::MAX));
+    // Of a picture in layers only the last is wanted.
+    settings.set_all_layers(false);
+    let mut decoder = Decoder::with_settings(&settings).map_err(AvifError::Setup)?;
+    Ok(decode_picture(&mut decoder, data)?)
+}
+
+/// The last picture that the bytes give.
+fn decode_picture(decoder: &mut Decoder, data: Vec<u8>) -> Result<Coded, AvifError> {
+    if data.is_empty() {
+        return Err(AvifError::Empty);
+    }
+    let mut sent = decoder.send_data(data, None, None, None);
+    let mut last = None;
+    for _ in 0..=MAX_FRAMES {
+        let all_sent = match sent {
+            Ok(()) => true,
+            Err(Error::Again) => false,
+            Err(error) => return Err(AvifError::Corrupt(error)),
+        };
+        match decoder.get_picture() {
+            Ok(picture) => last = Some(picture),
+            Err(Error::Again) if all_sent => break,
+            Err(Error::Again) => {}
+            Err(error) => return Err(AvifError::Corrupt(error)),
+        }
+        sent = decoder.send_pending_data();
+    }
+    last.map(Coded::new).ok_or(AvifError::Empty)
+}
+
+/// The planes of a decoded picture.
+struct Coded {
+    picture: re_rav1d::Picture,
+    luma: re_rav1d::Plane,
+    chroma: Option<[re_rav1d::Plane; 2]>,
+}
+
+impl Coded {
+    fn new(picture: re_rav1d::Picture) -> Self {
+        let luma = picture.plane(PlanarImageComponent::Y);
+        let chroma = (picture.pixel_layout() != PixelLayout::I400).then(|| {
+            [PlanarImageComponent::U, PlanarImageComponent::V].map(|channel| picture.plane(channel))
+        });
+        Self { picture, luma, chroma }
+    }
+
+    fn plane<'p>(&self, plane: &'p re_rav1d::Plane, channel: PlanarImageComponent) -> Plane<'p> {
+        // Strides are in bytes.
+        let stride = self.picture.stride(channel) as usize;
+        let (samples, stride) = if self.picture.bit_depth() == 8 {
+            (Samples::Bytes(plane), stride)
+        } else {
+            (Samples::WordBytes(plane), stride / 2)
+        };
+        Plane { samples, stride, left: 0, top: 0 }
+    }
+}
+
+impl Decoded for Coded {
+    fn planes(&self) -> Planes<'_> {
+        let layout = self.picture.pixel_layout();
+        let chroma = self.chroma.as_ref().map(|[cb, cr]| Chroma {
+            cb: self.plane(cb, PlanarImageComponent::U),
+            cr: self.plane(cr, PlanarImageComponent::V),
+            half_width: layout != PixelLayout::I444,
+            half_height: layout == PixelLayout::I420,
+        });
+        // AV1 has depths of 8, 10 and 12 bits.
+        let depth = u8::try_from(self.picture.bit_depth()).unwrap_or(8);
+        Planes {
+            width: self.picture.width() as usize,
+            height: self.picture.height() as usize,
+            luma: self.plane(&self.luma, PlanarImageComponent::Y),
+            chroma,
+            depths: [depth; 2],
+        }
+    }
+
+    /// The enumerations have H.273's numbers.
+    fn cicp(&self) -> Cicp {
+        Cicp {
+            primaries: self.picture.color_primaries() as u16,
+            transfer: self.picture.transfer_characteristic() as u16,
+            matrix: self.picture.matrix_coefficients() as u16,
+            full_range: self.picture.color_range() == pixel::YUVRange::Full,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_counted_by_their_headers() {
+        let delimiter = [0x12, 0];
+        let sequence = [0x0A, 2, 1, 1];
+        let frame = [0x32, 0x81, 0x00, 7];
+        let header_with_extension = [0x1E, 0, 1, 9];
+        let stream = [&delimiter[..], &sequence, &frame, &header_with_extension].concat();
+        assert_eq!(count_frames(&stream).ok(), Some(2));
+        assert_eq!(count_frames(&frame.repeat(4)).ok(), Some(4));
+        assert!(count_frames(&frame.repeat(5)).is_err());
+        assert_eq!(
+            count_frames(&[0x30, 1, 2, 3]).ok(),
+            Some(1),
+            "without a length it reaches to the end"
+        );
+        assert_eq!(count_frames(&[0x32, 0xFF, 0xFF]).ok(), Some(1), "cut short");
+    }
+}

@@ -1,0 +1,212 @@
+//! HEIC: the HEVC pictures in a HEIF container, decoded by heifer's decoder, which has no `unsafe`.
+//!
+//! The container is read by [`super::picture`] and not by heifer's own parser: that one takes quadratic time, and copies
+//! of one item's location for each item of its name, so that some kilobytes can ask for gigabytes. For a like reason
+//! slices are driven from here: heifer's loop decodes a picture as often as there are slices that claim all of it.
+
+use heifer_hevc_dec::nal::{NalUnit, NalUnitType};
+use heifer_hevc_dec::params::{ParameterSets, Sps};
+use heifer_hevc_dec::recon::{Frame, Reconstructor};
+use heifer_hevc_dec::slice::SliceHeader;
+use heifer_hevc_dec::syntax::{Picture as Parsed, decode_slice_segment};
+
+use super::boxes::Container;
+use super::cicp::Cicp;
+use super::mosaic::{self, Cost, Decoded, Tile};
+use super::planes::{Chroma, Plane, Planes, Samples};
+use crate::codec::error::BoxedError;
+use crate::codec::header::Header;
+use crate::codec::pixels::raster::Raster;
+
+const CODED: [u8; 4] = *b"hvc1";
+
+/// Measured: 8 in 4:4:4, which are 6 for samples, and the rest for blocks and for filtering; 4 in 4:2:0.
+const COST: Cost = Cost { bytes_per_pixel: 10, bytes: 12 << 20 };
+
+#[derive(Debug, thiserror::Error)]
+enum HeicError {
+    #[error("its `hvcC` box is missing or broken")]
+    Configuration,
+    #[error("a coded picture ends too early")]
+    Truncated,
+    #[error("a coded picture is larger than the container says")]
+    Large,
+    #[error("a coded picture has no pixels within its window")]
+    Window,
+    #[error("a part of a coded picture is missing, or there twice")]
+    Incomplete,
+}
+
+/// Size and needs of the primary picture, from the container alone.
+pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
+    Ok(mosaic::header(&Container::parse(source)?.picture(CODED)?, source.len(), &COST))
+}
+
+/// Decodes the primary picture, within the memory given.
+pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
+    let container = Container::parse(source)?;
+    let picture = container.picture(CODED)?;
+    let needs = mosaic::header(&picture, source.len(), &COST);
+    mosaic::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
+}
+
+/// A decoded picture with what of it is to be shown.
+struct Coded {
+    frame: Frame,
+    /// Samples of luma that are left out at the left and at the top.
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+    cicp: Cicp,
+}
+
+impl Decoded for Coded {
+    fn planes(&self) -> Planes<'_> {
+        let frame = &self.frame;
+        let plane = |channel: usize, (left, top): (u32, u32)| Plane {
+            samples: Samples::Words(&frame.planes[channel]),
+            stride: frame.widths[channel] as usize,
+            left: left as usize,
+            top: top as usize,
+        };
+        let (half_width, half_height) =
+            (matches!(frame.chroma_format, 1 | 2), frame.chroma_format == 1);
+        let shifted = (self.left >> u8::from(half_width), self.top >> u8::from(half_height));
+        let chroma = (frame.widths[1] > 0).then(|| Chroma {
+            cb: plane(1, shifted),
+            cr: plane(2, shifted),
+            half_width,
+            half_height,
+        });
+        let (width, height) = (self.width as usize, self.height as usize);
+        Planes {
+            width,
+            height,
+            luma: plane(0, (self.left, self.top)),
+            chroma,
+            depths: frame.bit_depth,
+        }
+    }
+
+    fn cicp(&self) -> Cicp {
+        self.cicp
+    }
+}
+
+/// The NAL units of a tile: those of its configuration, then those of its data.
+fn nal_units<'t>(configuration: &'t [u8], data: &'t [u8]) -> Result<Vec<NalUnit<'t>>, BoxedError> {
+    let mut units = Vec::new();
+    let mut take =
+        |mut rest: &'t [u8], length_bytes: usize, count: usize| -> Result<&'t [u8], BoxedError> {
+            for _ in 0..count {
+                if rest.is_empty() {
+                    break;
+                }
+                let (length, tail) =
+                    rest.split_at_checked(length_bytes).ok_or(HeicError::Truncated)?;
+                let length =
+                    length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
+                let (unit, tail) = tail.split_at_checked(length).ok_or(HeicError::Truncated)?;
+                let unit = NalUnit::parse(unit)?;
+                // Other layers hold the second eye's view, or more detail.
+                if unit.header.layer_id == 0 {
+                    units.push(unit);
+                }
+                rest = tail;
+            }
+            Ok(rest)
+        };
+    let (fixed, mut arrays) = configuration.split_at_checked(23).ok_or(HeicError::Configuration)?;
+    for _ in 0..fixed[22] {
+        let [_kind, high, low, rest @ ..] = arrays else {
+            return Err(HeicError::Configuration.into());
+        };
+        arrays = take(rest, 2, usize::from(*high) << 8 | usize::from(*low))?;
+    }
+    take(data, usize::from(fixed[21] & 3) + 1, usize::MAX)?;
+    Ok(units)
+}
+
+fn decode_tile(container: &Container, tile: &Tile) -> Result<Coded, BoxedError> {
+    let configuration = container.configuration(tile.item).ok_or(HeicError::Configuration)?;
+    let data = container.data(tile.item)?;
+    let units = nal_units(configuration, &data)?;
+    let mut sets = ParameterSets::default();
+    // Those behind the first slice are for later pictures.
+    for unit in units.iter().take_while(|unit| !unit.header.unit_type.is_slice()) {
+        sets.add(unit)?;
+    }
+    for sps in sets.sps.iter().flatten() {
+        let pixels =
+            u64::from(sps.pic_width_in_luma_samples) * u64::from(sps.pic_height_in_luma_samples);
+        if pixels > mosaic::max_coded_pixels(tile) {
+            return Err(HeicError::Large.into());
+        }
+    }
+    let (frame, sps) = decode_slices(&units, &sets)?;
+    windowed(frame, sps)
+}
+
+/// Decodes the first picture.
+fn decode_slices<'t>(
+    units: &[NalUnit],
+    sets: &'t ParameterSets,
+) -> Result<(Frame, &'t Sps), BoxedError> {
+    let mut state: Option<(Parsed, Reconstructor)> = None;
+    let mut previous: Option<SliceHeader> = None;
+    let is_slice = |unit: &&NalUnit| {
+        matches!(unit.header.unit_type, NalUnitType::IrapSlice(_) | NalUnitType::OtherSlice(_))
+    };
+    for unit in units.iter().filter(is_slice) {
+        let begins_picture = unit.rbsp.first().is_some_and(|byte| byte & 0x80 != 0);
+        if begins_picture && state.is_some() {
+            break;
+        }
+        let header = SliceHeader::parse(&unit.rbsp, &unit.header, sets, previous.as_ref())?;
+        let (pps, sps) = sets.get(header.slice_pic_parameter_set_id.into())?;
+        let (parsed, picture) =
+            state.get_or_insert_with(|| (Parsed::new(sps, pps), Reconstructor::new(sps, pps)));
+        picture.start_slice(&header);
+        let data = unit.rbsp.get(header.header_size..).ok_or(HeicError::Truncated)?;
+        decode_slice_segment(parsed, &header, header.slice_qp_y(sets)?, data, picture)?;
+        if let Some(error) = picture.error.take() {
+            return Err(error.into());
+        }
+        // Slices that overlap could each cost a whole picture.
+        if parsed.decoded_ctbs > parsed.layout.width * parsed.layout.height {
+            return Err(HeicError::Incomplete.into());
+        }
+        if !header.dependent_slice_segment_flag {
+            previous = Some(header);
+        }
+    }
+    let (parsed, picture) = state.ok_or(HeicError::Truncated)?;
+    if !parsed.is_complete() {
+        return Err(HeicError::Incomplete.into());
+    }
+    let sps = parsed.sps;
+    drop(parsed);
+    Ok((picture.finish(false), sps))
+}
+
+/// The picture with its conformance window (ITU-T H.265, 7.4.3.2.1), which is given in samples of chroma.
+fn windowed(frame: Frame, sps: &Sps) -> Result<Coded, BoxedError> {
+    let (unit_x, unit_y) = sps.chroma_subsampling();
+    let [left, right, top, bottom] = sps.conf_win_offsets;
+    let window = |before: u32, behind: u32, unit: u32, whole: u32| {
+        let (before, behind) = (before.checked_mul(unit)?, behind.checked_mul(unit)?);
+        let rest = whole.checked_sub(before)?.checked_sub(behind)?;
+        (rest > 0).then_some((before, rest))
+    };
+    let (left, width) = window(left, right, unit_x, frame.widths[0]).ok_or(HeicError::Window)?;
+    let (top, height) = window(top, bottom, unit_y, frame.heights[0]).ok_or(HeicError::Window)?;
+    let vui = sps.vui.as_ref();
+    let cicp = Cicp {
+        primaries: vui.map_or(2, |vui| vui.colour_primaries.into()),
+        transfer: vui.map_or(2, |vui| vui.transfer_characteristics.into()),
+        matrix: vui.map_or(2, |vui| vui.matrix_coeffs.into()),
+        full_range: vui.is_some_and(|vui| vui.video_full_range_flag),
+    };
+    Ok(Coded { frame, left, top, width, height, cicp })
+}

@@ -1,0 +1,138 @@
+//! Reads the container of a WebP file, and removes its metadata without touching its pictures.
+//!
+//! Format: RFC 9649, section 2.
+
+use std::borrow::Cow;
+
+use crate::codec::error::CodecError;
+use crate::codec::sniff::PictureFormat;
+
+/// Length of the file's header, in bytes.
+const HEADER_BYTES: usize = 12;
+/// Length of a chunk's header, in bytes.
+const CHUNK_HEADER_BYTES: usize = 8;
+/// Flag of the `VP8X` chunk: the file has XMP metadata.
+const FLAG_XMP: u8 = 0x04;
+/// Flag of the `VP8X` chunk: the file has EXIF metadata.
+const FLAG_EXIF: u8 = 0x08;
+/// Flag of the `VP8X` chunk: the file has a colour profile.
+const FLAG_ICC: u8 = 0x20;
+
+/// The name of a chunk, and its payload.
+type Chunk<'w> = (&'w [u8], &'w [u8]);
+
+/// The chunks of a WebP file.
+pub(crate) struct RiffContainer<'w> {
+    chunks: Vec<Chunk<'w>>,
+    /// The file up to the length in its header, without bytes that trail behind.
+    file: &'w [u8],
+}
+
+impl<'w> RiffContainer<'w> {
+    /// Reads the chunks of a file.
+    ///
+    /// # Errors
+    /// Returns an error if the file or one of its chunks is cut short.
+    pub(crate) fn parse(webp: &'w [u8]) -> Result<Self, CodecError> {
+        let header = webp.get(..HEADER_BYTES).ok_or(CodecError::Container("its header is cut"))?;
+        let riff_bytes = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        let file = webp.get(..riff_bytes + 8).ok_or(CodecError::Truncated(PictureFormat::WebP))?;
+        let mut rest =
+            file.get(HEADER_BYTES..).ok_or(CodecError::Container("its header is cut"))?;
+        let mut chunks = Vec::new();
+        while !rest.is_empty() {
+            let (header, body) = rest
+                .split_at_checked(CHUNK_HEADER_BYTES)
+                .ok_or(CodecError::Container("a chunk's header is cut"))?;
+            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            let payload = body.get(..length).ok_or(CodecError::Container("a chunk is cut"))?;
+            chunks.push((&header[..4], payload));
+            rest = body.get(length + length % 2..).unwrap_or_default();
+        }
+        Ok(Self { chunks, file })
+    }
+
+    /// Returns the payload of the first chunk with this name.
+    pub(crate) fn chunk(&self, name: &[u8; 4]) -> Option<&'w [u8]> {
+        self.chunks.iter().find(|chunk| chunk.0 == name).map(|chunk| chunk.1)
+    }
+
+    /// Returns the number of frames of an animation, or 1 for a still picture.
+    pub(crate) fn frames(&self) -> usize {
+        self.chunks.iter().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
+    }
+
+    /// Returns the file without EXIF, XMP, colour profile, and chunks that WebP does not define.
+    ///
+    /// A file without any of them is returned byte for byte.
+    pub(crate) fn without_metadata(&self) -> Cow<'w, [u8]> {
+        let needed = |chunk: &&Chunk<'_>| {
+            matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF")
+        };
+        if self.chunks.iter().all(|chunk| needed(&chunk)) {
+            return Cow::Borrowed(self.file);
+        }
+        let mut body = b"WEBP".to_vec();
+        for (name, payload) in self.chunks.iter().filter(needed) {
+            body.extend_from_slice(name);
+            // A chunk's length was read from 32 bits.
+            body.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+            let start = body.len();
+            body.extend_from_slice(payload);
+            if *name == b"VP8X" && !payload.is_empty() {
+                body[start] &= !(FLAG_XMP | FLAG_EXIF | FLAG_ICC);
+            }
+            if payload.len() % 2 == 1 {
+                body.push(0);
+            }
+        }
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
+        Cow::Owned([b"RIFF".as_slice(), &length, &body].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut body = b"WEBP".to_vec();
+        for (name, payload) in chunks {
+            body.extend_from_slice(*name);
+            body.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+            body.extend_from_slice(payload);
+            body.extend(std::iter::repeat_n(0, payload.len() % 2));
+        }
+        [b"RIFF".as_slice(), &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
+    }
+
+    #[test]
+    fn metadata_goes_and_the_picture_stays_byte_for_byte() {
+        let plain = file(&[(b"VP8X", &[0x10, 0, 0]), (b"VP8 ", b"abc")]);
+        assert_eq!(RiffContainer::parse(&plain).unwrap().without_metadata(), plain);
+        let trailing = [plain.as_slice(), b"trailing"].concat();
+        assert_eq!(RiffContainer::parse(&trailing).unwrap().without_metadata(), plain);
+
+        let tagged = file(&[
+            (b"VP8X", &[0x3C, 0, 0]),
+            (b"ICCP", b"a profile"),
+            (b"VP8 ", b"abc"),
+            (b"EXIF", b"where I live"),
+            (b"XMP ", b"<x/>"),
+            (b"junk", b"?"),
+        ]);
+        assert_eq!(RiffContainer::parse(&tagged).unwrap().without_metadata(), plain);
+        assert_eq!(
+            RiffContainer::parse(&tagged).unwrap().chunk(b"EXIF"),
+            Some(b"where I live".as_slice())
+        );
+    }
+
+    #[test]
+    fn a_cut_file_is_refused_at_every_length() {
+        let whole = file(&[(b"VP8X", &[0, 0, 0]), (b"VP8 ", b"abcd")]);
+        for length in 0..whole.len() {
+            assert!(RiffContainer::parse(&whole[..length]).is_err(), "the first {length} bytes");
+        }
+    }
+}

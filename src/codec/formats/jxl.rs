@@ -1,0 +1,390 @@
+//! Decodes JPEG XL with jxl-oxide: still pictures, and animations frame by frame.
+//!
+//! jxl-oxide converts colours itself, so samples come out as sRGB if the file gives its colours by
+//! numbers or is coded in XYB. It tone-maps HDR by the curve of BT.2408, and applies orientation.
+//! The ICC profile of samples that are not XYB is handed on. The container's boxes are walked here,
+//! so that compressed metadata, which may grow without bounds, never reaches the decoder. Left out:
+//! metadata, previews, reconstruction of JPEGs.
+
+use std::borrow::Cow;
+
+use image::metadata::Orientation;
+use jxl_bitstream::Bitstream;
+use jxl_oxide::color::{ColourEncoding, ColourSpace, EnumColourEncoding};
+use jxl_oxide::image::ImageHeader;
+use jxl_oxide::{
+    AllocTracker, ExtraChannelType, InitializeResult, JxlImage, JxlThreadPool, Render,
+    RenderingIntent,
+};
+use jxl_oxide_common::Bundle;
+
+use crate::codec::error::{BoxedError, CodecError};
+use crate::codec::header::Header;
+use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::frames::{Frame, Frames};
+use crate::codec::pixels::raster::{HDR_NOTE, Raster};
+use crate::codec::pixels::rgb::divide_by_alpha;
+use crate::codec::sniff::PictureFormat;
+
+/// Longest ICC profile, compressed, in bytes. Decompression makes it at most some dozen times
+/// longer.
+const MAX_PROFILE_BYTES: u64 = 8 << 20;
+/// Most hidden frames between two that are shown: layers, patches, and pictures others refer to.
+/// Rendering recurses from one to the next, and each takes two kilobytes of stack.
+const MAX_HIDDEN_FRAMES: usize = 256;
+/// Most frames of every kind.
+const MAX_FRAMES: usize = 200_000;
+/// Memory that decoding takes for each sample of the canvas, beside the result, in bytes. Measured:
+/// 8 to 9 for lossy pictures, 15 with noise, 2 to 3 for lossless ones of 8 bits.
+const BYTES_PER_SAMPLE: u64 = 15;
+/// Memory that decoding takes whatever the size, in bytes.
+const BASE_BYTES: u64 = 24 << 20;
+/// Memory that each sample of a frame takes after the frame was shown, in bytes: jxl-oxide keeps
+/// all frames.
+const RETAINED_BYTES_PER_SAMPLE: u64 = 4;
+
+/// The reason why a picture is refused here, before or beside the decoder's own errors.
+#[derive(Debug, thiserror::Error)]
+enum JxlError {
+    #[error("the file ends too early")]
+    Truncated,
+    #[error("its boxes contradict themselves")]
+    Container,
+    #[error("its ICC profile is too long")]
+    Profile,
+    #[error("it has too many frames")]
+    Frames,
+    #[error("its channels are not of a known kind")]
+    Channels,
+    #[error("it needs {needed} bytes of memory, of {limit}")]
+    Memory { needed: u64, limit: u64 },
+}
+
+/// Reads size and needs of a picture, and counts the frames of an animation.
+pub(crate) fn header(source: &[u8]) -> Result<Header, BoxedError> {
+    let codestream = codestream(source)?;
+    let image = image_header(&codestream)?;
+    let mut header = Header {
+        width: image.width_with_orientation(),
+        height: image.height_with_orientation(),
+        frames: 1,
+        decode_bytes: decoding_bytes(&image, source.len()),
+        alpha: image.metadata.ec_info.iter().any(jxl_oxide::image::ExtraChannelInfo::is_alpha),
+        lossless: !image.metadata.xyb_encoded,
+    };
+    if image.metadata.animation.is_some() {
+        // Walking over the frames keeps their coded bytes, but nothing that grows with their
+        // pixels.
+        let walked = open(&codestream, usize::MAX)?;
+        header.frames = u32::try_from(walked.num_loaded_keyframes()).unwrap_or(u32::MAX);
+        if header.frames > 1 {
+            header.decode_bytes = animation_bytes(&header);
+        }
+    }
+    Ok(header)
+}
+
+/// Decodes a still picture, or the first frame of an animation, within the memory given, in bytes.
+pub(crate) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
+    let opened = OpenedImage::new(source, memory_limit)?;
+    let mut notes = opened.notes.clone();
+    let render = opened.image.render_frame(0)?;
+    let (width, height) = (opened.image.width(), opened.image.height());
+    let (channels, samples) = opened.samples(&render)?;
+    if matches!(channels, Channels::Cmyk) && opened.image.pixel_format().has_alpha() {
+        notes.push("its transparency is not kept".into());
+    }
+    let profile = opened.profile;
+    Ok(Raster {
+        width,
+        height,
+        channels,
+        samples,
+        profile,
+        orientation: Orientation::NoTransforms,
+        partial: false,
+        notes,
+    })
+}
+
+/// The frames of an animated JPEG XL.
+pub(crate) struct JxlFrames {
+    opened: OpenedImage,
+    /// Number of the next frame.
+    next: usize,
+    /// Duration of the frames so far, in ticks. It is kept so that rounding errors don't add up.
+    ticks: u64,
+    /// Duration given for the frames so far, in milliseconds.
+    milliseconds: u64,
+    /// How often the animation plays, or 0 for ever.
+    loop_count: u32,
+    /// ICC profile of all frames. Without one they are sRGB.
+    profile: Option<Vec<u8>>,
+}
+
+impl JxlFrames {
+    /// Opens an animation. A frame fails if it would take more than the memory given, in bytes.
+    pub(crate) fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
+        let mut opened = OpenedImage::new(source, memory_limit)?;
+        let animation = opened.image.image_header().metadata.animation.as_ref();
+        let loop_count = animation.map_or(1, |animation| animation.num_loops);
+        let profile = opened.profile.take();
+        Ok(Self { opened, next: 0, ticks: 0, milliseconds: 0, loop_count, profile })
+    }
+
+    /// Decodes the next frame. Returns `None` after the last frame, and after an error.
+    fn next_frame(&mut self) -> Result<Option<Frame>, BoxedError> {
+        if self.next >= self.opened.image.num_loaded_keyframes() {
+            return Ok(None);
+        }
+        let number = self.next;
+        // A frame that failed leaves its state behind, for which another try would wait for ever.
+        self.next = usize::MAX;
+        let render = self.opened.image.render_frame(number)?;
+        let (channels, samples) = self.opened.samples(&render)?;
+        let rgba = to_rgba(channels, samples)?;
+        self.next = number + 1;
+        Ok(Some(Frame { rgba, duration_ms: self.milliseconds(render.duration()) }))
+    }
+
+    /// Returns a frame's duration in milliseconds.
+    fn milliseconds(&mut self, ticks: u32) -> u32 {
+        let Some(animation) = &self.opened.image.image_header().metadata.animation else {
+            return 0;
+        };
+        // A second has numerator / denominator ticks, which are numbers of 32 and 10 bits.
+        self.ticks = self.ticks.saturating_add(ticks.into());
+        let total = u128::from(self.ticks) * 1000 * u128::from(animation.tps_denominator)
+            / u128::from(animation.tps_numerator.max(1));
+        let total = u64::try_from(total).unwrap_or(u64::MAX);
+        let shown = total - self.milliseconds;
+        self.milliseconds = total;
+        u32::try_from(shown).unwrap_or(u32::MAX)
+    }
+}
+
+impl Frames for JxlFrames {
+    fn next(&mut self) -> Result<Option<Frame>, CodecError> {
+        self.next_frame()
+            .map_err(|source| CodecError::Decode { format: PictureFormat::Jxl, source })
+    }
+
+    fn loop_count(&self) -> u16 {
+        u16::try_from(self.loop_count).unwrap_or(u16::MAX)
+    }
+
+    fn profile(&self) -> Option<Vec<u8>> {
+        self.profile.clone()
+    }
+
+    fn orientation(&self) -> Orientation {
+        Orientation::NoTransforms
+    }
+}
+
+/// Returns the most memory that all frames of an animation take, in bytes.
+///
+/// Frames that were shown are kept, because later ones may refer to them, so this grows with their
+/// number.
+fn animation_bytes(header: &Header) -> u64 {
+    let canvas = u64::from(header.width) * u64::from(header.height);
+    let kept =
+        canvas.saturating_mul(4 * RETAINED_BYTES_PER_SAMPLE).saturating_mul(header.frames.into());
+    header.decode_bytes.saturating_add(kept)
+}
+
+/// A picture that is ready to be rendered.
+struct OpenedImage {
+    image: JxlImage,
+    /// Profile of the samples, or `None` if they come as sRGB.
+    profile: Option<Vec<u8>>,
+    premultiplied: bool,
+    notes: Vec<String>,
+}
+
+impl OpenedImage {
+    /// Reads all frames, and prepares colours.
+    fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
+        let codestream = codestream(source)?;
+        let header = image_header(&codestream)?;
+        let needed = decoding_bytes(&header, source.len());
+        if needed > memory_limit {
+            return Err(JxlError::Memory { needed, limit: memory_limit }.into());
+        }
+        // The decoder counts its own memory. The result and copies of the source come on top.
+        let rest = memory_limit.saturating_sub(untracked_bytes(&header, source.len()));
+        let limit = usize::try_from(rest).unwrap_or(usize::MAX);
+        let mut image = open(&codestream, limit)?;
+        let profile = request_srgb(&mut image);
+        let alpha = image.image_header().metadata.ec_info.iter().find(|channel| channel.is_alpha());
+        let premultiplied = matches!(
+            alpha.map(|channel| channel.ty),
+            Some(ExtraChannelType::Alpha { alpha_associated: true })
+        );
+        let notes = image.hdr_type().map(|_| HDR_NOTE.to_owned()).into_iter().collect();
+        Ok(Self { image, profile, premultiplied, notes })
+    }
+
+    /// Returns the samples of a rendered frame.
+    fn samples(&self, render: &Render) -> Result<(Channels, Vec<u8>), BoxedError> {
+        let format = self.image.pixel_format();
+        let mut stream =
+            if format.has_black() { render.stream_no_alpha() } else { render.stream() };
+        let channels = match (stream.channels(), format.has_black()) {
+            (1, false) => Channels::Grey,
+            (2, false) => Channels::GreyAlpha,
+            (3, false) => Channels::Rgb,
+            (4, false) => Channels::Rgba,
+            (4, true) => Channels::Cmyk,
+            _ => return Err(JxlError::Channels.into()),
+        };
+        let pixels = stream.width() as usize * stream.height() as usize;
+        let mut samples = vec![0_u8; pixels * channels.count()];
+        stream.write_to_buffer(&mut samples);
+        if channels == Channels::Cmyk {
+            // In JPEG XL 0 is full ink.
+            samples.iter_mut().for_each(|sample| *sample = u8::MAX - *sample);
+        }
+        if self.premultiplied && channels.has_alpha() {
+            samples.chunks_exact_mut(channels.count()).for_each(divide_by_alpha);
+        }
+        Ok((channels, samples))
+    }
+}
+
+fn to_rgba(channels: Channels, samples: Vec<u8>) -> Result<Vec<u8>, JxlError> {
+    let opaque = u8::MAX;
+    Ok(match channels {
+        Channels::Rgba => samples,
+        Channels::Rgb => samples
+            .chunks_exact(3)
+            .flat_map(|pixel| [pixel[0], pixel[1], pixel[2], opaque])
+            .collect(),
+        Channels::Grey => samples.iter().flat_map(|grey| [*grey, *grey, *grey, opaque]).collect(),
+        Channels::GreyAlpha => samples
+            .chunks_exact(2)
+            .flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]])
+            .collect(),
+        Channels::Cmyk => return Err(JxlError::Channels),
+    })
+}
+
+/// Asks for sRGB if jxl-oxide can convert to it, and returns the profile of the samples if it
+/// can't.
+fn request_srgb(image: &mut JxlImage) -> Option<Vec<u8>> {
+    let metadata = &image.image_header().metadata;
+    // jxl-oxide skips the conversion only if the intent is the same, too.
+    let intent = match &metadata.colour_encoding {
+        ColourEncoding::Enum(own) if own.colour_space == ColourSpace::Unknown => return None,
+        ColourEncoding::Enum(own) => own.rendering_intent,
+        // XYB can be converted to anything. The profile only says what it was made from.
+        ColourEncoding::IccProfile(_) if metadata.xyb_encoded => RenderingIntent::Relative,
+        // jxl-oxide reads curves and primaries of some profiles, but took a Display P3 for another.
+        ColourEncoding::IccProfile(_) => return image.original_icc().map(<[u8]>::to_vec),
+    };
+    let grey = metadata.grayscale();
+    image.request_color_encoding(if grey {
+        EnumColourEncoding::gray_srgb(intent)
+    } else {
+        EnumColourEncoding::srgb(intent)
+    });
+    None
+}
+
+/// Returns the memory that decoding takes, in bytes.
+fn decoding_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
+    let metadata = &image.metadata;
+    let pixels = u64::from(image.size.width) * u64::from(image.size.height);
+    let colours = if metadata.grayscale() && !metadata.xyb_encoded { 1 } else { 3 };
+    let samples = pixels.saturating_mul(colours + metadata.ec_info.len() as u64);
+    let tracked = samples.saturating_mul(BYTES_PER_SAMPLE);
+    tracked.saturating_add(untracked_bytes(image, source_bytes)).saturating_add(BASE_BYTES)
+}
+
+/// Returns the memory that the decoder does not count, in bytes: the result, and the source twice
+/// on its way to the decoder's groups.
+fn untracked_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
+    let pixels = u64::from(image.size.width) * u64::from(image.size.height);
+    pixels.saturating_mul(4).saturating_add(2 * source_bytes as u64)
+}
+
+/// Reads the header of the codestream, and checks the length of its profile.
+fn image_header(codestream: &[u8]) -> Result<ImageHeader, BoxedError> {
+    let mut bits = Bitstream::new(codestream);
+    let header = ImageHeader::parse(&mut bits, ())?;
+    if header.metadata.colour_encoding.want_icc() && bits.read_u64()? > MAX_PROFILE_BYTES {
+        return Err(JxlError::Profile.into());
+    }
+    Ok(header)
+}
+
+/// Reads the headers of all frames and keeps their bytes. Nothing is rendered yet.
+fn open(codestream: &[u8], memory_limit: usize) -> Result<JxlImage, BoxedError> {
+    let mut image = JxlImage::builder()
+        .pool(JxlThreadPool::none())
+        .alloc_tracker(AllocTracker::with_limit(memory_limit))
+        .build_uninit();
+    image.feed_bytes(codestream)?;
+    let InitializeResult::Initialized(image) = image.try_init()? else {
+        return Err(JxlError::Truncated.into());
+    };
+    if !image.is_loading_done() || image.num_loaded_keyframes() == 0 {
+        return Err(JxlError::Truncated.into());
+    }
+    let frames = image.num_loaded_frames();
+    let mut hidden = 0;
+    for frame in (0..frames).filter_map(|number| image.frame(number)) {
+        hidden = if frame.header().is_keyframe() { 0 } else { hidden + 1 };
+        if hidden > MAX_HIDDEN_FRAMES || frames > MAX_FRAMES {
+            return Err(JxlError::Frames.into());
+        }
+    }
+    Ok(image)
+}
+
+/// Returns the codestream: the whole file, or what its `jxlc` box or `jxlp` boxes hold (ISO/IEC
+/// 18181-2).
+fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
+    const CONTAINER: &[u8] = b"\0\0\0\x0CJXL \r\n\x87\n";
+    let Some(mut rest) = source.strip_prefix(CONTAINER) else { return Ok(Cow::Borrowed(source)) };
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let (kind, content, behind) = next_box(rest)?;
+        match kind {
+            b"jxlc" => return Ok(Cow::Borrowed(content)),
+            // Each part begins with its number, whose highest bit is set in the last part.
+            b"jxlp" => {
+                let (number, part) = content.split_at_checked(4).ok_or(JxlError::Truncated)?;
+                parts.extend_from_slice(part);
+                if number[0] & 0x80 != 0 {
+                    break;
+                }
+            }
+            _ => {}
+        }
+        rest = behind;
+    }
+    if parts.is_empty() { Err(JxlError::Truncated) } else { Ok(Cow::Owned(parts)) }
+}
+
+/// The kind of a box, its content, and the bytes behind it.
+type BoxAndRest<'s> = (&'s [u8], &'s [u8], &'s [u8]);
+
+/// Reads the first box. One that is cut short ends with the file.
+fn next_box(bytes: &[u8]) -> Result<BoxAndRest<'_>, JxlError> {
+    let (head, rest) = bytes.split_at_checked(8).ok_or(JxlError::Truncated)?;
+    let (size, kind) = head.split_at(4);
+    let size = size.iter().fold(0_u64, |size, byte| size << 8 | u64::from(*byte));
+    let (length, rest) = match size {
+        0 => (rest.len() as u64, rest),
+        1 => {
+            let (size, rest) = rest.split_at_checked(8).ok_or(JxlError::Truncated)?;
+            let size = size.iter().fold(0_u64, |size, byte| size << 8 | u64::from(*byte));
+            (size.checked_sub(16).ok_or(JxlError::Container)?, rest)
+        }
+        _ => (size.checked_sub(8).ok_or(JxlError::Container)?, rest),
+    };
+    let length = usize::try_from(length).unwrap_or(usize::MAX).min(rest.len());
+    let (content, behind) = rest.split_at(length);
+    Ok((kind, content, behind))
+}

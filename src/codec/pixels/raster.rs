@@ -1,0 +1,47 @@
+//! Holds a picture between decoder and encoder, and makes it upright and sRGB.
+
+use image::DynamicImage;
+use image::metadata::Orientation;
+
+use super::channels::Channels;
+use super::colour::Conversion;
+use super::orientation::apply_orientation;
+use super::rgb::from_pixels;
+
+/// A picture as its file holds it: neither turned nor converted to sRGB.
+///
+/// Alpha is not premultiplied.
+pub(crate) struct Raster {
+    /// Width in pixels.
+    pub(crate) width: u32,
+    /// Height in pixels.
+    pub(crate) height: u32,
+    /// What the samples of a pixel are.
+    pub(crate) channels: Channels,
+    /// Rows from the top, in `width * height * channels.count()` bytes.
+    pub(crate) samples: Vec<u8>,
+    /// ICC profile of the samples. Without one they are sRGB.
+    pub(crate) profile: Option<Vec<u8>>,
+    /// How to turn the picture upright.
+    pub(crate) orientation: Orientation,
+    /// Whether the file holds more than this picture, such as further pages. A note says what.
+    pub(crate) partial: bool,
+    /// What the user should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The note on a picture that is brighter than sRGB can be.
+#[cfg(any(feature = "avif", feature = "heic", feature = "jxl"))]
+pub(crate) const HDR_NOTE: &str = "HDR: brightness was reduced to what sRGB holds";
+
+impl Raster {
+    /// Returns the picture upright in sRGB, as 8-bit RGB or RGBA, and the notes on it.
+    pub(crate) fn into_upright_srgb(self) -> (DynamicImage, Vec<String>) {
+        let Self { width, height, channels, samples, profile, orientation, mut notes, partial: _ } =
+            self;
+        let (conversion, note) = Conversion::new(channels, profile.as_deref());
+        notes.extend(note);
+        let pixels = conversion.apply(samples, width as usize);
+        (apply_orientation(from_pixels(width, height, pixels), orientation), notes)
+    }
+}
