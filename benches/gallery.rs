@@ -1,8 +1,15 @@
-//! How fast the parts of a request and of an import are: the read, the key check, the conversion.
+//! Measures the parts of a request and of an import: the read, the key check, the conversion.
 //!
-//! Everything is made here from fixed seeds, so that two runs measure the same work. Whole requests through the
-//! server are measured by `compare.sh`, the pick by
-//! `pick.rs`, the start of a large gallery by `start.rs`.
+//! Everything is made here from fixed seeds, so that two runs measure the same work. The pick is
+//! measured by `pick.rs`, the start of a large gallery by `start.rs`, and whole requests through
+//! the server by the scripts beside them.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench ends by a panic, and prints what it measured"
+)]
 
 use std::hint::black_box;
 use std::io::Cursor;
@@ -24,19 +31,19 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Length of a typical image of the galleries that the targets were set for.
+/// Length of a typical image of the galleries that the targets were set for, in bytes.
 const IMAGE_BYTES: usize = 215_000;
-/// What the server copies at once out of a large image.
+/// Length of the part of a large image that the server copies at once, in bytes.
 const PART_BYTES: usize = 64 << 10;
-/// Images read in turn: 14 MB, more than a processor's second-level cache holds.
+/// Number of images read in turn: 14 MB, more than a processor's second-level cache holds.
 const IMAGES_READ: usize = 64;
-/// Pixels a side of the picture that is converted.
+/// Width and height of the picture that is converted, in pixels.
 const PICTURE_SIDE: u32 = 1_000;
 
 criterion_group!(benches, read, convert, check_key);
 criterion_main!(benches);
 
-/// An image's bytes out of the gallery, copied as the server copies them.
+/// Measures reading an image's bytes, copied as the server copies them.
 fn read(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let mut group = criterion.benchmark_group("read");
@@ -65,7 +72,7 @@ fn read_from(group: &mut BenchmarkGroup<'_, WallTime>, engine: &str, locator: &L
     });
 }
 
-/// A store of images whose bytes are noise: the store never looks into them.
+/// Makes a store of images whose bytes are noise, because the store never looks into them.
 fn filled_store(locator: &Locator) -> (Store, Vec<ImageId>) {
     let store = Store::open(locator, Access::Create).expect("a gallery can be made");
     let mut random = StdRng::seed_from_u64(1);
@@ -105,7 +112,7 @@ fn record(webp_bytes: usize) -> ImageRecord {
     }
 }
 
-/// A source file to WebP, as an import without renditions does it.
+/// Measures converting a source to WebP, as an import without renditions does it.
 fn convert(criterion: &mut Criterion) {
     let picture = photo_like(PICTURE_SIDE);
     let mut png = Vec::new();
@@ -133,8 +140,8 @@ fn convert(criterion: &mut Criterion) {
     }
 }
 
-/// A picture that costs an encoder about what a photograph does: a sky of a smooth gradient, hills with soft
-/// texture in front of it, hard edges between them, and a sensor's noise over all.
+/// Makes a picture that costs an encoder about what a photograph does: a sky of a smooth gradient,
+/// hills with soft texture in front of it, hard edges between them, and a sensor's noise over all.
 fn photo_like(side: u32) -> RgbImage {
     let mut random = StdRng::seed_from_u64(1);
     RgbImage::from_fn(side, side, |x, y| {
@@ -148,7 +155,6 @@ fn photo_like(side: u32) -> RgbImage {
             [70.0 + 22.0 * texture, 105.0 + 26.0 * texture - 40.0 * down, 45.0 + 14.0 * texture]
         };
         let noise = random.random_range(-6.0..6.0);
-        // A float becomes the nearest value that a byte can hold.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -158,7 +164,7 @@ fn photo_like(side: u32) -> RgbImage {
     })
 }
 
-/// A key's first use since the start, and every later one.
+/// Measures a key's first use since the start, and every later one.
 fn check_key(criterion: &mut Criterion) {
     let key = ApiKey::generate().expect("the system has random numbers");
     let record = KeyRecord::new(&key, "bench", 0, None).expect("a key can be hashed");

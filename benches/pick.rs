@@ -1,25 +1,34 @@
-//! How long a pick takes, among a thousand images and a million: of all, under filters that are evaluated already, by seed,
-//! by permutation; and how long evaluating a filter takes the first time.
+//! Measures a pick among a thousand images and among a million: of all, under filters that are
+//! evaluated already, by seed, by permutation; and the first evaluation of a filter.
 //!
 //! The catalogs are made from fixed numbers, so that two runs measure the same work.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench ends by a panic, and prints what it measured"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use imagepool::catalog::{Catalog, CatalogBuilder, Draw, Entry, Filter, TagTerm};
+use imagepool::catalog::{Catalog, CatalogBuilder, CatalogEntry, Draw, Filter, TagTerm};
 use imagepool::image::{ImageId, Orientation};
 
 /// The program's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Numbers of images in the catalogs.
 const SIZES: [u32; 2] = [1_000, 1_000_000];
 
 criterion_group!(benches, unfiltered, filtered, first);
 criterion_main!(benches);
 
-/// Every second image is a landscape, every tenth is animated; tags of a half, a tenth, a thousandth of all.
+/// Makes a catalog in which every second image is a landscape and every tenth is animated, with
+/// tags on a half, a tenth and a thousandth of all.
 fn catalog(images: u32) -> Arc<Catalog> {
     let mut builder = CatalogBuilder::default();
     let mut ordinals: Vec<u32> = (0..images).collect();
@@ -35,7 +44,7 @@ fn catalog(images: u32) -> Arc<Catalog> {
         let (width, height) = if number % 4 < 2 { (long, short) } else { (short, long) };
         let (id, stamp) = (ImageId::of(&ordinal.to_le_bytes()), [0; 8]);
         let animated = number % 10 == 3;
-        builder.push(Entry { id, stamp, ordinal, width, height, animated, tags: &tags });
+        builder.push(CatalogEntry { id, stamp, ordinal, width, height, animated, tags: &tags });
     }
     Arc::new(builder.build(1))
 }
@@ -87,7 +96,7 @@ fn unfiltered(criterion: &mut Criterion) {
     }
 }
 
-/// With the lookup of the evaluated filter, as a request does it.
+/// Measures picks with the lookup of the evaluated filter, as a request does it.
 fn filtered(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick under a filter");
     for images in SIZES {
@@ -105,7 +114,7 @@ fn filtered(criterion: &mut Criterion) {
     }
 }
 
-/// The draws that depend on a text, each time another.
+/// Measures the draws that depend on a text, with another text each time.
 fn draws(
     group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
     name: &str,
@@ -125,13 +134,13 @@ fn draws(
     });
 }
 
-/// A filter's first pick, on a catalog that has evaluated none.
+/// Measures a filter's first pick, on a catalog that has not evaluated it.
 fn first(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("first pick under a filter");
     group.sample_size(20);
     let images = 1_000_000;
     let catalog = catalog(images);
-    // As many other filters as are kept push one out.
+    // As many other filters as the catalog caches push one out.
     let others: Vec<Filter> = (0..64)
         .map(|least| Filter { min_width: Some(100_000 + least), ..Filter::default() })
         .collect();

@@ -1,19 +1,32 @@
-//! How long the server takes to be ready, and how much memory it holds: empty, and with a million images.
+//! Measures how long the server takes to be ready and how much memory it holds, empty and with a
+//! million images.
 //!
-//! Makes galleries in a temporary folder, starts the real program on them and exits 1 when a target is missed:
+//! It makes galleries in a temporary folder, starts the real program on them and exits with 1 when
+//! a target is missed:
 //!
 //! - empty: less than 25 MB of memory in all (`VmRSS`) at rest;
-//! - 1,000,000 images: ready in less than 2 s, less than 150 MB of heap (`RssAnon`) at any time; and one more, committed
-//!   by another process, is shown within a second.
+//! - 1,000,000 images: ready in less than 2 s, with less than 150 MB of heap (`RssAnon`) at any
+//!   time; and one image more, committed by another process, is shown within a second.
 //!
-//! Each server also checks a key, with argon2's 19 MiB, as any server in use has done. At rest is when that is over
-//! and the threads that did it have ended; until then an empty gallery may take more, which the table shows.
+//! Each server also checks a key, with argon2's 19 MiB, as any server in use has done. At rest
+//! means that the check is over and its threads have ended. Until then an empty gallery may take
+//! more, which the table shows.
 //!
-//! The images are a few bytes each, and none a picture: a start reads ids and no image. The gallery was just written
-//! when the server starts, so it lies in the page cache; mapped pages of the file are memory but not heap.
-//! `cargo bench --bench start -- 50000` makes another number of images. Without `--bench`, which only `cargo bench`
-//! gives, or with `--test` it tries the way with 1,000 images and judges nothing: an unoptimised build would miss
-//! the targets. Memory is read from `/proc`: elsewhere than on Linux it is neither shown nor judged.
+//! The images are a few bytes each, and none is a picture: a start reads ids and no image. The
+//! gallery was just written when the server starts, so it lies in the page cache; mapped pages of
+//! the file are memory but not heap.
+//!
+//! `cargo bench --bench start -- 50000` makes another number of images. Without `--bench`, which
+//! only `cargo bench` passes, or with `--test`, a trial with 1,000 images judges nothing, because
+//! an unoptimised build would miss the targets. Memory is read from `/proc`; elsewhere than on
+//! Linux it is neither shown nor judged.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench ends by a panic, and prints what it measured"
+)]
 
 use std::fmt;
 use std::fs;
@@ -29,30 +42,31 @@ use imagepool::image::{ImageId, ImageRecord};
 use imagepool::keys::{self, ApiKey, KeyRecord};
 use imagepool::store::{Access, Addition, Locator, Origin, SourceKey, Store};
 
-/// Images of a full run.
+/// Number of images of a full run.
 const FULL_IMAGES: u32 = 1_000_000;
-/// Images of a trial run.
+/// Number of images of a trial run.
 const TRIAL_IMAGES: u32 = 1_000;
-/// Images added in one commit: many, because each commit ends on the disk.
+/// Number of images added in one commit: many, because each commit waits for the disk.
 const BATCH_IMAGES: u32 = 50_000;
 
-/// Most memory in all of a server with an empty gallery.
+/// Limit for all memory of a server with an empty gallery, in bytes.
 const EMPTY_MEMORY_BYTES: u64 = 25_000_000;
-/// Longest time until a server with a full run's images is ready.
+/// Limit for the time until a server with a full run's images is ready.
 const READY: Duration = Duration::from_secs(2);
-/// Longest time until such a server shows an image that another process added.
+/// Limit for the time until such a server shows an image that another process added.
 const SHOWN: Duration = Duration::from_secs(1);
-/// Images that are added one after the other while the time is taken.
+/// Number of images that are added one after the other while the time is taken.
 const ADDED_ALONE: u32 = 5;
-/// Most heap of such a server.
+/// Limit for the heap of such a server, in bytes.
 const HEAP_BYTES: u64 = 150_000_000;
 
 /// Time between two looks at a server that is not ready yet.
 const POLL: Duration = Duration::from_millis(2);
-/// When a server that is still not ready counts as broken.
+/// Time after which a server that is still not ready counts as broken.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// From a server's last answer to the last look at its memory: the server ends a thread that was used for blocking
-/// work after a second, and only then does the allocator give back what the thread had freed.
+/// Time from a server's last answer to the last look at its memory. The server ends a thread that
+/// was used for blocking work after a second, and only then does the allocator give back what the
+/// thread had freed.
 const SETTLING: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
@@ -95,7 +109,7 @@ fn main() -> ExitCode {
     if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The targets that were not met. Those of a million images hold for fewer, too.
+/// Returns the targets that were not met. Those of a million images hold for fewer, too.
 fn missed(empty: &[&Measured], filled: &Measured, shown: Duration) -> Vec<String> {
     let mut missed = Vec::new();
     if empty
@@ -119,8 +133,10 @@ fn missed(empty: &[&Measured], filled: &Measured, shown: Duration) -> Vec<String
     missed
 }
 
-/// Makes a gallery of this many images and one key. Images come in the random order of their ids, as in an import,
-/// so that the trees in the file are as full, or empty, as those of real galleries.
+/// Makes a gallery of this many images and one key.
+///
+/// Images come in the random order of their ids, as in an import, so that the trees in the file are
+/// as full, or empty, as those of real galleries.
 fn make_gallery(folder: &Path, images: u32) -> (PathBuf, ApiKey) {
     let path = folder.join(format!("{images}.pool"));
     let store =
@@ -139,7 +155,7 @@ fn make_gallery(folder: &Path, images: u32) -> (PathBuf, ApiKey) {
     (path, key)
 }
 
-/// An image whose record is as long as a typical one, and whose bytes are no picture.
+/// Makes an image whose record is as long as a typical one, and whose bytes are no picture.
 fn addition(index: u32) -> Addition {
     let webp = format!("not a picture: {index}").into_bytes();
     let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
@@ -174,15 +190,15 @@ fn addition(index: u32) -> Addition {
     }
 }
 
-/// What was seen of one server. Without `/proc` its memory is not known.
+/// What was measured of one server. Without `/proc` its memory is unknown.
 struct Measured {
-    /// From the start of the program to the first 200 of `/readyz`.
+    /// Time from the start of the program to the first 200 of `/readyz`.
     ready: Duration,
-    /// `RssAnon`, the highest that was seen.
+    /// The highest `RssAnon` that was seen.
     heap_bytes: Option<u64>,
-    /// `VmHWM`: the highest that `VmRSS` was.
+    /// `VmHWM`, the highest value of `VmRSS`.
     memory_bytes: Option<u64>,
-    /// `VmRSS`, when everything was quiet again.
+    /// `VmRSS` when everything was quiet again.
     resting_bytes: Option<u64>,
 }
 
@@ -205,8 +221,10 @@ impl fmt::Display for Megabytes {
     }
 }
 
-/// Starts the server on a gallery and waits until it is ready. Without a key, and then without a gallery, the server
-/// makes both; with one it is asked for an image, so that either way a key is hashed once.
+/// Starts the server on a gallery, waits until it is ready, and measures it.
+///
+/// Without a key, and then without a gallery, the server makes both. With a key it is asked for an
+/// image, so that a key is hashed once either way.
 fn measure(gallery: &Path, key: Option<&ApiKey>, settling: Duration) -> Measured {
     let started = Instant::now();
     let server = Server::start(gallery);
@@ -231,7 +249,8 @@ fn measure(gallery: &Path, key: Option<&ApiKey>, settling: Duration) -> Measured
     }
 }
 
-/// The longest time from the commit of one image more to the first answer with it, and the most heap meanwhile.
+/// Returns the longest time from the commit of one image more to the first answer with it, and the
+/// highest heap meanwhile.
 fn longest_until_shown(gallery: &Path, key: &ApiKey, images: u32) -> (Duration, Option<u64>) {
     let server = Server::start(gallery);
     let mut heap_bytes = None;
@@ -253,7 +272,7 @@ fn longest_until_shown(gallery: &Path, key: &ApiKey, images: u32) -> (Duration, 
     (longest, heap_bytes)
 }
 
-/// The program, serving; it is killed when this is dropped.
+/// The running server, which is killed when this is dropped.
 struct Server {
     child: Child,
     address: String,
@@ -262,7 +281,7 @@ struct Server {
 impl Server {
     fn start(gallery: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imagepool"));
-        // The environment could set any flag; nothing in it is needed.
+        // The environment could set any flag, so the server gets none.
         command.env_clear().arg("--gallery").arg(gallery).args([
             "serve",
             "--listen",
@@ -273,7 +292,7 @@ impl Server {
         let mut child = child.expect("the program can be started");
         let log = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let (found, address) = mpsc::channel();
-        // Reads on for as long as the server logs, so that a full pipe never holds it up.
+        // The thread reads for as long as the server logs, so that a full pipe never holds it up.
         thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 let address = line
@@ -290,7 +309,7 @@ impl Server {
         server
     }
 
-    /// Asks until the answer is 200, looking at the server after each.
+    /// Requests `path` until the status is 200, and calls `look` after each answer.
     fn wait_for(&self, path: &str, look: &mut impl FnMut(&Self)) {
         let started = Instant::now();
         loop {
@@ -307,7 +326,7 @@ impl Server {
         }
     }
 
-    /// The status of the answer, `None` when there was none.
+    /// Requests `path` and returns the status, or `None` when there was no answer.
     fn get(&self, path: &str) -> Option<u16> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -323,7 +342,7 @@ impl Server {
         std::str::from_utf8(status).ok()?.parse().ok()
     }
 
-    /// A line of `/proc/PID/status` that counts kB.
+    /// Reads a line of `/proc/PID/status` that counts kB.
     fn status_bytes(&self, name: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -333,7 +352,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A server that is gone already is as good as one that was ended.
+        // A server that is gone already needs no killing.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

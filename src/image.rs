@@ -1,6 +1,7 @@
 //! What an image in a gallery is: its id and its record. Plain data, no I/O.
 //!
-//! The byte layout of a record on disk belongs to `store::record`; this file only names the fields.
+//! The byte layout of a record on disk belongs to `store/record.rs`; this file only names the
+//! fields.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// Names a stored image: the first 16 bytes of the BLAKE3 hash of its WebP bytes.
 ///
-/// What an id names never changes, so the id doubles as a strong entity tag and as the checksum of the bytes.
+/// What an id names never changes, so the id doubles as a strong entity tag and as the checksum of
+/// the bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageId([u8; ImageId::LEN]);
 
@@ -18,7 +20,7 @@ impl ImageId {
     /// Length in bytes; the text form has twice as many hexadecimal digits.
     pub const LEN: usize = 16;
 
-    /// The id of these WebP bytes.
+    /// Computes the id of these WebP bytes.
     #[must_use]
     pub fn of(webp: &[u8]) -> Self {
         let mut id = [0; Self::LEN];
@@ -32,7 +34,7 @@ impl ImageId {
         &self.0
     }
 
-    /// The id with these raw bytes; `None` unless there are exactly 16.
+    /// Makes an id of raw bytes. Returns `None` unless there are exactly 16.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
@@ -45,7 +47,7 @@ impl fmt::Display for ImageId {
     }
 }
 
-/// Bytes as lower-case hexadecimal digits, without the machinery that writing each by itself would take.
+/// Writes bytes as lower-case hexadecimal digits, faster than by formatting each of them.
 pub(crate) fn write_digits(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.chunks(16).try_for_each(|bytes| {
@@ -63,7 +65,7 @@ impl fmt::Debug for ImageId {
     }
 }
 
-/// The text is not 32 hexadecimal digits.
+/// The error for a text that is not 32 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("an image id is 32 hexadecimal digits, as `imagepool list` prints them")]
 pub struct BadImageId;
@@ -98,7 +100,7 @@ pub fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// How an image lies: wider than high, higher than wide, or neither.
+/// The shape of an image: wider than high, higher than wide, or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Orientation {
@@ -119,7 +121,7 @@ impl Orientation {
     }
 }
 
-/// The text is none of the three orientations.
+/// The error for a text that is none of the three orientations.
 #[derive(Debug, thiserror::Error)]
 #[error("an orientation is landscape, portrait or square")]
 pub struct BadOrientation;
@@ -140,16 +142,16 @@ impl FromStr for Orientation {
 /// A smaller copy of an image, stored beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendition {
-    /// Pixels.
+    /// Width in pixels.
     pub width: u16,
-    /// Length of the rendition's WebP.
+    /// Length of the rendition's WebP, in bytes.
     pub size_bytes: u64,
     /// The first 8 bytes of the BLAKE3 hash of the rendition's WebP.
     pub checksum: [u8; 8],
 }
 
 impl Rendition {
-    /// The rendition that these WebP bytes are.
+    /// Describes the rendition with these WebP bytes.
     #[must_use]
     pub fn of(width: u16, webp: &[u8]) -> Self {
         let mut checksum = [0; 8];
@@ -161,14 +163,14 @@ impl Rendition {
 /// Longest tag, in bytes.
 const MAX_TAG_BYTES: usize = 200;
 
-/// The text can't be a tag.
+/// The error for a text that can't be a tag.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a tag has 1 to {MAX_TAG_BYTES} bytes, no control characters, and does not begin with + or -"
 )]
 pub struct BadTag;
 
-/// Checks a tag that a person gave; white space around it is dropped.
+/// Checks a tag that a person gave, and drops white space around it.
 ///
 /// # Errors
 /// [`BadTag`].
@@ -181,42 +183,43 @@ pub fn parse_tag(text: &str) -> Result<String, BadTag> {
     if fits { Ok(tag.to_owned()) } else { Err(BadTag) }
 }
 
-/// Everything a gallery knows of an image but its bytes.
+/// Everything that a gallery knows of an image, except its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
-    /// The store's count of images ever added when this one was: it orders images by arrival, is never given twice and
-    /// never changes. Given by the store; whatever stands here before is overwritten.
+    /// Number of images that were ever added before this one. It orders images by arrival, is never
+    /// given twice and never changes. The store sets it, whatever was here before.
     pub ordinal: u32,
-    /// Pixels, orientation applied; 1 to 16,383.
+    /// Width in pixels, orientation applied; 1 to 16,383.
     pub width: u32,
-    /// Pixels, orientation applied; 1 to 16,383.
+    /// Height in pixels, orientation applied; 1 to 16,383.
     pub height: u32,
-    /// Length of the stored WebP.
+    /// Length of the stored WebP, in bytes.
     pub size_bytes: u64,
-    /// 1 for a still image.
+    /// Number of frames; 1 for a still image.
     pub frames: u32,
     /// Whether the stored WebP carries transparency.
     pub alpha: bool,
-    /// Seconds since 1970, UTC.
+    /// Time of the import, in seconds since 1970, UTC.
     pub imported_at: u64,
     /// BLAKE3 of the source file.
     pub source_hash: [u8; 32],
-    /// Length of the source file.
+    /// Length of the source file, in bytes.
     pub source_bytes: u64,
     /// Format of the source file, such as `JPEG`.
     pub source_format: String,
     /// Path of the source file below the imported folder, for people; not always exact UTF-8.
     pub source: String,
-    /// Sorted, without repeats.
+    /// Tags, sorted and without repeats.
     pub tags: Vec<String>,
     /// A blurred placeholder of some 25 bytes, <https://evanw.github.io/thumbhash/>.
     pub thumbhash: Vec<u8>,
     /// Dominant colour in sRGB, transparent pixels left out.
     pub color: [u8; 3],
-    /// 64 bits of which the same picture at another size or quality shares nearly all: signs of its lowest frequencies
-    /// (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010).
+    /// 64 bits of which the same picture at another size or quality shares nearly all: the signs of
+    /// its lowest frequencies (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash
+    /// Functions", 2010).
     pub perceptual_hash: u64,
-    /// Ascending in width.
+    /// Renditions, ascending in width.
     pub renditions: Vec<Rendition>,
 }
 
@@ -245,13 +248,13 @@ pub struct ImageInfo<'a> {
     pub orientation: Orientation,
     pub tags: &'a [String],
     pub source: &'a str,
-    /// RFC 3339, UTC, whole seconds.
+    /// Time of the import: RFC 3339, UTC, whole seconds.
     pub imported_at: String,
-    /// Base64.
+    /// The thumbhash in base64.
     pub thumbhash: String,
-    /// `#rrggbb`.
+    /// The dominant colour as `#rrggbb`.
     pub color: String,
-    /// Widths in pixels, ascending.
+    /// Widths of the renditions in pixels, ascending.
     pub renditions: Vec<u16>,
     /// Path of the image on the server.
     pub url: String,
@@ -281,21 +284,23 @@ impl<'a> ImageInfo<'a> {
     }
 }
 
-/// Path of the image on the server, `/images/ID.webp`.
+/// Returns the path of the image on the server, `/images/ID.webp`.
 #[must_use]
 pub fn image_path(id: ImageId) -> String {
     format!("/images/{id}.webp")
 }
 
-/// Seconds since 1970 as RFC 3339 in UTC, for example `2026-11-22T18:20:00Z`; times after the year 9999 as that year's end.
+/// Formats a time as RFC 3339 in UTC, for example `2026-11-22T18:20:00Z`. Times after the year 9999
+/// become the end of that year.
 #[must_use]
 pub fn rfc3339(unix_seconds: u64) -> String {
+    /// The last second of the year 9999, in seconds since 1970.
     const LAST: u64 = 253_402_300_799;
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_seconds.min(LAST));
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// Seconds since 1970, now; 0 on a clock that is set before.
+/// Reads the clock, in seconds since 1970; 0 on a clock that is set to a time before.
 #[must_use]
 pub fn now() -> u64 {
     std::time::SystemTime::now()

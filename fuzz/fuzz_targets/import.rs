@@ -1,4 +1,4 @@
-//! A file of any bytes imported into a gallery: the import ends well, says something of the file, and the gallery is whole.
+//! Imports a file of any bytes: the import ends well and reports it, and the gallery stays whole.
 #![no_main]
 
 use std::io;
@@ -7,19 +7,19 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use imagepool::codec::{Lossless, Settings};
-use imagepool::import::{Observer, Options, Report, Sightings, Status, import};
+use imagepool::import::{FileReport, FileStatus, ImportOptions, Observer, ScanState, import};
 use imagepool::store::{Access, Locator, Store};
 use imagepool_fuzz::{LIMITS, tolerate_caught_panics};
 use libfuzzer_sys::fuzz_target;
 
-struct Last(Option<Report>);
+struct Last(Option<FileReport>);
 
 impl Observer for Last {
     fn planned(&mut self, files: u64, _bytes: u64) {
         assert_eq!(files, 1);
     }
 
-    fn file(&mut self, report: &Report) -> io::Result<()> {
+    fn file_done(&mut self, report: &FileReport) -> io::Result<()> {
         self.0 = Some(report.clone());
         Ok(())
     }
@@ -39,25 +39,26 @@ fuzz_target!(|source: &[u8]| {
     std::fs::create_dir_all(&pictures).expect("a folder can be made");
     let path: PathBuf = pictures.join("a.jpg");
     std::fs::write(&path, source).expect("a file can be written");
-    let options = Options {
+    let options = ImportOptions {
         settings: Settings { quality: 1, lossless: Lossless::Auto, renditions: vec![16] },
         limits: LIMITS,
         jobs: 1,
         tags: Vec::new(),
         folder_tags: true,
         skip_similar: false,
-        // So the gallery stays small: each run's image goes with the next.
+        // Each run removes the image of the one before, so that the gallery stays small.
         prune: true,
         delete_originals: false,
-        settle: None,
+        settle_time: None,
         dry_run: false,
     };
     let mut last = Last(None);
     let stop = AtomicBool::new(false);
-    let summary = import(Some(&STORE), &[pictures], &options, &stop, &mut last, &mut Sightings::default())
+    let state = &mut ScanState::default();
+    let summary = import(Some(&STORE), &[pictures], &options, &stop, &mut last, state)
         .expect("the import ends well");
     let report = last.0.expect("something is said of the file");
-    if report.status == Status::Imported {
+    if report.status == FileStatus::Imported {
         assert_eq!(summary.imported, 1);
         let id = report.id.expect("an imported file has an id");
         assert!(STORE.image(id).expect("the gallery can be read").is_some());

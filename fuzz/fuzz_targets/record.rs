@@ -1,4 +1,5 @@
-//! Any bytes as a record of a gallery: an error, or a record that is written as it was read.
+//! Decodes any bytes as records of a gallery: they give an error, or a record that is written as it
+//! was read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,26 +1,23 @@
-//! Makes a [`Catalog`]: of nothing but what is told, or of an earlier one and what changed since.
+//! Makes a [`Catalog`], either from scratch or from an earlier one and what changed since.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use roaring::RoaringBitmap;
 
-use super::{Catalog, index};
+use super::index::{Catalog, RecordStamp, count_u32};
 use crate::image::{ImageId, Orientation};
 
-/// Tells an image's record from every other that the image ever had.
-pub type Stamp = [u8; 8];
-
-/// What a catalog holds of an image.
+/// What a catalog is told of an image.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'e> {
+pub struct CatalogEntry<'e> {
     pub id: ImageId,
-    pub stamp: Stamp,
+    pub stamp: RecordStamp,
     /// See [`crate::image::ImageRecord::ordinal`].
     pub ordinal: u32,
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
     pub animated: bool,
     pub tags: &'e [&'e str],
@@ -30,45 +27,50 @@ pub struct Entry<'e> {
 #[derive(Default)]
 pub struct CatalogBuilder<'c> {
     earlier: Option<&'c Catalog>,
-    /// The place in `earlier.by_id` where the next image is looked for.
+    /// Index in `earlier.by_id` from which the next image is looked for.
     reached: usize,
-    images: Vec<Image>,
-    /// Of each of `images`.
-    stamps: Vec<Stamp>,
-    rows: Vec<Row>,
-    /// Numbers of `rows`.
+    /// The images so far, by id.
+    images: Vec<ImageData>,
+    /// The stamp of each of `images`.
+    stamps: Vec<RecordStamp>,
+    pushed: Vec<PushedImage>,
+    /// Indices in `pushed` of the animated images.
     animated: Vec<u32>,
-    /// Numbers of `rows`, by tag.
+    /// Indices in `pushed` of the images with each tag.
     tags: HashMap<Box<str>, Vec<u32>>,
 }
 
-/// Where an image is to be had from.
+/// Where the data of an image come from.
 #[derive(Clone, Copy)]
-enum Image {
-    /// From this position of the earlier catalog.
+enum ImageData {
+    /// The image at this position of the earlier catalog.
     Kept(u32),
-    /// From the row with this number.
+    /// The image with this index in `pushed`.
     Pushed(u32),
 }
 
-struct Row {
+/// An image's own columns; its tags are sets beside it.
+struct PushedImage {
     id: ImageId,
     ordinal: u32,
+    /// Width and height in pixels.
     size: (u16, u16),
-    /// As in [`Catalog`].
+    /// Which bytes were checked, as in [`Catalog`].
     checked: u8,
 }
 
 impl<'c> CatalogBuilder<'c> {
-    /// A builder that need not be told of images that are in `earlier` and did not change.
+    /// Makes a builder that need not be told of images that are in `earlier` and did not change.
     #[must_use]
     pub fn over(earlier: Option<&'c Catalog>) -> Self {
         Self { earlier, ..Self::default() }
     }
 
-    /// Takes an image over from the earlier catalog; `false` when it is not there under this stamp, and must be pushed.
-    /// The image is known by its stamp alone: a record holds its ordinal, so no other has the same.
-    pub fn keep(&mut self, id: ImageId, stamp: Stamp) -> bool {
+    /// Takes an image over from the earlier catalog. Returns `false` when the image is not there
+    /// under this stamp, and must be pushed.
+    ///
+    /// The stamp alone identifies the image: a record holds its ordinal, so no other has the same.
+    pub fn keep(&mut self, id: ImageId, stamp: RecordStamp) -> bool {
         let Some(earlier) = self.earlier else { return false };
         if earlier.stamps.get(self.reached) != Some(&stamp) {
             self.skip_to(earlier, id);
@@ -76,108 +78,72 @@ impl<'c> CatalogBuilder<'c> {
                 return false;
             }
         }
-        self.images.push(Image::Kept(earlier.by_id[self.reached]));
+        self.images.push(ImageData::Kept(earlier.by_id[self.reached]));
         self.stamps.push(stamp);
         self.reached += 1;
         true
     }
 
-    pub fn push(&mut self, entry: Entry<'_>) {
-        let number = index(self.rows.len());
+    /// Adds an image that is new, or whose record changed.
+    pub fn push(&mut self, entry: CatalogEntry<'_>) {
+        let index = count_u32(self.pushed.len());
         for tag in entry.tags {
             match self.tags.get_mut(*tag) {
-                Some(numbers) => numbers.push(number),
-                None => drop(self.tags.insert((*tag).into(), vec![number])),
+                Some(indices) => indices.push(index),
+                None => drop(self.tags.insert((*tag).into(), vec![index])),
             }
         }
         if entry.animated {
-            self.animated.push(number);
+            self.animated.push(index);
         }
         let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
-        // What was checked of an image stays checked, as what an id names never changes while the server runs; but with
-        // its record its renditions may have got other numbers.
-        let known = self.earlier.and_then(|earlier| {
+        // What an id names never changes while the server runs, so the image's own check stays
+        // valid. The renditions' checks do not: with a new record they may have other numbers.
+        let known_checks = self.earlier.and_then(|earlier| {
             self.skip_to(earlier, entry.id);
             let position = *earlier.by_id.get(self.reached)? as usize;
             (earlier.ids[position] == entry.id)
                 .then(|| earlier.checked[position].load(Ordering::Relaxed))
         });
-        self.images.push(Image::Pushed(number));
+        self.images.push(ImageData::Pushed(index));
         self.stamps.push(entry.stamp);
-        self.rows.push(Row {
+        self.pushed.push(PushedImage {
             id: entry.id,
             ordinal: entry.ordinal,
             size: (side(entry.width), side(entry.height)),
-            checked: known.unwrap_or(0) & 1,
+            checked: known_checks.unwrap_or(0) & 1,
         });
     }
 
-    /// Passes the earlier catalog's images with lower ids: they are gone.
+    /// Skips the earlier catalog's images with lower ids, because they are gone.
     fn skip_to(&mut self, earlier: &Catalog, id: ImageId) {
         let rest = &earlier.by_id[self.reached..];
         self.reached +=
             rest.iter().take_while(|position| earlier.ids[**position as usize] < id).count();
     }
 
-    /// The catalog of what was kept and pushed. Positions are given out in the order of ordinals.
+    /// Makes the catalog of what was kept and pushed. Positions follow the order of ordinals.
     #[must_use]
     pub fn build(self, version: u64) -> Catalog {
-        let Self { earlier, images, stamps, rows, animated, tags, .. } = self;
+        let Self { earlier, images, stamps, pushed, animated, tags, .. } = self;
         let nothing = Catalog::default();
         let earlier = earlier.unwrap_or(&nothing);
 
-        let mut stays = vec![false; earlier.len()];
-        for image in &images {
-            if let Image::Kept(before) = image {
-                stays[*before as usize] = true;
-            }
-        }
-        let mut pushed: Vec<u32> = (0..index(rows.len())).collect();
-        pushed.sort_unstable_by_key(|number| rows[*number as usize].ordinal);
-        let mut pushed = pushed.into_iter().peekable();
-
         let mut catalog = Catalog { version, stamps, ..Catalog::default() };
-        catalog.reserve(images.len());
-        let mut moved = Moved { kept: vec![GONE; earlier.len()], pushed: vec![GONE; rows.len()] };
-        for before in (0..earlier.len()).filter(|before| stays[*before]) {
-            let row = Row {
-                id: earlier.ids[before],
-                ordinal: earlier.ordinals[before],
-                size: earlier.sizes[before],
-                checked: earlier.checked[before].load(Ordering::Relaxed),
-            };
-            while let Some(number) =
-                pushed.next_if(|number| rows[*number as usize].ordinal < row.ordinal)
-            {
-                moved.pushed[number as usize] = catalog.append(&rows[number as usize]);
-            }
-            moved.kept[before] = catalog.append(&row);
-        }
-        for number in pushed {
-            moved.pushed[number as usize] = catalog.append(&rows[number as usize]);
-        }
-
-        let of_size = |orientation| -> RoaringBitmap {
-            let orientations = catalog
-                .sizes
-                .iter()
-                .map(|(width, height)| Orientation::of((*width).into(), (*height).into()));
-            (0..)
-                .zip(orientations)
-                .filter(|(_, other)| *other == orientation)
-                .map(|(position, _)| position)
-                .collect()
-        };
-        catalog.portrait = of_size(Orientation::Portrait);
-        catalog.square = of_size(Orientation::Square);
-        catalog.animated = moved.kept(&earlier.animated) | moved.pushed(&animated);
-        catalog.tags =
-            earlier.tags.iter().map(|(tag, members)| (tag.clone(), moved.kept(members))).collect();
-        for (tag, numbers) in tags {
-            *catalog.tags.entry(tag).or_default() |= moved.pushed(&numbers);
+        let positions = catalog.append_all(&images, earlier, &pushed);
+        catalog.portrait = catalog.of_orientation(Orientation::Portrait);
+        catalog.square = catalog.of_orientation(Orientation::Square);
+        catalog.animated = positions.kept(&earlier.animated) | positions.pushed(&animated);
+        catalog.tags = earlier
+            .tags
+            .iter()
+            .map(|(tag, members)| (tag.clone(), positions.kept(members)))
+            .collect();
+        for (tag, indices) in tags {
+            *catalog.tags.entry(tag).or_default() |= positions.pushed(&indices);
         }
         catalog.tags.retain(|_, members| !members.is_empty());
-        catalog.by_id = images.iter().map(|image| moved.image(*image)).collect();
+        catalog.by_id = images.iter().map(|image| positions.of(*image)).collect();
         debug_assert!(
             catalog.by_id.is_sorted_by_key(|position| catalog.ids[*position as usize]),
             "ids came in order"
@@ -190,45 +156,97 @@ impl<'c> CatalogBuilder<'c> {
 }
 
 impl Catalog {
+    /// Appends all images in the order of their ordinals, and returns where they went.
+    fn append_all(
+        &mut self,
+        images: &[ImageData],
+        earlier: &Self,
+        pushed: &[PushedImage],
+    ) -> NewPositions {
+        let mut stays = vec![false; earlier.len()];
+        for image in images {
+            if let ImageData::Kept(before) = image {
+                stays[*before as usize] = true;
+            }
+        }
+        let mut arrivals: Vec<u32> = (0..count_u32(pushed.len())).collect();
+        arrivals.sort_unstable_by_key(|index| pushed[*index as usize].ordinal);
+        let mut arrivals = arrivals.into_iter().peekable();
+
+        self.reserve(images.len());
+        let mut positions =
+            NewPositions { kept: vec![GONE; earlier.len()], pushed: vec![GONE; pushed.len()] };
+        for before in (0..earlier.len()).filter(|before| stays[*before]) {
+            let image = PushedImage {
+                id: earlier.ids[before],
+                ordinal: earlier.ordinals[before],
+                size: earlier.sizes[before],
+                checked: earlier.checked[before].load(Ordering::Relaxed),
+            };
+            let is_older = |index: &u32| pushed[*index as usize].ordinal < image.ordinal;
+            while let Some(index) = arrivals.next_if(is_older) {
+                positions.pushed[index as usize] = self.append(&pushed[index as usize]);
+            }
+            positions.kept[before] = self.append(&image);
+        }
+        for index in arrivals {
+            positions.pushed[index as usize] = self.append(&pushed[index as usize]);
+        }
+        positions
+    }
+
     fn reserve(&mut self, images: usize) {
         self.ids.reserve_exact(images);
         self.ordinals.reserve_exact(images);
         self.sizes.reserve_exact(images);
         self.checked.reserve_exact(images);
-        self.read.reserve_exact(images);
+        self.last_reads.reserve_exact(images);
     }
 
-    /// Gives the next position to an image, and says which that is.
-    fn append(&mut self, row: &Row) -> u32 {
-        self.ids.push(row.id);
-        self.ordinals.push(row.ordinal);
-        self.sizes.push(row.size);
-        self.checked.push(AtomicU8::new(row.checked));
-        self.read.push(AtomicU8::new(0));
-        index(self.ids.len() - 1)
+    /// Puts an image at the next position, and returns that position.
+    fn append(&mut self, image: &PushedImage) -> u32 {
+        self.ids.push(image.id);
+        self.ordinals.push(image.ordinal);
+        self.sizes.push(image.size);
+        self.checked.push(AtomicU8::new(image.checked));
+        self.last_reads.push(AtomicU8::new(0));
+        count_u32(self.ids.len() - 1)
+    }
+
+    fn of_orientation(&self, wanted: Orientation) -> RoaringBitmap {
+        let orientations = self
+            .sizes
+            .iter()
+            .map(|(width, height)| Orientation::of((*width).into(), (*height).into()));
+        (0..)
+            .zip(orientations)
+            .filter(|(_, orientation)| *orientation == wanted)
+            .map(|(position, _)| position)
+            .collect()
     }
 }
 
-/// The position of an image that did not stay.
+/// Stands for the position of an image that is gone.
 const GONE: u32 = u32::MAX;
 
-/// Where images stand now.
-struct Moved {
-    /// By position in the earlier catalog.
+/// Where images stand in the new catalog.
+struct NewPositions {
+    /// New positions, by position in the earlier catalog.
     kept: Vec<u32>,
-    /// By number of the row.
+    /// New positions, by index in the builder's `pushed`.
     pushed: Vec<u32>,
 }
 
-impl Moved {
-    fn image(&self, image: Image) -> u32 {
+impl NewPositions {
+    fn of(&self, image: ImageData) -> u32 {
         match image {
-            Image::Kept(before) => self.kept[before as usize],
-            Image::Pushed(number) => self.pushed[number as usize],
+            ImageData::Kept(before) => self.kept[before as usize],
+            ImageData::Pushed(index) => self.pushed[index as usize],
         }
     }
 
-    /// Those that stayed of a set in the earlier catalog: in the same order, as their ordinals are.
+    /// Translates a set of positions in the earlier catalog, without those that are gone. The order
+    /// stays the same, because ordinals do.
     fn kept(&self, members: &RoaringBitmap) -> RoaringBitmap {
         members
             .iter()
@@ -237,9 +255,10 @@ impl Moved {
             .collect()
     }
 
-    fn pushed(&self, numbers: &[u32]) -> RoaringBitmap {
+    /// Translates indices in the builder's `pushed`.
+    fn pushed(&self, indices: &[u32]) -> RoaringBitmap {
         let mut positions: Vec<u32> =
-            numbers.iter().map(|number| self.pushed[*number as usize]).collect();
+            indices.iter().map(|index| self.pushed[*index as usize]).collect();
         positions.sort_unstable();
         positions.into_iter().collect()
     }

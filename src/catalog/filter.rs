@@ -1,20 +1,22 @@
-//! Which images are meant: the conditions of a filter, on records one by one and on a whole catalog at once.
+//! The conditions of a filter, and whether the image of one record meets them. A whole catalog is
+//! filtered in `matches`.
 
 use crate::image::{BadTag, ImageRecord, Orientation, parse_tag};
 
 /// Conditions that an image has to meet, all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// Sorted, without repeats, so that equal filters are equal values; see [`Filter::normalise`].
+    /// Tags, sorted and without repeats, so that equal filters are equal values; see
+    /// [`Filter::normalise`].
     pub tags: Vec<TagTerm>,
     pub orientation: Option<Orientation>,
-    /// Pixels.
+    /// Least width, in pixels.
     pub min_width: Option<u32>,
-    /// Pixels.
+    /// Greatest width, in pixels.
     pub max_width: Option<u32>,
-    /// Pixels.
+    /// Least height, in pixels.
     pub min_height: Option<u32>,
-    /// Pixels.
+    /// Greatest height, in pixels.
     pub max_height: Option<u32>,
     pub animated: Option<bool>,
 }
@@ -29,7 +31,7 @@ pub struct TagTerm {
 impl std::str::FromStr for TagTerm {
     type Err = BadTag;
 
-    /// `T`, or `-T` for a tag that must be missing.
+    /// Parses `T`, or `-T` for a tag that must be missing.
     fn from_str(text: &str) -> Result<Self, BadTag> {
         match text.strip_prefix('-') {
             Some(unwanted) => Ok(Self { tag: parse_tag(unwanted)?, wanted: false }),
@@ -53,7 +55,7 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// Whether the image of this record is meant.
+    /// Whether the image of this record meets every condition.
     #[must_use]
     pub fn matches(&self, record: &ImageRecord) -> bool {
         self.tags.iter().all(|term| record.tags.contains(&term.tag) == term.wanted)
@@ -62,14 +64,14 @@ impl Filter {
             && self.animated.is_none_or(|animated| record.animated() == animated)
     }
 
-    /// Whether bounds are set.
+    /// Whether there are conditions on width or height.
     pub(super) fn is_bounded(&self) -> bool {
         [self.min_width, self.max_width, self.min_height, self.max_height]
             .iter()
             .any(Option::is_some)
     }
 
-    /// Whether these pixels are within the bounds.
+    /// Whether an image of this size, in pixels, is within the bounds.
     pub(super) fn fits(&self, width: u32, height: u32) -> bool {
         let within = |value: u32, min: Option<u32>, max: Option<u32>| {
             min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)

@@ -1,25 +1,32 @@
-//! `seed=`: the same image for the same text, with as little change as can be when images come and go.
+//! `seed=`: the same image for the same text, with as little change as possible when images come
+//! and go.
 //!
-//! Rendezvous hashing (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998): under a seed
-//! each ordinal has a random time, exponentially distributed with mean 1 and independent of all others, and of the images that match the
-//! first one wins. So every image wins equally many seeds; one that comes takes only the seeds that it wins (one in N), one that goes
-//! gives back only its own, and an image that wins among all wins under each filter that it matches.
+//! This is rendezvous hashing (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit
+//! Rates", 1998). Under a seed each ordinal has a random time, exponentially distributed with mean
+//! 1 and independent of all others, and of the images that match the one with the earliest time
+//! wins. So every image wins equally many seeds. An image that comes takes only the seeds that it
+//! wins (one in N), one that goes gives back only its own, and an image that wins among all wins
+//! under each filter that it matches.
 //!
-//! The times of a million images need not be computed to find the first. The earliest of `2^k` such times is
-//! exponentially distributed with mean `2^-k`, falls into either half with probability 1/2, and the earliest of the other half is
-//! later by an exponentially distributed time with mean `2^-(k-1)`, because such times have no memory. So the times are
-//! *defined* from the top: each stretch of ordinals from `2^k` to `2^(k+1)` has its earliest time from a hash of seed and stretch, and halves
-//! inherit or add to it, down to the single ordinal. The search opens stretches in the order of their earliest times and
-//! passes those without a match; it looks at some forty stretches when most ordinals match, and at worst at a multiple of the square
-//! root of the ordinals ever given.
+//! The times of a million images need not be computed to find the earliest. The earliest of `2^k`
+//! such times is exponentially distributed with mean `2^-k` and falls into either half with
+//! probability 1/2. The earliest of the other half is later by an exponentially distributed time
+//! with mean `2^-(k-1)`, because such times have no memory. So the times are *defined* from the
+//! top: each stretch of ordinals from `2^k` to `2^(k+1)` has its earliest time from a hash of seed
+//! and stretch, and halves inherit or add to it, down to the single ordinal.
+//!
+//! The search opens stretches in the order of their earliest times and passes those without a
+//! match. It opens some forty stretches when most ordinals match, and at worst a multiple of the
+//! square root of the ordinals ever given.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
+use super::mix::mix;
 use super::selection::Selection;
 
-/// What tells this use of a text from any other.
+/// Key of the hash, which separates this use of a text from any other.
 const CONTEXT: &[u8; 32] = b"imagepool: rendezvous of a seed.";
 
 /// A stretch of `2^bits` ordinals with at least one match.
@@ -28,13 +35,13 @@ struct Stretch {
     time: f64,
     first: u32,
     bits: u32,
-    /// Of its images in the catalog.
+    /// Positions of its images in the catalog.
     positions: Range<usize>,
-    /// Of its matches in the selection.
+    /// Ranks of its matches in the selection.
     ranks: Range<u32>,
 }
 
-/// Earlier times are greater, so that a heap gives them first.
+/// Orders earlier times as greater, so that a heap returns them first.
 impl Ord for Stretch {
     fn cmp(&self, other: &Self) -> Ordering {
         other.time.total_cmp(&self.time).then(other.first.cmp(&self.first))
@@ -55,17 +62,18 @@ impl PartialEq for Stretch {
 
 impl Eq for Stretch {}
 
-/// The positions of matches in the order of their times under a seed.
+/// Iterates over the positions of matches in the order of their times under a seed.
 pub(super) struct Ranking<'c> {
-    /// Of each position, ascending.
+    /// The ordinal of each position, ascending.
     ordinals: &'c [u32],
     selection: &'c Selection,
     seed: [u64; 2],
+    /// Stretches that were found and not yet split.
     open: BinaryHeap<Stretch>,
 }
 
 impl<'c> Ranking<'c> {
-    /// `octaves[k]` is the number of ordinals below `2^k`, for k of 0 to 32.
+    /// Starts a ranking. `octaves[k]` is the number of ordinals below `2^k`, for k from 0 to 32.
     pub(super) fn new(
         ordinals: &'c [u32],
         octaves: &[usize],
@@ -73,12 +81,12 @@ impl<'c> Ranking<'c> {
         seed: &str,
     ) -> Self {
         let hash = *blake3::keyed_hash(CONTEXT, seed.as_bytes()).as_bytes();
-        let half = |at: usize| {
-            u64::from_le_bytes(*hash.as_chunks().0.get(at).expect("the hash has 32 bytes"))
-        };
-        let mut ranking =
-            Self { ordinals, selection, seed: [half(0), half(1)], open: BinaryHeap::new() };
-        // Ordinal 0, then 1, then 2 to 3, 4 to 7 and so on.
+        let mut seed = [0; 2];
+        for (number, bytes) in seed.iter_mut().zip(hash.as_chunks().0) {
+            *number = u64::from_le_bytes(*bytes);
+        }
+        let mut ranking = Self { ordinals, selection, seed, open: BinaryHeap::new() };
+        // The stretches are ordinal 0, then 1, then 2 to 3, 4 to 7 and so on.
         ranking.open_root(0, 0, 0..octaves[0]);
         for bits in 0..32 {
             ranking.open_root(1 << bits, bits, octaves[bits as usize]..octaves[bits as usize + 1]);
@@ -101,17 +109,18 @@ impl<'c> Ranking<'c> {
         }
     }
 
-    /// 64 random bits for a stretch, which is named by a number of its own.
+    /// Computes 64 random bits from the seed and a number that names a stretch or its middle.
     fn random(&self, name: u64) -> u64 {
-        super::mix(super::mix(name ^ self.seed[0]) ^ self.seed[1])
+        mix(mix(name ^ self.seed[0]) ^ self.seed[1])
     }
 
-    /// Follows the half that holds the earliest time, and leaves the other for later; `None` when the first has no match.
+    /// Splits a stretch in halves, and returns the one with the earlier time or `None` if that one
+    /// has no match. The other one is left for later.
     fn split(&mut self, stretch: Stretch) -> Option<Stretch> {
         let Stretch { time, first, bits, positions, ranks } = stretch;
         let bits = bits - 1;
         let middle = first + (1 << bits);
-        // The middle is named by twice its ordinal; a stretch has exactly one, and no two stretches share it.
+        // The middle is named by twice its ordinal. A stretch has exactly one, and no two share it.
         let random = self.random(u64::from(middle) << 1);
         let lower_is_earlier = random & 1 == 0;
         let later = time + exponential(random, bits);
@@ -140,9 +149,11 @@ impl<'c> Ranking<'c> {
         (!earlier.ranks.is_empty()).then_some(earlier)
     }
 
-    /// The first position at or behind `middle`, within those of a stretch with `half` ordinals on either side of it.
+    /// Finds the first position whose ordinal is `middle` or higher, in a stretch with `half`
+    /// ordinals on either side of it.
     fn boundary(&self, middle: u32, half: usize, positions: &Range<usize>) -> usize {
-        // As many images as ordinals lie between these two; without gaps they are the same.
+        // Neither half has more images than ordinals, which bounds the search. Without gaps both
+        // bounds are the same.
         let least = positions.end.saturating_sub(half).max(positions.start);
         let most = (positions.start + half).min(positions.end);
         least + self.ordinals[least..most.max(least)].partition_point(|ordinal| *ordinal < middle)
@@ -166,7 +177,8 @@ impl Iterator for Ranking<'_> {
     }
 }
 
-/// An exponentially distributed time with mean `2^-bits`, from the upper 53 of 64 random bits (inverse transform sampling).
+/// Turns the upper 53 of 64 random bits into an exponentially distributed time with mean `2^-bits`,
+/// by inverse transform sampling.
 fn exponential(random: u64, bits: u32) -> f64 {
     let uniform = ((random >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     -uniform.ln() / (1_u64 << bits) as f64

@@ -1,41 +1,45 @@
-//! The images that match a filter, as a bit an image with counts beside it: the r-th match is found, and a stretch's matches
-//! are counted, without walking them.
+//! The images that match a filter, as one bit an image with counts beside the bits. The match with
+//! a given rank is found, and the matches of a stretch are counted, without walking them.
 //!
-//! Counts stand at every 512 bits, as in the first level of Vigna, "Broadword Implementation of Rank/Select Queries"
-//! (2008), so either question costs a look at one count's block, or a binary search over the counts and one block.
+//! Counts stand at every 512 bits, as in the first level of Vigna, "Broadword Implementation of
+//! Rank/Select Queries" (2008), so either question costs a look at one count's block, or a binary
+//! search over the counts and one block.
 
 use std::ops::Range;
 
 use roaring::RoaringBitmap;
 
+/// Number of bits in a word.
 const WORD_BITS: usize = 64;
-/// Words between two counts: a cache line.
+/// Number of words between two counts: a cache line.
 const BLOCK_WORDS: usize = 8;
+/// Number of bits between two counts.
 const BLOCK_BITS: usize = BLOCK_WORDS * WORD_BITS;
 
 /// A set of positions in a catalog.
 pub(super) enum Selection {
-    /// Every position below this.
+    /// Every position below this number.
     All(u32),
     Some(Bits),
 }
 
 pub(super) struct Bits {
-    /// A whole number of blocks.
+    /// The bits, padded to a whole number of blocks.
     words: Vec<u64>,
-    /// How many bits are set before each block, and at the end all.
+    /// Number of bits set before each block, and of all bits set at the end.
     before: Vec<u32>,
 }
 
 impl Selection {
-    /// The positions of `set`, all below `total`, for which `fits` holds.
+    /// Selects the positions below `total` that are in `set` and for which `fits` holds. A missing
+    /// condition is met by all.
     pub(super) fn of(
         total: usize,
         set: Option<&RoaringBitmap>,
         fits: Option<impl Fn(usize) -> bool>,
     ) -> Self {
         if set.is_none() && fits.is_none() {
-            return Self::All(u32::try_from(total).expect("ordinals have 32 bits"));
+            return Self::All(to_u32(total));
         }
         let mut words = vec![0_u64; total.div_ceil(BLOCK_BITS) * BLOCK_WORDS];
         match (set, &fits) {
@@ -73,15 +77,15 @@ impl Selection {
         }
     }
 
-    /// How many matches lie before this position.
+    /// Counts the matches before this position.
     pub(super) fn rank(&self, position: usize) -> u32 {
         match self {
-            Self::All(_) => u32::try_from(position).expect("positions have 32 bits"),
+            Self::All(_) => to_u32(position),
             Self::Some(bits) => bits.rank(position),
         }
     }
 
-    /// The position of the match with this rank, which must be below [`Selection::len`].
+    /// Finds the match with this rank, which must be below [`Selection::len`].
     pub(super) fn select(&self, rank: u32) -> usize {
         match self {
             Self::All(_) => rank as usize,
@@ -90,10 +94,17 @@ impl Selection {
     }
 }
 
-/// The 64 positions from `64 * at` on as bits: those below `total` that fit.
+/// Makes a word of the 64 positions from `64 * at` on, with the bits set that are below `total` and
+/// fit.
 fn mask(at: usize, total: usize, fits: &impl Fn(usize) -> bool) -> u64 {
     let Range { start, end } = at * WORD_BITS..total.min((at + 1) * WORD_BITS);
     (start..end).fold(0, |word, position| word | u64::from(fits(position)) << (position - start))
+}
+
+/// Narrows a position or a number of positions.
+fn to_u32(position: usize) -> u32 {
+    #[expect(clippy::expect_used, reason = "every image has an ordinal of its own, of 32 bits")]
+    u32::try_from(position).expect("positions have 32 bits")
 }
 
 fn ones(words: &[u64]) -> u32 {
@@ -116,18 +127,16 @@ impl Bits {
     fn select(&self, rank: u32) -> usize {
         let block = self.before.partition_point(|before| *before <= rank) - 1;
         let mut left = rank - self.before[block];
-        for (at, word) in self.words.iter().enumerate().skip(block * BLOCK_WORDS) {
-            let here = word.count_ones();
-            if left < here {
-                return at * WORD_BITS + nth_one(*word, left);
-            }
-            left -= here;
+        let mut at = block * BLOCK_WORDS;
+        while self.words[at].count_ones() <= left {
+            left -= self.words[at].count_ones();
+            at += 1;
         }
-        unreachable!("the rank is below the number of matches")
+        at * WORD_BITS + nth_one(self.words[at], left)
     }
 }
 
-/// The place of the set bit with this rank.
+/// Finds the set bit with this rank.
 fn nth_one(mut word: u64, rank: u32) -> usize {
     for _ in 0..rank {
         word &= word - 1;
@@ -160,7 +169,8 @@ mod tests {
             members in proptest::collection::btree_set(0_u32..3_000, 0..400),
             by_members in any::<bool>(),
         ) {
-            let set: RoaringBitmap = members.iter().filter(|member| (**member as usize) < total).collect();
+            let is_below = |member: &&u32| (**member as usize) < total;
+            let set: RoaringBitmap = members.iter().filter(is_below).collect();
             let fits = |position: usize| position % divisor < divisor.div_ceil(2);
             let selection = Selection::of(total, by_members.then_some(&set), Some(fits));
             let expected: Vec<usize> = (0..total)

@@ -1,15 +1,22 @@
-//! A keyed permutation of `0..n`, computed element by element: every number comes once, and nothing is remembered.
+//! A keyed permutation of `0..n`, computed element by element: every number comes once, and nothing
+//! is remembered.
 //!
-//! A balanced Feistel network (Luby and Rackoff, "How to Construct Pseudorandom Permutations from Pseudorandom Functions",
-//! 1988) permutes the smallest power of four that holds `n`; a result outside of `0..n` is put in again until it is inside (cycle
-//! walking: Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002), at most four times on average.
+//! A balanced Feistel network (Luby and Rackoff, "How to Construct Pseudorandom Permutations from
+//! Pseudorandom Functions", 1988) permutes the smallest power of four that holds `n`. A result
+//! outside of `0..n` is put in again until it is inside (cycle walking: Black and Rogaway, "Ciphers
+//! with Arbitrary Finite Domains", 2002), at most four times on average.
 
-/// Four make the network a strong pseudorandom permutation if the round function is random; ours is merely well mixed.
+use super::mix::mix;
+
+/// Number of rounds. Four make the network a strong pseudorandom permutation if the round function
+/// is random; ours is merely well mixed.
 const ROUNDS: usize = 8;
-/// Of each half. With two bits some orders of three numbers came more often than others, however many rounds there were.
-const LEAST_HALF_BITS: u32 = 3;
 
-/// What tells this use of a text from any other.
+/// Least number of bits of each half. With two bits some orders of three numbers came more often
+/// than others, however many rounds there were.
+const MIN_HALF_BITS: u32 = 3;
+
+/// Key of the hash, which separates this use of a text from any other.
 const CONTEXT: &[u8; 32] = b"imagepool: the order of shuffles";
 
 /// A permutation of `0..n`.
@@ -20,7 +27,7 @@ pub(super) struct Permutation {
 }
 
 impl Permutation {
-    /// The permutation that `seed` names; `n` is at least 1.
+    /// Makes the permutation that `seed` names; `n` is at least 1.
     pub(super) fn new(seed: &str, n: u32) -> Self {
         let n = u64::from(n);
         let bits = u64::BITS - (n - 1).leading_zeros();
@@ -31,15 +38,19 @@ impl Permutation {
         for (round_key, bytes) in round_keys.iter_mut().zip(bytes.as_chunks().0) {
             *round_key = u64::from_le_bytes(*bytes);
         }
-        Self { n, half_bits: bits.div_ceil(2).max(LEAST_HALF_BITS), round_keys }
+        Self { n, half_bits: bits.div_ceil(2).max(MIN_HALF_BITS), round_keys }
     }
 
-    /// What stands at `index`, which is taken modulo `n`.
+    /// Returns the number at `index`, which is taken modulo `n`.
     pub(super) fn at(&self, index: u64) -> u32 {
         let mut number = index % self.n;
         loop {
             number = self.encrypt(number);
             if number < self.n {
+                #[expect(
+                    clippy::expect_used,
+                    reason = "the number is below n, which has 32 bits"
+                )]
                 return u32::try_from(number).expect("n has 32 bits");
             }
         }
@@ -49,7 +60,7 @@ impl Permutation {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (block >> self.half_bits, block & mask);
         for round_key in self.round_keys {
-            (left, right) = (right, left ^ (super::mix(right ^ round_key) & mask));
+            (left, right) = (right, left ^ (mix(right ^ round_key) & mask));
         }
         left << self.half_bits | right
     }
@@ -102,7 +113,8 @@ mod tests {
 
     #[test]
     fn where_a_number_stands_says_nothing_of_the_next() {
-        // Differences between neighbours, in 10 classes over 100,003 places: 0.999 quantile with 9 degrees of freedom.
+        // Differences between neighbours, in 10 classes over 100,003 places: 0.999 quantile with 9
+        // degrees of freedom.
         let n = 100_003;
         let permutation = Permutation::new("differences", n);
         let mut counts = [0_u32; 10];

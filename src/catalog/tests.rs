@@ -1,14 +1,18 @@
 //! The catalog under test: against lists, by chi-square, and as images come and go.
 
 use std::collections::{HashMap, HashSet};
+use std::env;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use super::filter_cache::CACHED_FILTERS;
 use super::*;
+use crate::image::{ImageId, Orientation};
 
-/// An image like any other, by its ordinal: sizes, tags and animation follow from it.
+/// An image whose size, tags and animation follow from its ordinal.
 #[derive(Clone)]
 struct Sample {
     id: ImageId,
@@ -35,12 +39,12 @@ impl Sample {
         }
     }
 
-    fn entry(&self) -> Entry<'_> {
+    fn entry(&self) -> CatalogEntry<'_> {
         let mut stamp = [0; 8];
         stamp[..4].copy_from_slice(&self.ordinal.to_le_bytes());
         stamp[4] = self.animated.into();
         stamp[5] = u8::try_from(self.tags.len()).unwrap();
-        Entry {
+        CatalogEntry {
             id: self.id,
             stamp,
             ordinal: self.ordinal,
@@ -84,6 +88,15 @@ fn tag(tag: &str, wanted: bool) -> TagTerm {
     TagTerm { tag: tag.into(), wanted }
 }
 
+/// Random numbers for one test. A failing test prints the seed, which the environment variable
+/// `IMAGEPOOL_TEST_SEED` takes; proptest's own is `PROPTEST_RNG_SEED`.
+fn random() -> StdRng {
+    let given = env::var("IMAGEPOOL_TEST_SEED").ok();
+    let seed = given.map_or_else(rand::random, |seed| seed.parse().expect("a seed is a number"));
+    println!("IMAGEPOOL_TEST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
+
 /// Filters of every kind; each leaves some hundred of a thousand images.
 fn filters() -> Vec<Filter> {
     let any = Filter::default;
@@ -101,8 +114,8 @@ fn filters() -> Vec<Filter> {
     ]
 }
 
-/// Asserts that the counts are as even as chance makes them: p between 0.001 and 0.999 by the Wilson-Hilferty
-/// approximation of chi-square.
+/// Asserts that the counts are as even as chance makes them: p between 0.001 and 0.999 by the
+/// Wilson-Hilferty approximation of chi-square.
 #[track_caller]
 fn assert_uniform(counts: impl ExactSizeIterator<Item = u32> + Clone, what: &str) {
     let classes = counts.len() as f64;
@@ -118,7 +131,7 @@ fn assert_uniform(counts: impl ExactSizeIterator<Item = u32> + Clone, what: &str
     );
 }
 
-/// How often each member was drawn; nothing else may be.
+/// Counts how often each member was drawn, and checks that nothing else was.
 fn count(members: &[ImageId], draws: impl Iterator<Item = ImageId>) -> Vec<u32> {
     let mut counts: HashMap<ImageId, u32> = members.iter().map(|id| (*id, 0)).collect();
     for id in draws {
@@ -160,7 +173,7 @@ fn seeds_are_spread_evenly_over_all_matches() {
     let samples: Vec<Sample> =
         (0..1_500).filter(|ordinal| ordinal % 3 != 2).map(Sample::new).collect();
     let catalog = catalog_of(&samples);
-    let random = &mut rand::rng();
+    let random = &mut random();
     for filter in [vec![Filter::default()], filters()].concat() {
         let members: Vec<ImageId> =
             samples.iter().filter(|sample| sample.meets(&filter)).map(|sample| sample.id).collect();
@@ -181,11 +194,13 @@ fn seeds_are_spread_evenly_over_all_matches() {
     }
 }
 
-/// The image that each of many seeds gives.
+/// Returns the images that many seeds give.
 fn seeded(catalog: &Arc<Catalog>, filter: &Filter) -> Vec<ImageId> {
     let matches = catalog.matches(filter);
-    let draw = |seed: u32| matches.draw(Draw::Seed(&format!("seed {seed}")), &mut rand::rng());
-    (0..20_000).map(|seed| draw(seed).unwrap()).collect()
+    let random = &mut random();
+    (0..20_000)
+        .map(|seed| matches.draw(Draw::Seed(&format!("seed {seed}")), random).unwrap())
+        .collect()
 }
 
 #[test]
@@ -240,7 +255,7 @@ fn a_seeds_image_stays_under_every_filter_that_it_meets() {
 
 #[test]
 fn a_shuffle_shows_every_match_once_in_each_round() {
-    let random = &mut rand::rng();
+    let random = &mut random();
     for total in [1, 2, 3, 1_000, 100_003] {
         let catalog = catalog(0..total);
         let matches = catalog.matches(&Filter::default());
@@ -263,7 +278,7 @@ fn a_shuffle_shows_every_match_once_in_each_round() {
 
 #[test]
 fn nothing_is_drawn_where_nothing_matches() {
-    let random = &mut rand::rng();
+    let random = &mut random();
     assert_eq!(catalog([]).pick(random), None);
     let missing = Filter { tags: vec![tag("no such tag", true)], ..Filter::default() };
     for matches in [catalog([]).matches(&Filter::default()), catalog(0..10).matches(&missing)] {
@@ -282,7 +297,7 @@ fn pages_show_each_image_once_while_others_come_and_go() {
     let mut seen = Vec::new();
     let mut cursor = None;
     for round in 0..100 {
-        // Meanwhile ten come, and every seventh of those that were there goes.
+        // Before each page ten images come, and every seventh of those that were there is gone.
         let left = (0..200 + 10 * round).filter(|ordinal| round == 0 || ordinal % 7 != 3);
         let page = catalog(left).matches(&filter).newest(cursor, 9);
         let Some((last, _)) = page.last() else { break };
@@ -298,7 +313,7 @@ fn pages_show_each_image_once_while_others_come_and_go() {
     assert!(stayed.iter().all(|ordinal| seen.contains(ordinal)), "{seen:?}");
 }
 
-/// The catalog of `samples` over an earlier one, and how many it was told of anew.
+/// Makes the catalog of `samples` over an earlier one. Returns with it how many were pushed anew.
 fn catalog_over(earlier: &Catalog, samples: &[Sample]) -> (Arc<Catalog>, usize) {
     let mut samples = by_id(samples);
     let mut builder = CatalogBuilder::over(Some(earlier));
@@ -359,7 +374,9 @@ proptest! {
         for filter in filters().iter().chain([&Filter::default(), &new]) {
             let (over, anew) = (over.matches(filter), anew.matches(filter));
             prop_assert_eq!(over.newest(None, 1_000), anew.newest(None, 1_000), "{:?}", filter);
-            let first = |matches: &Matches| matches.draw(Draw::Seed("a seed"), &mut StdRng::seed_from_u64(1));
+            let first = |matches: &Matches| {
+                matches.draw(Draw::Seed("a seed"), &mut StdRng::seed_from_u64(1))
+            };
             prop_assert_eq!(first(&over), first(&anew));
         }
         prop_assert_eq!(over.tags.len(), anew.tags.len());
@@ -373,7 +390,7 @@ proptest! {
 fn the_filters_used_last_are_kept() {
     let catalog = catalog(0..100);
     let filter = |least| Filter { min_width: Some(least), ..Filter::default() };
-    let kept = u32::try_from(KEPT_FILTERS).unwrap();
+    let kept = u32::try_from(CACHED_FILTERS).unwrap();
     for least in 0..=kept {
         assert!(catalog.known_matches(&filter(least)).is_none());
         assert!(!catalog.matches(&filter(least)).is_empty());
@@ -420,11 +437,12 @@ proptest! {
             .collect();
         prop_assert_eq!(matches.len() as usize, expected.len());
         prop_assert_eq!(&matches.newest(None, usize::MAX), &expected);
-        // However they are drawn, all of them are all of them.
+        // However they are drawn, drawing all of them gives each of them once.
         let text = seed.to_string();
         let ids: HashSet<ImageId> = expected.iter().map(|(_, id)| *id).collect();
         for draw in [Draw::Random, Draw::Seed(&text), Draw::Shuffle(&text, seed)] {
-            let drawn = matches.draw_distinct(draw, usize::MAX, &mut rand::rng());
+            let random = &mut StdRng::seed_from_u64(seed);
+            let drawn = matches.draw_distinct(draw, usize::MAX, random);
             prop_assert_eq!(drawn.len(), ids.len());
             prop_assert_eq!(drawn.into_iter().collect::<HashSet<_>>(), ids.clone());
         }

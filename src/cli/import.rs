@@ -11,7 +11,9 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use super::import_flags::ImportFlags;
 use super::{Context, End, Usage, signals};
-use crate::import::{Observer, Options, Report, Sightings, Status, Summary, import};
+use crate::import::{
+    FileReport, FileStatus, ImportOptions, ImportSummary, Observer, ScanState, import,
+};
 use crate::store::{Access, StoreError};
 
 /// How every report begins.
@@ -61,7 +63,7 @@ impl Args {
         } else {
             Some(context.open(Access::Create)?)
         };
-        let options = Options {
+        let options = ImportOptions {
             prune: self.prune,
             delete_originals: self.delete_originals,
             dry_run: self.dry_run,
@@ -77,7 +79,7 @@ impl Args {
             &options,
             &stop,
             &mut console,
-            &mut Sightings::default(),
+            &mut ScanState::default(),
         )?;
         console.bar.finish_and_clear();
 
@@ -107,7 +109,7 @@ impl Args {
 }
 
 /// The sums in words, for example `312 imported (311.7 MB became 66.9 MB), 2 not pictures; 41.2 s`.
-pub(super) fn describe(summary: &Summary, dry_run: bool) -> String {
+pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
     let mut parts = vec![if dry_run {
         format!("dry run: {} would be imported", HumanCount(summary.imported))
     } else {
@@ -158,15 +160,15 @@ impl Observer for Console<'_> {
         self.bar.enable_steady_tick(Duration::from_millis(200));
     }
 
-    fn file(&mut self, report: &Report) -> io::Result<()> {
+    fn file_done(&mut self, report: &FileReport) -> io::Result<()> {
         self.bar.inc(report.bytes_in);
         self.files_done += 1;
         self.bar.set_message(format!("{}/{}", HumanCount(self.files_done), HumanCount(self.files)));
         let line = match (report.status, &report.reason) {
-            (Status::Failed, Some(reason)) => {
+            (FileStatus::Failed, Some(reason)) => {
                 Some(format!("failed: {}: {reason}", report.path.display()))
             }
-            (Status::NotImage, Some(reason)) if self.context.verbose => {
+            (FileStatus::NotImage, Some(reason)) if self.context.verbose => {
                 Some(format!("skipped: {}: {reason}", report.path.display()))
             }
             _ => None,
@@ -213,7 +215,7 @@ impl ReportFile {
         Ok(Self { path, file: BufWriter::new(file) })
     }
 
-    fn write(&mut self, report: &Report) -> io::Result<()> {
+    fn write(&mut self, report: &FileReport) -> io::Result<()> {
         let line = serde_json::to_string(report)?;
         let written = writeln!(self.file, "{line}").and_then(|()| self.file.flush());
         written.map_err(|error| {

@@ -7,7 +7,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::codec::{DecodeLimits, Lossless, MAX_WEBP_SIDE, Settings};
 use crate::image::parse_tag;
-use crate::import::Options;
+use crate::import::ImportOptions;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportFlags {
@@ -69,9 +69,9 @@ const LIMITS: &str = "Limits";
 
 impl ImportFlags {
     /// The options that these flags say; the others are off.
-    pub(super) fn into_options(self) -> Options {
+    pub(super) fn into_options(self) -> ImportOptions {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Options {
+        ImportOptions {
             settings: Settings {
                 quality: self.quality,
                 lossless: self.lossless.into(),
@@ -91,7 +91,7 @@ impl ImportFlags {
             skip_similar: self.skip_similar,
             prune: false,
             delete_originals: false,
-            settle: None,
+            settle_time: None,
             dry_run: false,
         }
     }

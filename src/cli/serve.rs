@@ -19,7 +19,8 @@ use super::{Context, End};
 use crate::http::{self, Endpoint, Listener, Metrics, ServedGallery, Tls};
 use crate::image;
 use crate::import::{
-    ImportError, Observer, Options, Report, Sightings, Status, Summary, import, watch,
+    FileReport, FileStatus, ImportError, ImportOptions, ImportSummary, Observer, ScanState, import,
+    watch,
 };
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
 use crate::store::{Access, Store, StoreError};
@@ -231,7 +232,7 @@ async fn reload_on_hangup(tls: Arc<Tls>, mut hangups: Hangups) {
 struct Import {
     store: Store,
     folders: Vec<PathBuf>,
-    options: Options,
+    options: ImportOptions,
 }
 
 impl Import {
@@ -251,14 +252,14 @@ impl Import {
             if watching {
                 watch(&store, &folders, options, &stop, &mut log, log_round);
             } else {
-                let seen = &mut Sightings::default();
+                let seen = &mut ScanState::default();
                 log_round(import(Some(&store), &folders, &options, &stop, &mut log, seen));
             }
         }))
     }
 }
 
-fn log_round(round: Result<Summary, ImportError>) {
+fn log_round(round: Result<ImportSummary, ImportError>) {
     match round {
         Ok(summary) => {
             for folder in &summary.not_pruned {
@@ -293,13 +294,13 @@ impl Observer for ToLog {
         }
     }
 
-    fn file(&mut self, report: &Report) -> io::Result<()> {
+    fn file_done(&mut self, report: &FileReport) -> io::Result<()> {
         let (read, stored) = match report.status {
-            Status::Imported => (report.bytes_in, report.bytes_out.unwrap_or(0)),
+            FileStatus::Imported => (report.bytes_in, report.bytes_out.unwrap_or(0)),
             _ => (0, 0),
         };
         self.metrics.count_import(report.status.name(), read, stored);
-        if let (Status::Failed, Some(reason)) = (report.status, &report.reason) {
+        if let (FileStatus::Failed, Some(reason)) = (report.status, &report.reason) {
             tracing::warn!(path = %report.path.display(), %reason, "not imported");
         }
         Ok(())

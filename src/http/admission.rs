@@ -6,7 +6,7 @@
 use super::access::{Credentials, find_credentials, referring_host};
 use super::error::ApiError;
 use super::request::Request;
-use crate::keys::{KeyId, Link};
+use crate::keys::{KeyId, SignedLink};
 
 /// Why a request was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) async fn admit_by_key(request: &Request) -> Result<Grant, ApiError> {
         Credentials::Query(key) => Grant::Url(authenticator.check_key(Some(&key)).await?),
         Credentials::None => {
             let path_and_query = format!("{}?{}", request.path(), request.query());
-            match Link::parse(&path_and_query) {
+            match SignedLink::parse(&path_and_query) {
                 Some(link) => {
                     let referer = referring_host(&request.headers);
                     Grant::Url(authenticator.check_link(&link, referer.as_deref())?)

@@ -11,7 +11,7 @@ use super::error::ApiError;
 use super::metrics::Metrics;
 use super::page_cache_hints::PageCacheHints;
 use super::panics::unless_panicking;
-use crate::catalog::{Catalog, CatalogBuilder, Entry};
+use crate::catalog::{Catalog, CatalogBuilder, CatalogEntry};
 use crate::store::{Store, StoreError};
 
 /// Time between two looks at whether the gallery changed. A look costs some nanoseconds.
@@ -153,7 +153,7 @@ fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError>
             return;
         }
         match image.summary() {
-            Ok(summary) => builder.push(Entry {
+            Ok(summary) => builder.push(CatalogEntry {
                 id,
                 stamp,
                 ordinal: summary.ordinal,

@@ -72,15 +72,15 @@ impl PageCacheHints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{CatalogBuilder, Entry, Stamp};
+    use crate::catalog::{CatalogBuilder, CatalogEntry, RecordStamp};
     use crate::image::ImageId;
 
     #[test]
     fn an_image_is_taken_to_be_in_memory_for_an_age_and_the_next() {
         let start = Instant::now();
         let mut builder = CatalogBuilder::over(None);
-        let (id, stamp) = (ImageId::of(b"webp"), Stamp::default());
-        builder.push(Entry {
+        let (id, stamp) = (ImageId::of(b"webp"), RecordStamp::default());
+        builder.push(CatalogEntry {
             id,
             stamp,
             ordinal: 0,

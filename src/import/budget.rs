@@ -1,58 +1,65 @@
-//! The memory that conversions may take together, in bytes: a large picture waits for room, small ones pass it by.
+//! The memory that conversions may take together. A large picture waits for room, and small ones
+//! pass it by.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
-pub(super) struct Budget {
-    limit: u64,
-    used: Mutex<u64>,
+pub(super) struct MemoryBudget {
+    limit_bytes: u64,
+    used_bytes: Mutex<u64>,
+    /// Notified whenever memory is given back.
     freed: Condvar,
 }
 
-impl Budget {
-    pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: Mutex::new(0), freed: Condvar::new() })
+impl MemoryBudget {
+    pub(super) fn new(limit_bytes: u64) -> Arc<Self> {
+        Arc::new(Self { limit_bytes, used_bytes: Mutex::new(0), freed: Condvar::new() })
     }
 
-    /// Waits until there is room. Who holds a permit must not ask for another: two that wait for each other would wait
-    /// for ever. More than the limit is given when nobody else holds anything.
-    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Permit {
-        let mut used = self.lock();
-        while *used > 0 && used.saturating_add(bytes) > self.limit {
-            used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
+    /// Waits until there is room for `bytes`. More than the limit is granted when nobody else holds
+    /// anything.
+    ///
+    /// A thread that holds a permit must not ask for another: two such threads could wait for each
+    /// other for ever.
+    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> MemoryPermit {
+        let mut used_bytes = self.lock();
+        while *used_bytes > 0 && used_bytes.saturating_add(bytes) > self.limit_bytes {
+            used_bytes = self.freed.wait(used_bytes).unwrap_or_else(PoisonError::into_inner);
         }
-        *used += bytes;
-        Permit { budget: Arc::clone(self), bytes }
+        *used_bytes += bytes;
+        MemoryPermit { budget: Arc::clone(self), bytes }
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used_bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A part of the budget, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
-    budget: Arc<Budget>,
+pub(super) struct MemoryPermit {
+    budget: Arc<MemoryBudget>,
     bytes: u64,
 }
 
-impl Permit {
-    /// Makes this permit one for `bytes`, if there is room right now.
+impl MemoryPermit {
+    /// Changes this permit to `bytes`. Returns `false`, and changes nothing, if there is no room
+    /// right now.
     pub(super) fn try_resize(&mut self, bytes: u64) -> bool {
-        let mut used = self.budget.lock();
-        let others = *used - self.bytes;
-        if bytes > self.bytes && others > 0 && others.saturating_add(bytes) > self.budget.limit {
+        let mut used_bytes = self.budget.lock();
+        let others = *used_bytes - self.bytes;
+        let grows = bytes > self.bytes;
+        if grows && others > 0 && others.saturating_add(bytes) > self.budget.limit_bytes {
             return false;
         }
-        *used = others + bytes;
+        *used_bytes = others + bytes;
         self.bytes = bytes;
         self.budget.freed.notify_all();
         true
     }
 }
 
-impl Drop for Permit {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
         *self.budget.lock() -= self.bytes;
         self.budget.freed.notify_all();
@@ -68,19 +75,19 @@ mod tests {
 
     #[test]
     fn the_limit_holds_and_everyone_gets_through() {
-        let budget = Budget::new(100);
-        let (now, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        let budget = MemoryBudget::new(100);
+        let (held_now, most) = (AtomicU64::new(0), AtomicU64::new(0));
         thread::scope(|scope| {
             for worker in 0..8_u64 {
-                let (budget, now, most) = (&budget, &now, &most);
+                let (budget, held_now, most) = (&budget, &held_now, &most);
                 scope.spawn(move || {
                     for round in 0..200 {
                         let bytes = (worker * 7 + round * 13) % 60 + 1;
                         let mut permit = budget.reserve(bytes);
-                        let held = now.fetch_add(bytes, Ordering::SeqCst) + bytes;
+                        let held = held_now.fetch_add(bytes, Ordering::SeqCst) + bytes;
                         most.fetch_max(held, Ordering::SeqCst);
                         thread::yield_now();
-                        now.fetch_sub(bytes, Ordering::SeqCst);
+                        held_now.fetch_sub(bytes, Ordering::SeqCst);
                         assert!(permit.try_resize(1));
                     }
                 });
@@ -92,7 +99,7 @@ mod tests {
 
     #[test]
     fn one_that_is_larger_than_all_is_served_alone() {
-        let budget = Budget::new(100);
+        let budget = MemoryBudget::new(100);
         let mut small = budget.reserve(60);
         let mut other = budget.reserve(30);
         assert!(!small.try_resize(71));

@@ -1,169 +1,140 @@
-//! The committer: stores what the workers send, in batches, and reports each file once its commit is durable.
+//! The committer: stores what the workers send, in batches, and reports each file once its commit
+//! is durable.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::budget::Permit;
-use super::originals::{self, Content, Sightings};
-use super::report::{Report, Status, Summary};
-use super::similar::Looks;
-use super::worker::{Finished, Outcome, left_out_key};
-use super::{ImportError, Observer, Options};
+use super::batch::Batch;
+use super::options::ImportOptions;
+use super::originals::{self, Pruned};
+use super::outcome::{FileOutcome, SKIPPED, WorkResult, skipped_key};
+use super::report::{FileReport, FileStatus, ImportError, ImportSummary, Observer};
+use super::scan_state::{FileContent, ScanState};
+use super::similar::SimilarImages;
+use super::walk::SourceFile;
 use crate::store::{Added, Addition, SourceKey, Store};
 
-/// A batch is committed when it has this many bytes of images,
-const BATCH_BYTES: usize = 16 << 20;
-/// or this many images,
-const BATCH_IMAGES: usize = 256;
-/// or when its first image has waited this long: a server shows it within a second.
-const BATCH_AGE: Duration = Duration::from_millis(500);
-
 pub(super) struct Committer<'i> {
+    /// `None` in a dry run.
     store: Option<&'i Store>,
-    options: &'i Options,
+    options: &'i ImportOptions,
     observer: &'i mut dyn Observer,
     /// What was found in the files, for the caller.
-    met: &'i mut Sightings,
-    summary: Summary,
-    outcomes: Vec<Outcome>,
-    additions: Vec<Addition>,
-    /// For the memory of the additions.
-    permits: Vec<Permit>,
-    batch_bytes: usize,
-    batch_due: Instant,
-    twins: Vec<(Outcome, SourceKey, Vec<String>)>,
-    looks: Looks,
+    state: &'i mut ScanState,
+    summary: ImportSummary,
+    batch: Batch,
+    /// Files with the same bytes as another file of this import.
+    repeated: Vec<(FileOutcome, SourceKey, Vec<String>)>,
+    similar: SimilarImages,
 }
 
 impl<'i> Committer<'i> {
     pub(super) fn new(
         store: Option<&'i Store>,
-        options: &'i Options,
+        options: &'i ImportOptions,
         observer: &'i mut dyn Observer,
-        met: &'i mut Sightings,
+        state: &'i mut ScanState,
     ) -> Self {
         Self {
             store,
             options,
             observer,
-            met,
-            summary: Summary::default(),
-            outcomes: Vec::new(),
-            additions: Vec::new(),
-            permits: Vec::new(),
-            batch_bytes: 0,
-            batch_due: Instant::now(),
-            twins: Vec::new(),
-            looks: Looks::default(),
+            state,
+            summary: ImportSummary::default(),
+            batch: Batch::default(),
+            repeated: Vec::new(),
+            similar: SimilarImages::default(),
         }
     }
 
     /// Takes what the workers send until they are all gone.
-    pub(super) fn take_all(&mut self, finished: &Receiver<Finished>) -> Result<(), ImportError> {
+    pub(super) fn take_all(&mut self, results: &Receiver<WorkResult>) -> Result<(), ImportError> {
         loop {
-            let received = if self.additions.is_empty() {
-                finished.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                finished.recv_deadline(self.batch_due)
+            let received = match self.batch.due() {
+                None => results.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => results.recv_deadline(due),
             };
             match received {
-                Ok(finished) => self.take(finished)?,
+                Ok(result) => self.take(result)?,
                 Err(RecvTimeoutError::Timeout) => self.commit()?,
                 Err(RecvTimeoutError::Disconnected) => return self.commit(),
             }
         }
     }
 
-    fn take(&mut self, finished: Finished) -> Result<(), ImportError> {
-        match finished {
-            Finished::Settled(outcome) => self.settle(outcome),
-            Finished::Pending { outcome, addition, permit } => {
-                self.permits.push(permit);
-                self.enqueue(outcome, addition)
+    fn take(&mut self, result: WorkResult) -> Result<(), ImportError> {
+        match result {
+            WorkResult::Refused { report, source } => self.settle_unread(&report, source),
+            WorkResult::Settled(outcome) => self.settle(outcome),
+            WorkResult::Pending { mut outcome, mut addition, permit } => {
+                let now = Instant::now();
+                self.compare(&mut outcome, &mut addition)?;
+                self.batch.push(outcome, addition, Some(permit), now);
+                self.commit_if_ready()
             }
-            Finished::Twin { outcome, source, tags } => {
-                self.twins.push((outcome, source, tags));
+            WorkResult::Repeated { outcome, key, tags } => {
+                self.repeated.push((outcome, key, tags));
                 Ok(())
             }
-            Finished::Broken(error) => {
-                // What the other workers converted is not lost with it.
+            WorkResult::Broken(error) => {
+                // What the other workers converted is stored all the same.
                 self.commit()?;
                 Err(error.into())
             }
         }
     }
 
-    fn enqueue(&mut self, mut outcome: Outcome, mut addition: Addition) -> Result<(), ImportError> {
-        if self.additions.is_empty() {
-            self.batch_due = Instant::now() + BATCH_AGE;
-        }
-        self.compare(&mut outcome, &mut addition)?;
-        self.batch_bytes += addition.size_bytes();
-        self.outcomes.push(outcome);
-        self.additions.push(addition);
-        if self.batch_bytes >= BATCH_BYTES
-            || self.additions.len() >= BATCH_IMAGES
-            || Instant::now() >= self.batch_due
-        {
-            self.commit()?;
-        }
-        Ok(())
-    }
-
-    /// Notes that an image looks like another, or leaves it out for that one.
+    /// Notes that an image looks like another one, or skips it for that one.
     fn compare(
         &mut self,
-        outcome: &mut Outcome,
+        outcome: &mut FileOutcome,
         addition: &mut Addition,
     ) -> Result<(), ImportError> {
         let (Some(store), Some((record, _))) = (self.store, &addition.image) else { return Ok(()) };
-        let Some(other) = self.looks.find(store, addition.id, record)? else {
-            self.looks.add(addition.id, record);
+        let Some(other) = self.similar.find(store, addition.id, record)? else {
+            self.similar.add(addition.id, record);
             return Ok(());
         };
-        let record_hash = record.source_hash;
+        let source_hash = record.source_hash;
         let report = &mut outcome.report;
         if !self.options.skip_similar {
-            self.looks.add(addition.id, record);
+            self.similar.add(addition.id, record);
             report.notes.push(format!("looks like {other}"));
             return Ok(());
         }
-        report.status = Status::Duplicate;
+        report.status = FileStatus::Duplicate;
         report.notes.push(format!("left out: it looks like {other}"));
         (report.id, report.bytes_out) = (Some(other), None);
+        outcome.source.keep_reason = Some(SKIPPED);
         addition.id = other;
         addition.image = None;
         addition.renditions.clear();
         addition.tags.clear();
-        addition.source = left_out_key(&record_hash, self.options.settings.hash());
-        // The file is not what the other image came from: when it goes, the other stays.
+        addition.source = skipped_key(&source_hash, self.options.settings.hash());
+        // The other image is not of this file: when the file goes, that image stays.
         addition.origin = None;
-        if let Some(file) = &mut outcome.file {
-            file.keep = Some("it was left out");
-        }
         Ok(())
     }
 
+    fn commit_if_ready(&mut self) -> Result<(), ImportError> {
+        if self.batch.is_ready(Instant::now()) { self.commit() } else { Ok(()) }
+    }
+
     fn commit(&mut self) -> Result<(), ImportError> {
-        let Some(store) = self.store else { return Ok(()) };
-        if self.additions.is_empty() {
-            return Ok(());
-        }
-        let added = store.add(&self.additions)?;
-        self.additions.clear();
-        self.permits.clear();
-        self.batch_bytes = 0;
-        for (mut outcome, added) in std::mem::take(&mut self.outcomes).into_iter().zip(added) {
+        let Some(store) = self.store.filter(|_| self.batch.due().is_some()) else { return Ok(()) };
+        let batch = std::mem::take(&mut self.batch);
+        let added = store.add(&batch.additions)?;
+        for (mut outcome, added) in batch.into_outcomes().zip(added) {
             let report = &mut outcome.report;
             match added {
-                Added::Existing if report.status == Status::Imported => {
-                    report.status = Status::Duplicate
+                Added::Existing if report.status == FileStatus::Imported => {
+                    report.status = FileStatus::Duplicate;
                 }
                 Added::New | Added::Existing => {}
                 Added::Gone => {
-                    report.status = Status::Failed;
+                    report.status = FileStatus::Failed;
                     report.reason =
                         Some("removed by another process meanwhile; import it again".into());
                 }
@@ -173,54 +144,59 @@ impl<'i> Committer<'i> {
         Ok(())
     }
 
-    /// Settles the files whose bytes came twice.
-    pub(super) fn settle_twins(&mut self) -> Result<(), ImportError> {
-        for (mut outcome, source, tags) in std::mem::take(&mut self.twins) {
-            let report = &mut outcome.report;
-            report.status = Status::Duplicate;
-            let (Some(store), Some(file)) = (self.store, &outcome.file) else {
-                self.settle(outcome)?;
-                continue;
-            };
-            match store.source(&source)? {
-                Some((id, record)) => {
-                    report.describe(&record);
-                    report.id = Some(id);
-                    let origin = Some(file.origin(self.options.delete_originals));
-                    let addition =
-                        Addition { id, image: None, tags, renditions: Vec::new(), source, origin };
-                    self.enqueue(outcome, addition)?;
-                }
-                None if self.options.skip_similar
-                    && let Some((id, record)) = store
-                        .source(&left_out_key(&file.hash, self.options.settings.hash()))? =>
-                {
-                    let mut outcome = outcome.left_out(id, &record);
-                    outcome.report.status = Status::Duplicate;
-                    self.settle(outcome)?;
-                }
-                None => {
-                    report.status = Status::Failed;
-                    report.reason = Some(
-                        "the same bytes as another file of this import, which was not imported"
-                            .into(),
-                    );
-                    self.settle(outcome)?;
-                }
-            }
+    /// Settles the files whose bytes came twice, after all others.
+    pub(super) fn settle_repeated(&mut self) -> Result<(), ImportError> {
+        for (outcome, key, tags) in std::mem::take(&mut self.repeated) {
+            self.settle_repeat(outcome, key, tags)?;
         }
         self.commit()
     }
 
-    /// Removes the images whose files are gone from `roots`, and gives the sums.
-    pub(super) fn finish(mut self, roots: &[PathBuf], prune: bool) -> Result<Summary, ImportError> {
+    fn settle_repeat(
+        &mut self,
+        mut outcome: FileOutcome,
+        key: SourceKey,
+        tags: Vec<String>,
+    ) -> Result<(), ImportError> {
+        outcome.report.status = FileStatus::Duplicate;
+        let Some(store) = self.store else { return self.settle(outcome) };
+        if let Some((id, record)) = store.source(&key)? {
+            outcome.report.describe(&record);
+            outcome.report.id = Some(id);
+            let origin = Some(outcome.source.origin(self.options.delete_originals));
+            let renditions = Vec::new();
+            let addition = Addition { id, image: None, tags, renditions, source: key, origin };
+            self.batch.push(outcome, addition, None, Instant::now());
+            return self.commit_if_ready();
+        }
+        let skipped = skipped_key(&outcome.source.hash, self.options.settings.hash());
+        if self.options.skip_similar
+            && let Some((id, record)) = store.source(&skipped)?
+        {
+            outcome = outcome.skip_as_similar(id, &record);
+            outcome.report.status = FileStatus::Duplicate;
+            return self.settle(outcome);
+        }
+        let reason = "the same bytes as another file of this import, which was not imported";
+        outcome.report.status = FileStatus::Failed;
+        outcome.report.reason = Some(reason.into());
+        self.settle(outcome)
+    }
+
+    /// Removes the images whose files are gone from `roots`, if `prune` is set, and returns the
+    /// sums.
+    pub(super) fn finish(
+        mut self,
+        roots: &[PathBuf],
+        prune: bool,
+    ) -> Result<ImportSummary, ImportError> {
         if let Some(store) = self.store.filter(|_| prune) {
-            let (removed, left_alone) = originals::prune(store, roots, self.met)?;
+            let Pruned { removed, left_alone } = originals::prune(store, roots, self.state)?;
             for (path, id) in removed {
-                self.tell(&Report {
-                    status: Status::Removed,
+                self.report(&FileReport {
+                    status: FileStatus::Removed,
                     id: Some(id),
-                    ..Report::blank(path)
+                    ..FileReport::new(path)
                 })?;
             }
             self.summary.not_pruned = left_alone;
@@ -228,30 +204,46 @@ impl<'i> Committer<'i> {
         Ok(self.summary)
     }
 
-    /// Everything about a file is done but saying so, and deleting it if that is wished.
-    fn settle(&mut self, mut outcome: Outcome) -> Result<(), ImportError> {
-        if let Some(file) = outcome.file.take() {
-            let Report { status, notes, .. } = &mut outcome.report;
-            let stored =
-                matches!(status, Status::Imported | Status::AlreadyPresent | Status::Duplicate);
-            if stored && self.options.delete_originals && self.store.is_some() {
-                match originals::delete(&file) {
-                    Ok(()) => notes.push("original deleted".into()),
-                    Err(reason) => notes.push(format!("original kept: {reason}")),
-                }
-            }
-            let content = match status {
-                Status::NotImage => Content::NotAPicture,
-                _ if stored => Content::Picture(file.hash),
-                _ => Content::Unknown,
-            };
-            self.met.add(file.source.absolute, Some(file.source.stamp), content);
+    /// Ends a file of which everything else is done: deletes it if that is wished, and reports it.
+    fn settle(&mut self, outcome: FileOutcome) -> Result<(), ImportError> {
+        let FileOutcome { mut report, source } = outcome;
+        let is_stored = matches!(
+            report.status,
+            FileStatus::Imported | FileStatus::AlreadyPresent | FileStatus::Duplicate
+        );
+        if is_stored && self.options.delete_originals && self.store.is_some() {
+            report.notes.push(match originals::delete(&source) {
+                Ok(()) => "original deleted".into(),
+                Err(reason) => format!("original kept: {reason}"),
+            });
         }
-        self.tell(&outcome.report)
+        let content =
+            if is_stored { FileContent::Picture(source.hash) } else { content_of(&report) };
+        self.state.insert(source.file.absolute, Some(source.file.stamp), content);
+        self.report(&report)
     }
 
-    fn tell(&mut self, report: &Report) -> Result<(), ImportError> {
+    fn settle_unread(
+        &mut self,
+        report: &FileReport,
+        source: Option<SourceFile>,
+    ) -> Result<(), ImportError> {
+        if let Some(source) = source {
+            self.state.insert(source.absolute, Some(source.stamp), content_of(report));
+        }
+        self.report(report)
+    }
+
+    fn report(&mut self, report: &FileReport) -> Result<(), ImportError> {
         self.summary.count(report);
-        self.observer.file(report).map_err(ImportError::Report)
+        self.observer.file_done(report).map_err(ImportError::Report)
+    }
+}
+
+/// What is known of the content of a file whose image was not stored.
+fn content_of(report: &FileReport) -> FileContent {
+    match report.status {
+        FileStatus::NotImage => FileContent::NotAPicture,
+        _ => FileContent::Unknown,
     }
 }

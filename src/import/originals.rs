@@ -1,106 +1,70 @@
-//! What happens to files once their images are safe (`--delete-originals`), and to images once their files are gone
-//! (`--prune`).
+//! What happens to files once their images are safe (`--delete-originals`), and to images once
+//! their files are gone (`--prune`).
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::walk::Stamp;
-use super::worker::MetFile;
+use super::outcome::ReadSource;
+use super::scan_state::ScanState;
+use super::walk::FileStamp;
 use crate::image::ImageId;
-use crate::store::{Origin, Store, StoreError};
+use crate::store::{Store, StoreError};
 
-/// The files that an import met, by their absolute path, for the next import of the same folders and for `--prune`.
-#[derive(Debug, Default)]
-pub struct Sightings(HashMap<PathBuf, Sighting>);
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sighting {
-    pub(super) stamp: Option<Stamp>,
-    pub(super) content: Content,
+/// What [`prune`] did.
+#[derive(Default)]
+pub(super) struct Pruned {
+    /// Files that are gone, and the images that were removed with them.
+    pub(super) removed: Vec<(PathBuf, ImageId)>,
+    /// Roots without a single file, for which nothing was removed.
+    pub(super) left_alone: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
-    /// A picture with this hash, whose image is in the gallery.
-    Picture([u8; 32]),
-    NotAPicture,
-    /// It could not be read or converted: it may be what it was before.
-    Unknown,
-}
-
-impl Sightings {
-    pub(super) fn of(&self, path: &Path, stamp: Stamp) -> Option<Sighting> {
-        self.0.get(path).filter(|sighting| sighting.stamp == Some(stamp)).copied()
-    }
-
-    pub(super) fn add(&mut self, path: PathBuf, stamp: Option<Stamp>, content: Content) {
-        self.0.insert(path, Sighting { stamp, content });
-    }
-
-    /// Whether a file still holds the picture that `origin` is about, as far as anyone can know.
-    fn may_hold(&self, origin: &Origin) -> bool {
-        if let Some(sighting) = self.0.get(&origin.path) {
-            return match sighting.content {
-                Content::Picture(hash) => hash == origin.source_hash,
-                Content::NotAPicture => false,
-                Content::Unknown => true,
-            };
-        }
-        // Below a folder that could not be read.
-        let unknown =
-            |folder: &Path| self.0.get(folder).is_some_and(|seen| seen.content == Content::Unknown);
-        origin.path.ancestors().any(unknown)
-    }
-}
-
-/// A file that is gone, and the image that went with it.
-type Removed = (PathBuf, ImageId);
-
-/// Removes the images whose files below `roots` are gone, unless another file that is there has the same picture; their
-/// paths and ids, and the roots that were left alone because they have not a single file: more often than not that is a disk
-/// which is not mounted.
+/// Removes images whose files below `roots` are gone, unless another file there has the same
+/// picture.
+///
+/// A root without a single file is left alone: more often than not it is a disk that is not
+/// mounted.
 pub(super) fn prune(
     store: &Store,
     roots: &[PathBuf],
-    met: &Sightings,
-) -> Result<(Vec<Removed>, Vec<PathBuf>), StoreError> {
-    let (mut removed, mut left_alone) = (Vec::new(), Vec::new());
+    state: &ScanState,
+) -> Result<Pruned, StoreError> {
+    let mut pruned = Pruned::default();
     for root in roots {
         let canonical = root.canonicalize().unwrap_or_else(|_| root.clone());
         let stale: Vec<_> = store
             .origins_below(&canonical)?
             .into_iter()
-            .filter(|(_, origin)| !met.may_hold(origin))
+            .filter(|(_, origin)| !state.may_hold(origin))
             .collect();
         if stale.is_empty() {
             continue;
         }
-        if !met.0.keys().any(|path| path.starts_with(&canonical)) {
-            left_alone.push(root.clone());
+        if !state.has_files_below(&canonical) {
+            pruned.left_alone.push(root.clone());
             continue;
         }
         for id in store.forget_origins(&stale)? {
             let path =
                 stale.iter().find(|(owner, _)| *owner == id).map(|(_, origin)| origin.path.clone());
-            removed.push((path.unwrap_or_default(), id));
+            pruned.removed.push((path.unwrap_or_default(), id));
         }
     }
-    Ok((removed, left_alone))
+    Ok(pruned)
 }
 
-/// Deletes a file whose image is durable; why not, if it must stay.
-pub(super) fn delete(file: &MetFile) -> Result<(), String> {
-    if let Some(reason) = file.keep {
+/// Deletes a file whose image is durable, or returns why it must stay.
+pub(super) fn delete(source: &ReadSource) -> Result<(), String> {
+    let file = &source.file;
+    if let Some(reason) = source.keep_reason {
         return Err(reason.into());
     }
-    if file.source.linked {
+    if file.is_link {
         return Err("it is not below the given path, a link to it is".into());
     }
-    // Not through a link, and not what came in its place since.
-    let metadata =
-        std::fs::symlink_metadata(&file.source.path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() || Stamp::of(&metadata) != file.source.stamp {
+    // Neither a link nor a file that took the place of this one since is deleted.
+    let metadata = std::fs::symlink_metadata(&file.path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() || FileStamp::of(&metadata) != file.stamp {
         return Err("it changed since it was read".into());
     }
-    std::fs::remove_file(&file.source.path).map_err(|error| error.to_string())
+    std::fs::remove_file(&file.path).map_err(|error| error.to_string())
 }

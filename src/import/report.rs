@@ -1,28 +1,51 @@
-//! What an import says of each file, and its sums.
+//! What an import says of each file and of the whole, and who hears it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
 use crate::image::{ImageId, ImageRecord};
+use crate::store::StoreError;
+
+/// Follows an import, on the calling thread.
+pub trait Observer {
+    /// Called before the first file, with the number of files and the sum of their bytes.
+    fn planned(&mut self, files: u64, bytes: u64);
+
+    /// Called after each file, once what `report` says is true and durable.
+    ///
+    /// # Errors
+    /// When the observer can't keep the report; the import ends.
+    fn file_done(&mut self, report: &FileReport) -> io::Result<()>;
+}
+
+/// Why an import ended early; what was reported before is in the gallery.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the report can't be written: {0}")]
+    Report(#[source] io::Error),
+}
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// It is in the gallery now.
+pub enum FileStatus {
+    /// The file was converted and is in the gallery now.
     Imported,
-    /// It was imported before.
+    /// The file was imported before.
     AlreadyPresent,
-    /// Its image is in the gallery, from another file.
+    /// The file's image is in the gallery already, from another file.
     Duplicate,
     NotImage,
     Failed,
-    /// Its image was removed, because the file is gone.
+    /// The file is gone, so its image was removed.
     Removed,
 }
 
-impl Status {
-    /// As it stands in the report.
+impl FileStatus {
+    /// The name that stands in the report.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -36,7 +59,7 @@ impl Status {
     }
 }
 
-impl Serialize for Status {
+impl Serialize for FileStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
@@ -44,32 +67,32 @@ impl Serialize for Status {
 
 /// One file's line in the report.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct FileReport {
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
-    pub status: Status,
+    pub status: FileStatus,
     pub id: Option<ImageId>,
-    /// Pixels, of the stored image.
+    /// Width of the stored image, in pixels.
     pub width: Option<u32>,
-    /// Pixels, of the stored image.
+    /// Height of the stored image, in pixels.
     pub height: Option<u32>,
-    /// Of the source.
+    /// Format of the source, such as `JPEG`.
     pub format: Option<String>,
-    /// Length of the source.
+    /// Length of the source, in bytes.
     pub bytes_in: u64,
-    /// Length of the stored image.
+    /// Length of the stored image, in bytes.
     pub bytes_out: Option<u64>,
-    /// Why it was not imported.
+    /// Why the file was not imported.
     pub reason: Option<String>,
     pub notes: Vec<String>,
 }
 
-impl Report {
-    /// Of a file that will be imported unless something else is found.
-    pub(super) fn blank(path: PathBuf) -> Self {
+impl FileReport {
+    /// Starts the report of a file that will be imported unless something else is found.
+    pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            status: Status::Imported,
+            status: FileStatus::Imported,
             id: None,
             width: None,
             height: None,
@@ -81,10 +104,12 @@ impl Report {
         }
     }
 
-    pub(super) fn refused(path: PathBuf, status: Status, reason: impl Into<String>) -> Self {
-        Self { status, reason: Some(reason.into()), ..Self::blank(path) }
+    /// Makes the report of a file that is not imported.
+    pub(super) fn refused(path: PathBuf, status: FileStatus, reason: impl Into<String>) -> Self {
+        Self { status, reason: Some(reason.into()), ..Self::new(path) }
     }
 
+    /// Fills in what the image's record says.
     pub(super) fn describe(&mut self, record: &ImageRecord) {
         self.width = Some(record.width);
         self.height = Some(record.height);
@@ -93,49 +118,50 @@ impl Report {
     }
 }
 
-fn lossy<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 
 /// The sums of an import.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Summary {
+pub struct ImportSummary {
     pub imported: u64,
     pub already_present: u64,
     pub duplicates: u64,
     pub not_images: u64,
     pub failed: u64,
-    /// Images removed because their source is gone.
+    /// Number of images removed because their source is gone.
     pub removed: u64,
-    /// Length of the sources of all imported images.
+    /// Length of the sources of all imported images, in bytes.
     pub bytes_in: u64,
-    /// Length of all imported images.
+    /// Length of all imported images, in bytes.
     pub bytes_out: u64,
     pub seconds: f64,
-    /// Whether it was stopped before it had seen every file.
+    /// Whether the import was stopped before it had seen every file.
     #[serde(skip)]
     pub interrupted: bool,
     /// Folders without a single file, for which `--prune` removed nothing.
     #[serde(skip)]
     pub not_pruned: Vec<PathBuf>,
-    /// Files that were written too recently to be looked at, see [`super::Options::settle`].
+    /// Number of files that were written too recently to be looked at; see `settle_time` in
+    /// `options.rs`.
     #[serde(skip)]
     pub unsettled: u64,
 }
 
-impl Summary {
-    pub(super) fn count(&mut self, report: &Report) {
+impl ImportSummary {
+    pub(super) fn count(&mut self, report: &FileReport) {
         match report.status {
-            Status::Imported => {
+            FileStatus::Imported => {
                 self.imported += 1;
                 self.bytes_in += report.bytes_in;
                 self.bytes_out += report.bytes_out.unwrap_or(0);
             }
-            Status::AlreadyPresent => self.already_present += 1,
-            Status::Duplicate => self.duplicates += 1,
-            Status::NotImage => self.not_images += 1,
-            Status::Failed => self.failed += 1,
-            Status::Removed => self.removed += 1,
+            FileStatus::AlreadyPresent => self.already_present += 1,
+            FileStatus::Duplicate => self.duplicates += 1,
+            FileStatus::NotImage => self.not_images += 1,
+            FileStatus::Failed => self.failed += 1,
+            FileStatus::Removed => self.removed += 1,
         }
     }
 }

@@ -1,99 +1,125 @@
 //! A thread that converts one picture at a time, and is given up when a decoder does not come back.
 //!
-//! Decoders look at the clock whenever they read, see `codec::Timer`; one that loops without reading can only be left
-//! behind. Its thread goes on until it ends or the process does, and costs a core until then; its file is lost, and
-//! nothing else.
+//! Decoders look at the clock whenever they read, see `codec::Timer`. One that loops without
+//! reading can only be left behind: its thread goes on until it ends or the process does, and costs
+//! a core until then. Its file is lost, and nothing else.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
-use crate::codec::{self, CodecError, Converted, DecodeLimits, Settings, Timer};
+use crate::codec::{CodecError, Timer};
 
-/// How long a decoder may be late before it is given up.
+/// How long a decoder may be over its time before it is given up.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often that is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks at a decoder that is still running.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Enough for any decoder; the default of threads, 2 MiB, is tight for some that recurse.
+/// Stack size of the thread, in bytes. The default of 2 MiB is tight for some decoders that
+/// recurse.
 const STACK_BYTES: usize = 8 << 20;
 
-pub(super) struct Job {
-    pub(super) source: Vec<u8>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) limits: DecodeLimits,
-    /// What the job was weighed at.
-    pub(super) memory_bytes: u64,
-    /// Only the renditions, of an image that the gallery has.
-    pub(super) only_renditions: bool,
-}
+/// A conversion together with the channel that takes its result.
+type Task = Box<dyn FnOnce() + Send>;
 
-/// What a job gave.
-pub(super) enum Made {
-    Image(Box<Converted>),
-    Renditions(Vec<(u16, Vec<u8>)>),
-}
-
-type Outcome = Result<Made, CodecError>;
-
+/// The thread's owner, which waits for each of its results.
 pub(super) struct Runner {
-    jobs: Sender<(Job, Arc<Timer>)>,
-    outcomes: Receiver<Outcome>,
+    tasks: Sender<Task>,
+    poll_interval: Duration,
 }
 
 impl Runner {
     pub(super) fn start() -> Self {
-        let (jobs, received) = bounded::<(Job, Arc<Timer>)>(1);
-        let (send, outcomes) = bounded(1);
-        let work = move || {
-            for (job, timer) in received {
-                if send.send(run(job, &timer)).is_err() {
-                    return;
-                }
-            }
-        };
-        // When there can be no more threads, the channels are closed, and each job says so.
-        let _ = thread::Builder::new().name("convert".into()).stack_size(STACK_BYTES).spawn(work);
-        Self { jobs, outcomes }
+        Self { tasks: start_thread(), poll_interval: POLL_INTERVAL }
     }
 
-    /// Runs a job on this runner's thread, or gives it up.
-    pub(super) fn run(&mut self, job: Job) -> Outcome {
-        let timer = Arc::new(Timer::new(job.limits.decode_time));
-        let limit = job.limits.decode_time;
-        if self.jobs.send((job, Arc::clone(&timer))).is_err() {
-            *self = Self::start();
+    /// Runs a job on this runner's thread, or gives it up once its decoders took `time_limit` and
+    /// some grace.
+    pub(super) fn run<T: Send + 'static>(
+        &mut self,
+        time_limit: Duration,
+        job: impl FnOnce(&Timer) -> Result<T, CodecError> + Send + 'static,
+    ) -> Result<T, CodecError> {
+        self.run_until(time_limit, |timer| timer.spent() > time_limit + GRACE, job)
+    }
+
+    fn run_until<T: Send + 'static>(
+        &mut self,
+        time_limit: Duration,
+        is_overdue: impl Fn(&Timer) -> bool,
+        job: impl FnOnce(&Timer) -> Result<T, CodecError> + Send + 'static,
+    ) -> Result<T, CodecError> {
+        let timer = Arc::new(Timer::new(time_limit));
+        let (send, result) = bounded(1);
+        let task = {
+            let timer = Arc::clone(&timer);
+            move || {
+                // Nobody waits any more for the result of a job that was given up.
+                let _ = send.send(job(&timer));
+            }
+        };
+        if self.tasks.send(Box::new(task)).is_err() {
+            self.tasks = start_thread();
             return Err(CodecError::NoThread);
         }
         loop {
-            match self.outcomes.recv_timeout(LOOK_EVERY) {
-                Ok(outcome) => return outcome,
-                Err(RecvTimeoutError::Timeout) if timer.spent() <= limit + GRACE => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    *self = Self::start();
-                    return Err(CodecError::TooSlow { limit });
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    *self = Self::start();
-                    return Err(CodecError::NoThread);
-                }
-            }
+            let error = match result.recv_timeout(self.poll_interval) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) if !is_overdue(&timer) => continue,
+                Err(RecvTimeoutError::Timeout) => CodecError::TooSlow { limit: time_limit },
+                Err(RecvTimeoutError::Disconnected) => CodecError::NoThread,
+            };
+            self.tasks = start_thread();
+            return Err(error);
         }
     }
 }
 
-fn run(job: Job, timer: &Timer) -> Outcome {
-    let Job { source, settings, limits, memory_bytes, only_renditions } = job;
-    codec::give_back_freed(memory_bytes);
-    let made = if only_renditions {
-        codec::render(&source, &settings, &limits, timer).map(Made::Renditions)
-    } else {
-        codec::convert(source, &settings, &limits, timer)
-            .map(|converted| Made::Image(Box::new(converted)))
-    };
-    codec::give_back_freed(memory_bytes);
-    made
+/// Starts a thread that runs the tasks sent to it, until the sender is dropped.
+fn start_thread() -> Sender<Task> {
+    let (tasks, received) = bounded::<Task>(1);
+    let work = move || received.into_iter().for_each(|task| task());
+    // If no thread can be had, the channel is closed, and the next job fails with `NoThread`.
+    let _ = thread::Builder::new().name("convert".into()).stack_size(STACK_BYTES).spawn(work);
+    tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn runner() -> Runner {
+        Runner { tasks: start_thread(), poll_interval: Duration::from_millis(1) }
+    }
+
+    #[test]
+    fn a_decoder_that_does_not_come_back_is_left_behind() {
+        let mut runner = runner();
+        // The job ends only once the test drops `release`.
+        let (release, stuck) = bounded::<()>(0);
+        let lost = runner.run_until(
+            LIMIT,
+            |_| true,
+            move |_| {
+                let _ = stuck.recv();
+                Ok(())
+            },
+        );
+        assert!(matches!(lost, Err(CodecError::TooSlow { limit: LIMIT })));
+        assert_eq!(runner.run(LIMIT, |_| Ok("next")).unwrap(), "next");
+        drop(release);
+    }
+
+    #[test]
+    fn a_job_that_panics_costs_its_own_result_only() {
+        let mut runner = runner();
+        let lost: Result<(), CodecError> = runner.run(LIMIT, |_| panic!("on purpose"));
+        assert!(matches!(lost, Err(CodecError::NoThread)));
+        assert_eq!(runner.run(LIMIT, |_| Ok("next")).unwrap(), "next");
+    }
 }

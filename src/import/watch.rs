@@ -1,8 +1,8 @@
-//! Keeping a gallery like its folders while they change.
+//! Imports repeated as folders change, so that a gallery stays like them.
 //!
-//! An event only says that it is time to look: each round walks the folders and compares what it meets with the round before,
-//! so an event that was lost, doubled or late does no harm. Where there are no events, as on network file systems, a look every
-//! minute finds the changes too.
+//! An event only says that it is time to look. Each round walks the folders and compares what it
+//! finds with the round before, so an event that was lost, doubled or late does no harm. Where
+//! there are no events, as on network file systems, a look every minute finds the changes too.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,87 +12,111 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::{ImportError, Observer, Options, Sightings, Summary, import};
+use super::options::ImportOptions;
+use super::pipeline::import;
+use super::report::{ImportError, ImportSummary, Observer};
+use super::scan_state::ScanState;
 use crate::store::{Locator, Store};
 
-/// A file is looked at once it was left alone for this long.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long a file must have been left alone before it is looked at.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// A round begins when there was no event for this long,
-const QUIET: Duration = Duration::from_millis(300);
-/// or when the first event is this old: a folder that never rests is looked at too.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A round begins when there was no event for this long.
+const QUIET_TIME: Duration = Duration::from_millis(300);
 
-/// Looks without any event.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// A round begins at the latest this long after the first event, so that a folder that never rests
+/// is looked at too.
+const MAX_DELAY: Duration = Duration::from_secs(3);
 
-/// Until a round that failed, on a full disk perhaps, is tried again.
-const RETRY: Duration = Duration::from_secs(15);
+/// Time between two rounds without any event.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How soon a stop is noticed.
-const STOP_WITHIN: Duration = Duration::from_millis(200);
+/// Time until a round that failed, on a full disk perhaps, is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Imports `roots` again whenever something in them has changed, and removes the images of files that went, until `stop`. After
-/// each round `done` hears how it went.
+/// Longest time until a stop is noticed.
+const STOP_POLL: Duration = Duration::from_millis(200);
+
+/// Imports `roots` whenever something in them has changed, and removes the images of files that
+/// went, until `stop`. Calls `round_done` after each round.
 pub fn watch(
     store: &Store,
     roots: &[PathBuf],
-    options: Options,
+    options: ImportOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
-    mut done: impl FnMut(Result<Summary, ImportError>),
+    mut round_done: impl FnMut(Result<ImportSummary, ImportError>),
 ) {
-    let options = Options { prune: true, settle: Some(SETTLE), ..options };
+    let options = ImportOptions { prune: true, settle_time: Some(SETTLE_TIME), ..options };
     let (changed, changes) = bounded(1);
-    let mut watcher = Watcher::new(store.locator().clone(), &changed);
-    let mut seen = Sightings::default();
+    let mut watcher = FolderWatcher::new(store.locator().clone(), &changed);
+    let mut state = ScanState::default();
     while !stop.load(Ordering::Relaxed) {
         watcher.watch(roots);
-        let round = import(Some(store), roots, &options, stop, observer, &mut seen);
-        let next = match &round {
-            Ok(summary) if summary.unsettled > 0 => SETTLE,
-            Ok(_) => LOOK_EVERY,
-            Err(_) => RETRY,
+        let result = import(Some(store), roots, &options, stop, observer, &mut state);
+        let pause = match &result {
+            Ok(summary) if summary.unsettled > 0 => SETTLE_TIME,
+            Ok(_) => LOOK_INTERVAL,
+            Err(_) => RETRY_INTERVAL,
         };
-        done(round);
-        wait(&changes, next, stop);
+        round_done(result);
+        wait(&changes, NextRound::new(pause, Instant::now()), stop);
     }
 }
 
-/// Returns after `longest`, or when a change has settled, or at a stop.
-fn wait(changes: &Receiver<()>, longest: Duration, stop: &AtomicBool) {
-    let mut end = Instant::now() + longest;
-    let mut first_change = None;
-    while Instant::now() < end && !stop.load(Ordering::Relaxed) {
-        let left = end.saturating_duration_since(Instant::now());
-        match changes.recv_timeout(left.min(STOP_WITHIN)) {
-            Ok(()) => {
-                let first = *first_change.get_or_insert_with(Instant::now);
-                end = (Instant::now() + QUIET).min(first + PATIENCE);
-            }
+/// Returns when the next round is due, or at a stop.
+fn wait(changes: &Receiver<()>, mut next: NextRound, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let Some(left) = next.time_left(Instant::now()) else { return };
+        match changes.recv_timeout(left.min(STOP_POLL)) {
+            Ok(()) => next.note_change(Instant::now()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
+/// When the next round begins.
+struct NextRound {
+    due: Instant,
+    first_change: Option<Instant>,
+}
+
+impl NextRound {
+    /// Plans a round after `pause`, if nothing changes before.
+    fn new(pause: Duration, now: Instant) -> Self {
+        Self { due: now + pause, first_change: None }
+    }
+
+    fn note_change(&mut self, now: Instant) {
+        let first = *self.first_change.get_or_insert(now);
+        self.due = (now + QUIET_TIME).min(first + MAX_DELAY);
+    }
+
+    /// The time until the round; `None` when it is due.
+    fn time_left(&self, now: Instant) -> Option<Duration> {
+        self.due.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+}
+
 /// Hears of changes below folders, as far as the system tells.
-struct Watcher {
+struct FolderWatcher {
+    /// `None` when the system tells nothing.
     watcher: Option<RecommendedWatcher>,
     watched: Vec<PathBuf>,
     /// Keeps the channel open when there is no watcher.
     _changed: Sender<()>,
 }
 
-impl Watcher {
+impl FolderWatcher {
     fn new(gallery: Locator, changed: &Sender<()>) -> Self {
         let send = changed.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Of an error it is not known what was missed.
+            // After an error nobody knows which events were missed, so it counts as a change.
             if event.is_ok_and(|event| !is_change(&event, &gallery)) {
                 return;
             }
-            // One that waits already is as good as two.
+            // An event that waits already is as good as two.
             let _ = send.try_send(());
         });
         let watcher = watcher
@@ -103,7 +127,8 @@ impl Watcher {
         Self { watcher, watched: Vec::new(), _changed: changed.clone() }
     }
 
-    /// Begins with the folders that are not watched yet, and with those that are new where an old one was.
+    /// Begins to watch the roots that are not watched yet, and those that are new in the place of
+    /// an old one.
     fn watch(&mut self, roots: &[PathBuf]) {
         let Some(watcher) = &mut self.watcher else { return };
         self.watched.retain(|root| root.exists());
@@ -112,23 +137,52 @@ impl Watcher {
                 continue;
             }
             if let Err(error) = watcher.watch(root, RecursiveMode::Recursive) {
-                tracing::warn!(folder = %root.display(), %error, "changes here are looked for once a minute only; \
-                    is fs.inotify.max_user_watches large enough?");
+                tracing::warn!(
+                    folder = %root.display(),
+                    %error,
+                    "changes here are looked for once a minute only; \
+                     is fs.inotify.max_user_watches large enough?"
+                );
             }
-            // Once is enough to say so.
+            // A root that failed counts as watched: one warning is enough.
             self.watched.push(root.clone());
         }
     }
 }
 
-/// Whether a file may have come, changed or gone. Our own reading is no change, and neither is a commit.
+/// Whether a file may have come, changed or gone. Our own reading is no change, and neither is a
+/// commit.
 fn is_change(event: &notify::Event, gallery: &Locator) -> bool {
-    let written = match event.kind {
+    let may_write = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Access(_) => false,
         _ => true,
     };
     let only_the_gallery =
         !event.paths.is_empty() && event.paths.iter().all(|path| gallery.holds(path));
-    written && !only_the_gallery
+    may_write && !only_the_gallery
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_begins_once_changes_stop_or_have_waited_long_enough() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut next = NextRound::new(LOOK_INTERVAL, start);
+        assert_eq!(next.time_left(start), Some(LOOK_INTERVAL));
+
+        next.note_change(at(1_000));
+        assert!(next.time_left(at(1_299)).is_some() && next.time_left(at(1_300)).is_none());
+
+        // Changes that never stop delay the round by three seconds at most.
+        for millis in (1_100..3_900).step_by(100) {
+            next.note_change(at(millis));
+            assert!(next.time_left(at(millis)).is_some(), "at {millis}");
+        }
+        next.note_change(at(3_900));
+        assert!(next.time_left(at(3_999)).is_some() && next.time_left(at(4_000)).is_none());
+    }
 }

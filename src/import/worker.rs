@@ -1,316 +1,283 @@
-//! One file: read it, recognise it, convert it unless the gallery has it.
+//! One file, from its path to its outcome: read it, recognise it, convert it unless the gallery has
+//! its image.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Options;
-use super::budget::{Budget, Permit};
-use super::report::{Report, Status};
-use super::runner::{Job, Made, Runner};
-use super::walk::{Met, Source, Stamp};
-use crate::codec::{self, CodecError, Converted, SNIFF_BYTES, Settings, Sniffed, Timer};
+use super::budget::{MemoryBudget, MemoryPermit};
+use super::options::ImportOptions;
+use super::outcome::{FileOutcome, ReadSource, WorkResult, skipped_key};
+use super::report::{FileReport, FileStatus};
+use super::runner::Runner;
+use super::walk::{FileStamp, FoundEntry, SourceFile};
+use crate::codec::{
+    self, CodecError, Converted, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, Timer,
+};
 use crate::image::{self, ImageId, ImageRecord};
-use crate::store::{Addition, Origin, SourceKey, Store, StoreError};
+use crate::store::{Addition, SourceKey, Store, StoreError};
 
-/// What any conversion takes, however small its picture: decoders' and encoders' tables, and what allocators keep. A picture that takes
-/// all of `--memory` by itself is so converted alone.
+/// Memory that any conversion takes, however small its picture, in bytes: tables of decoders and
+/// encoders, and what allocators keep. With it, a picture that takes all of `--memory` by itself is
+/// converted alone.
 const CONVERSION_BYTES: u64 = 16_000_000;
 
-/// What a worker made of a file.
-pub(super) enum Finished {
-    /// Nothing is to be stored.
-    Settled(Outcome),
-    /// True once the addition is committed.
-    Pending { outcome: Outcome, addition: Addition, permit: Permit },
-    /// The same bytes as a file before it in this import; it is settled when that one is through.
-    Twin { outcome: Outcome, source: SourceKey, tags: Vec<String> },
-    /// The gallery itself failed.
-    Broken(StoreError),
-}
-
-/// What is to be said of a file.
-pub(super) struct Outcome {
-    pub(super) report: Report,
-    /// `None` for what is no file, or could not be looked at.
-    pub(super) file: Option<MetFile>,
-}
-
-impl Outcome {
-    fn refused(source: Source, status: Status, reason: impl Into<String>) -> Self {
-        let bytes_in = source.stamp.size_bytes;
-        let report = Report { bytes_in, ..Report::refused(source.path.clone(), status, reason) };
-        Self { report, file: Some(MetFile { source, hash: [0; 32], keep: None }) }
-    }
-
-    /// Of a file that is not imported, and never deleted, because the gallery has an image that looks alike.
-    pub(super) fn left_out(mut self, id: ImageId, record: &ImageRecord) -> Self {
-        self.report.describe(record);
-        self.report.status = Status::AlreadyPresent;
-        self.report.id = Some(id);
-        self.report.notes.push(format!("left out: it looks like {id}"));
-        if let Some(file) = &mut self.file {
-            file.keep = Some("it was left out");
-        }
-        self
-    }
-}
-
-/// A file that was looked at.
-pub(super) struct MetFile {
-    pub(super) source: Source,
-    /// BLAKE3; of no meaning unless it was read whole.
-    pub(super) hash: [u8; 32],
-    /// Why it must not be deleted.
-    pub(super) keep: Option<&'static str>,
-}
-
-impl MetFile {
-    /// Of a file that is deleted, and not kept for some reason, one that lasts.
-    pub(super) fn origin(&self, deleted: bool) -> Origin {
-        let path = if deleted && self.keep.is_none() {
-            PathBuf::new()
-        } else {
-            self.source.absolute.clone()
-        };
-        Origin { path, source_hash: self.hash }
-    }
-}
-
-pub(super) struct Worker<'i> {
+/// What the threads that convert share.
+pub(super) struct ImportWorker<'i> {
+    /// `None` in a dry run without a gallery.
     store: Option<&'i Store>,
-    options: &'i Options,
+    options: &'i ImportOptions,
     settings: Arc<Settings>,
     settings_hash: [u8; 8],
-    budget: Arc<Budget>,
-    /// Sources that some worker has in hand or is through with, and whether the gallery had them before.
+    budget: Arc<MemoryBudget>,
+    /// Sources that some thread works on or is done with, and whether the gallery had their images
+    /// before this import.
     claimed: Mutex<HashMap<SourceKey, bool>>,
 }
 
-impl<'i> Worker<'i> {
-    pub(super) fn new(store: Option<&'i Store>, options: &'i Options) -> Self {
+impl<'i> ImportWorker<'i> {
+    pub(super) fn new(store: Option<&'i Store>, options: &'i ImportOptions) -> Self {
         Self {
             store,
             options,
             settings: Arc::new(options.settings.clone()),
             settings_hash: options.settings.hash(),
-            budget: Budget::new(options.limits.memory_bytes),
+            budget: MemoryBudget::new(options.limits.memory_bytes),
             claimed: Mutex::default(),
         }
     }
 
-    pub(super) fn process(&self, met: Met, runner: &mut Runner) -> Finished {
+    pub(super) fn process(&self, entry: FoundEntry, runner: &mut Runner) -> WorkResult {
         let refused = |path, status, reason| {
-            Finished::Settled(Outcome { report: Report::refused(path, status, reason), file: None })
+            let report = FileReport::refused(path, status, reason);
+            WorkResult::Refused { report, source: None }
         };
-        match met {
-            Met::Skipped { path, reason } => refused(path, Status::NotImage, reason.to_owned()),
-            Met::Failed { path, reason, .. } => refused(path, Status::Failed, reason),
-            Met::Source(source) => {
-                self.process_source(source, runner).unwrap_or_else(Finished::Broken)
+        match entry {
+            FoundEntry::NotAFile { path, reason } => {
+                refused(path, FileStatus::NotImage, reason.to_owned())
+            }
+            FoundEntry::Inaccessible { path, reason, .. } => {
+                refused(path, FileStatus::Failed, reason)
+            }
+            FoundEntry::Source(file) => {
+                self.process_file(file, runner).unwrap_or_else(WorkResult::Broken)
             }
         }
     }
 
-    fn process_source(&self, source: Source, runner: &mut Runner) -> Result<Finished, StoreError> {
-        let refused = |source, status, reason| {
-            Ok(Finished::Settled(Outcome::refused(source, status, reason)))
-        };
-        // Not even opened: closing it would drop the locks by which other processes know that this one is there.
-        if self.store.is_some_and(|store| store.locator().holds(&source.path)) {
-            return refused(source, Status::NotImage, "the gallery itself".to_owned());
+    fn process_file(
+        &self,
+        file: SourceFile,
+        runner: &mut Runner,
+    ) -> Result<WorkResult, StoreError> {
+        // The gallery is not even opened as a source: closing it would drop the locks by which
+        // other processes know that this one uses it.
+        if self.store.is_some_and(|store| store.locator().holds(&file.path)) {
+            return Ok(refuse_unread(file, FileStatus::NotImage, "the gallery itself".to_owned()));
         }
-        let permit = self.budget.reserve(source.stamp.size_bytes);
-        let bytes = match self.read(&source) {
+        let permit = self.budget.reserve(file.stamp.size_bytes);
+        let bytes = match self.read(&file) {
             Ok(bytes) => bytes,
-            Err((status, reason)) => return refused(source, status, reason),
+            Err((status, reason)) => return Ok(refuse_unread(file, status, reason)),
         };
         let hash = *blake3::hash(&bytes).as_bytes();
         let key = SourceKey::new(&hash, self.settings_hash);
-        let tags = self.tags(&source);
-        let report = Report { bytes_in: bytes.len() as u64, ..Report::blank(source.path.clone()) };
-        let outcome = Outcome { report, file: Some(MetFile { source, hash, keep: None }) };
+        let tags = self.tags_for(&file);
+        let report =
+            FileReport { bytes_in: bytes.len() as u64, ..FileReport::new(file.path.clone()) };
+        let source = ReadSource { file, hash, keep_reason: None };
+        let outcome = FileOutcome { report, source };
 
         let known = self.store.map(|store| store.source(&key)).transpose()?.flatten();
         if known.is_none()
-            && let Some((id, record)) = self.left_out_for(&hash)?
+            && let Some((id, record)) = self.similar_to_skipped(&hash)?
         {
-            return Ok(Finished::Settled(outcome.left_out(id, &record)));
+            return Ok(WorkResult::Settled(outcome.skip_as_similar(id, &record)));
         }
-        if self.claim(key, known.is_some()) == Some(false) {
-            return Ok(Finished::Twin { outcome, source: key, tags });
+        if !self.claim(key, known.is_some()) {
+            return Ok(WorkResult::Repeated { outcome, key, tags });
         }
-        let work =
-            Work { outcome, bytes, permit, key, tags, delete: self.options.delete_originals };
+        let work = Work { outcome, permit, key, tags, delete: self.options.delete_originals };
         Ok(match known {
-            Some((id, record)) => self.add_to_known(work, id, &record, runner),
-            None if self.options.dry_run => self.look_only(work),
-            None => self.convert(work, runner),
+            Some((id, record)) => self.add_to_known(work, bytes, id, &record, runner),
+            None if self.options.dry_run => self.probe(work, &bytes),
+            None => self.convert(work, bytes, runner),
         })
     }
 
-    /// The image that a source was left out for in an earlier import.
-    fn left_out_for(&self, hash: &[u8; 32]) -> Result<Option<(ImageId, ImageRecord)>, StoreError> {
+    /// Finds the image for which an earlier import skipped a source.
+    fn similar_to_skipped(
+        &self,
+        source_hash: &[u8; 32],
+    ) -> Result<Option<(ImageId, ImageRecord)>, StoreError> {
         match self.store.filter(|_| self.options.skip_similar) {
-            Some(store) => store.source(&left_out_key(hash, self.settings_hash)),
+            Some(store) => store.source(&skipped_key(source_hash, self.settings_hash)),
             None => Ok(None),
         }
     }
 
-    /// Adds tags, renditions and the origin that an image does not have yet.
+    /// Adds the tags, renditions and origin that a known image does not have yet.
     fn add_to_known(
         &self,
         mut work: Work,
+        bytes: Vec<u8>,
         id: ImageId,
         record: &ImageRecord,
         runner: &mut Runner,
-    ) -> Finished {
+    ) -> WorkResult {
         let report = &mut work.outcome.report;
         report.describe(record);
-        report.status = Status::AlreadyPresent;
+        report.status = FileStatus::AlreadyPresent;
         report.id = Some(id);
-        let missing: Vec<u16> = self
-            .settings
-            .renditions
-            .iter()
-            .copied()
-            .filter(|width| {
-                u32::from(*width) < record.width
-                    && record.renditions.iter().all(|rendition| rendition.width != *width)
-            })
-            .collect();
+        let is_missing = |width: u16| {
+            u32::from(width) < record.width
+                && record.renditions.iter().all(|rendition| rendition.width != width)
+        };
+        let widths = self.settings.renditions.iter().copied();
+        let missing: Vec<u16> = widths.filter(|width| is_missing(*width)).collect();
         if self.options.dry_run {
-            return Finished::Settled(work.outcome);
+            return WorkResult::Settled(work.outcome);
         }
         if missing.is_empty() {
             if work.tags.iter().any(|tag| !record.tags.contains(tag)) {
                 report.notes.push("tags added".into());
             }
+            drop(bytes);
             return work.pending(id, None, Vec::new());
         }
         let settings =
             Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
-        match self.run(&mut work, settings, true, runner) {
-            Ok(Made::Renditions(renditions)) => {
+        let render =
+            |source: Vec<u8>, settings: &Settings, limits: &DecodeLimits, timer: &Timer| {
+                codec::render(&source, settings, limits, timer)
+            };
+        match self.run(&mut work, bytes, settings, runner, render) {
+            Ok(renditions) => {
                 work.outcome.report.notes.push(format!("{} renditions added", renditions.len()));
                 work.pending(id, None, renditions)
             }
-            Ok(Made::Image(_)) => unreachable!("only renditions were asked for"),
             Err(error) => work.refused(&error),
         }
     }
 
-    fn look_only(&self, mut work: Work) -> Finished {
-        match codec::probe(&work.bytes, &self.options.limits) {
+    /// Reads a picture's header only, for a dry run.
+    fn probe(&self, mut work: Work, bytes: &[u8]) -> WorkResult {
+        match codec::probe(bytes, &self.options.limits) {
             Ok((width, height)) => {
                 let report = &mut work.outcome.report;
                 (report.width, report.height) = (Some(width), Some(height));
-                Finished::Settled(work.outcome)
+                WorkResult::Settled(work.outcome)
             }
             Err(error) => work.refused(&error),
         }
     }
 
-    fn convert(&self, mut work: Work, runner: &mut Runner) -> Finished {
-        let source_bytes = work.bytes.len() as u64;
-        let mut converted = match self.run(&mut work, Arc::clone(&self.settings), false, runner) {
-            Ok(Made::Image(converted)) => *converted,
-            Ok(Made::Renditions(_)) => unreachable!("the image was asked for"),
+    fn convert(&self, mut work: Work, bytes: Vec<u8>, runner: &mut Runner) -> WorkResult {
+        let source_bytes = bytes.len() as u64;
+        let settings = Arc::clone(&self.settings);
+        let mut converted = match self.run(&mut work, bytes, settings, runner, codec::convert) {
+            Ok(converted) => converted,
             Err(error) => return work.refused(&error),
         };
-        let Outcome { report, file: Some(file) } = &mut work.outcome else {
-            unreachable!("the file was read");
-        };
-        file.keep = converted.partial.then_some("the image does not show all of it");
+        let FileOutcome { report, source } = &mut work.outcome;
+        source.keep_reason = converted.partial.then_some("the image does not show all of it");
         report.notes.clone_from(&converted.notes);
-        let (webp, renditions) =
-            (std::mem::take(&mut converted.webp), std::mem::take(&mut converted.renditions));
-        let record = into_record(converted, webp.len() as u64, file, source_bytes, &work.tags);
+        let webp = std::mem::take(&mut converted.webp);
+        let renditions = std::mem::take(&mut converted.renditions);
+        let record = into_record(converted, webp.len() as u64, source, source_bytes, &work.tags);
         let id = ImageId::of(&webp);
         report.describe(&record);
         report.id = Some(id);
         work.pending(id, Some((Box::new(record), webp)), renditions)
     }
 
-    /// Converts, once there is memory for it. While it waits the source is let go and read again after.
-    fn run(
+    /// Runs a conversion on the runner's thread, once there is memory for it.
+    ///
+    /// While it has to wait for memory, the source's bytes are given back; they are read again
+    /// after.
+    fn run<T: Send + 'static>(
         &self,
         work: &mut Work,
+        mut bytes: Vec<u8>,
         settings: Arc<Settings>,
-        only_renditions: bool,
         runner: &mut Runner,
-    ) -> Result<Made, CodecError> {
+        job: fn(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>,
+    ) -> Result<T, CodecError> {
         let limits = self.options.limits;
         let timer = Timer::new(limits.decode_time);
-        let memory_bytes = codec::memory_bytes(&work.bytes, &settings, &limits, &timer)?;
-        let needed = memory_bytes.saturating_add(CONVERSION_BYTES);
-        if !work.permit.try_resize(needed) {
-            work.bytes = Vec::new();
-            // Nothing may be held while waiting.
+        let memory_bytes = codec::memory_bytes(&bytes, &settings, &limits, &timer)?;
+        let needed_bytes = memory_bytes.saturating_add(CONVERSION_BYTES);
+        if !work.permit.try_resize(needed_bytes) {
+            drop(bytes);
+            // Whoever waits must hold nothing: see `MemoryBudget::reserve`.
             work.permit.try_resize(0);
-            work.permit = self.budget.reserve(needed);
-            let Some(file) = &work.outcome.file else { unreachable!("the file was read") };
-            let again = self
-                .read(&file.source)
-                .ok()
-                .filter(|bytes| *blake3::hash(bytes).as_bytes() == file.hash);
-            work.bytes = again.ok_or(CodecError::Container("it changed while it was read"))?;
+            work.permit = self.budget.reserve(needed_bytes);
+            let ReadSource { file, hash, .. } = &work.outcome.source;
+            let again = self.read(file).ok().filter(|bytes| blake3::hash(bytes) == *hash);
+            bytes = again.ok_or(CodecError::Container("it changed while it was read"))?;
         }
-        let source = std::mem::take(&mut work.bytes);
-        let made = runner.run(Job { source, settings, limits, memory_bytes, only_renditions })?;
-        Ok(made)
+        runner.run(limits.decode_time, move |timer| {
+            codec::give_back_freed(memory_bytes);
+            let result = job(bytes, &settings, &limits, timer);
+            codec::give_back_freed(memory_bytes);
+            result
+        })
     }
 
-    /// What an earlier file with the same bytes found; `None` for the first.
-    fn claim(&self, key: SourceKey, known: bool) -> Option<bool> {
+    /// Claims a source for this thread. Returns `false` for bytes that were claimed before and new
+    /// to the gallery then: whoever claimed them first converts them.
+    fn claim(&self, key: SourceKey, in_gallery: bool) -> bool {
         let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier = claimed.get(&key).copied();
-        if earlier.is_none() {
-            claimed.insert(key, known);
+        match claimed.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(in_gallery);
+                true
+            }
+            Entry::Occupied(entry) => *entry.get(),
         }
-        earlier
     }
 
-    /// The file's bytes, if they are a picture of a format and length that are taken.
-    fn read(&self, source: &Source) -> Result<Vec<u8>, (Status, String)> {
-        let failed = |error: io::Error| (Status::Failed, error.to_string());
-        if source.stamp.size_bytes == 0 {
-            return Err((Status::NotImage, "an empty file".into()));
+    /// Reads a file, if it is a picture of a format and length that are accepted.
+    fn read(&self, file: &SourceFile) -> Result<Vec<u8>, (FileStatus, String)> {
+        let failed = |error: io::Error| (FileStatus::Failed, error.to_string());
+        let size_bytes = file.stamp.size_bytes;
+        if size_bytes == 0 {
+            return Err((FileStatus::NotImage, "an empty file".into()));
         }
-        let mut file = File::open(&source.path).map_err(failed)?;
-        if Stamp::of(&file.metadata().map_err(failed)?) != source.stamp {
-            return Err((Status::Failed, "it changed since it was found; import it again".into()));
+        let mut opened = File::open(&file.path).map_err(failed)?;
+        if FileStamp::of(&opened.metadata().map_err(failed)?) != file.stamp {
+            let reason = "it changed since it was found; import it again".into();
+            return Err((FileStatus::Failed, reason));
         }
         let mut bytes = Vec::with_capacity(SNIFF_BYTES);
-        file.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
+        opened.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         match codec::sniff(&bytes) {
             Sniffed::Picture(_) => {}
             Sniffed::Unsupported(name) => {
-                return Err((Status::Failed, CodecError::Unsupported(name).to_string()));
+                return Err((FileStatus::Failed, CodecError::Unsupported(name).to_string()));
             }
             Sniffed::Nothing => {
-                return Err((Status::NotImage, CodecError::NotAPicture.to_string()));
+                return Err((FileStatus::NotImage, CodecError::NotAPicture.to_string()));
             }
         }
         let limit = self.options.limits.source_bytes;
-        if source.stamp.size_bytes > limit {
-            return Err((Status::Failed, format!("it has more than --max-source-bytes {limit}")));
+        if size_bytes > limit {
+            let reason = format!("it has more than --max-source-bytes {limit}");
+            return Err((FileStatus::Failed, reason));
         }
-        let rest = usize::try_from(source.stamp.size_bytes)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(bytes.len());
+        let rest = usize::try_from(size_bytes).unwrap_or(usize::MAX).saturating_sub(bytes.len());
         bytes.reserve_exact(rest);
-        // Not one byte more: there is memory for these.
-        file.take(rest as u64).read_to_end(&mut bytes).map_err(failed)?;
+        // A file that grew meanwhile is not read beyond the length that memory was reserved for.
+        opened.take(rest as u64).read_to_end(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
 
-    fn tags(&self, source: &Source) -> Vec<String> {
+    fn tags_for(&self, file: &SourceFile) -> Vec<String> {
         let mut tags = self.options.tags.clone();
         if self.options.folder_tags {
-            tags.extend(source.folder_tags.iter().cloned());
+            tags.extend(file.folder_tags.iter().cloned());
         }
         tags.sort_unstable();
         tags.dedup();
@@ -318,24 +285,23 @@ impl<'i> Worker<'i> {
     }
 }
 
-/// A file on its way through a worker.
+/// A file that was read, on its way through a worker.
 struct Work {
-    outcome: Outcome,
-    bytes: Vec<u8>,
-    permit: Permit,
+    outcome: FileOutcome,
+    permit: MemoryPermit,
     key: SourceKey,
     tags: Vec<String>,
-    /// The file is going to be deleted.
+    /// Whether the file is going to be deleted.
     delete: bool,
 }
 
 impl Work {
-    fn refused(mut self, error: &CodecError) -> Finished {
+    fn refused(mut self, error: &CodecError) -> WorkResult {
         let not_a_picture = matches!(error, CodecError::NotAPicture);
         let report = &mut self.outcome.report;
-        report.status = if not_a_picture { Status::NotImage } else { Status::Failed };
+        report.status = if not_a_picture { FileStatus::NotImage } else { FileStatus::Failed };
         report.reason = Some(error.to_string());
-        Finished::Settled(self.outcome)
+        WorkResult::Settled(self.outcome)
     }
 
     fn pending(
@@ -343,28 +309,25 @@ impl Work {
         id: ImageId,
         image: Option<(Box<ImageRecord>, Vec<u8>)>,
         renditions: Vec<(u16, Vec<u8>)>,
-    ) -> Finished {
-        let Some(file) = &self.outcome.file else { unreachable!("the file was read") };
-        let origin = Some(file.origin(self.delete));
+    ) -> WorkResult {
+        let origin = Some(self.outcome.source.origin(self.delete));
         let addition =
             Addition { id, image, tags: self.tags, renditions, source: self.key, origin };
         self.permit.try_resize(addition.size_bytes() as u64);
-        Finished::Pending { outcome: self.outcome, addition, permit: self.permit }
+        WorkResult::Pending { outcome: self.outcome, addition, permit: self.permit }
     }
 }
 
-/// Marks a source that was left out because the gallery has an image that looks alike.
-pub(super) fn left_out_key(hash: &[u8; 32], mut settings_hash: [u8; 8]) -> SourceKey {
-    for byte in &mut settings_hash {
-        *byte = !*byte;
-    }
-    SourceKey::new(hash, settings_hash)
+fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {
+    let bytes_in = file.stamp.size_bytes;
+    let report = FileReport { bytes_in, ..FileReport::refused(file.path.clone(), status, reason) };
+    WorkResult::Refused { report, source: Some(file) }
 }
 
 fn into_record(
     converted: Converted,
     size_bytes: u64,
-    file: &MetFile,
+    source: &ReadSource,
     source_bytes: u64,
     tags: &[String],
 ) -> ImageRecord {
@@ -376,10 +339,10 @@ fn into_record(
         frames: converted.frames,
         alpha: converted.alpha,
         imported_at: image::now(),
-        source_hash: file.hash,
+        source_hash: source.hash,
         source_bytes,
         source_format: converted.format.name().to_owned(),
-        source: file.source.name.clone(),
+        source: source.file.name.clone(),
         tags: tags.to_vec(),
         thumbhash: converted.thumbhash,
         color: converted.color,

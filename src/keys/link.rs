@@ -1,10 +1,11 @@
-//! Signed links: a URL that reads one path and query until a time, with no key in it.
+//! Signed links: a URL that reads one path and query until a certain time, with no key in it.
 //!
-//! `PATH?QUERY&exp=TIME&sig=SIGNATURE`, with TIME in seconds since 1970. SIGNATURE is base64 in the URL alphabet (RFC 4648,
-//! section 5), unpadded, of 25 bytes: 1 when the link is bound to a referring host, else 0; the id of the key whose secret
-//! signed it; the first 16 bytes of HMAC-SHA256 (RFC 2104) under that secret of `imagepool link 1`, a zero byte, the first
-//! byte again, the host in lower case, a zero byte, and the URL up to `&sig=`. Every byte of path and query counts, so what was
-//! not signed as a whole is not authorised in part.
+//! The form is `PATH?QUERY&exp=TIME&sig=SIGNATURE`, with TIME in seconds since 1970. SIGNATURE is
+//! base64 in the URL alphabet (RFC 4648, section 5), unpadded, of 25 bytes: 1 when the link is
+//! bound to a referring host, else 0; the id of the key whose secret signed it; the first 16 bytes
+//! of HMAC-SHA256 (RFC 2104) under that secret. The MAC is over `imagepool link 1`, a zero byte,
+//! the first byte again, the host in lower case, a zero byte, and the URL up to `&sig=`. Every byte
+//! of path and query counts, so what was not signed as a whole is not authorised in part.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,18 +13,21 @@ use std::str::FromStr;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use rand::TryRng as _;
-use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::{KeyError, KeyId, KeyRecord};
+use super::key::KeyId;
+use super::record::KeyRecord;
+use super::secret::SigningSecret;
 
-/// Bytes of the MAC that a link carries: a forgery succeeds once in 2^128 attempts.
+/// Length of the MAC that a link carries, in bytes. A forgery succeeds once in 2^128 attempts.
 const MAC_BYTES: usize = 16;
-/// What tells this use of the secret from any other.
+/// First part of what is signed, which separates this use of the secret from any other.
 const CONTEXT: &[u8] = b"imagepool link 1\0";
-/// What browsers encode in a path or query before they send it (<https://url.spec.whatwg.org/#percent-encoded-bytes>), and
-/// what mail programs and Markdown take for the end of a link.
+/// Characters that are encoded before a URL is signed.
+///
+/// Browsers encode them in a path or query before they send it
+/// (<https://url.spec.whatwg.org/#percent-encoded-bytes>), or mail programs and Markdown take them
+/// for the end of a link.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -37,37 +41,6 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// 32 random bytes that sign links; its `Debug` shows none of them.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SigningSecret([u8; 32]);
-
-impl SigningSecret {
-    /// # Errors
-    /// [`KeyError::NoRandomness`].
-    pub(super) fn generate() -> Result<Self, KeyError> {
-        let mut bytes = [0; 32];
-        rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| KeyError::NoRandomness)?;
-        Ok(Self(bytes))
-    }
-
-    fn mac(&self, unsigned_url: &str, referer: Option<&str>) -> Hmac<Sha256> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        mac.update(CONTEXT);
-        mac.update(&[u8::from(referer.is_some())]);
-        mac.update(referer.unwrap_or_default().to_ascii_lowercase().as_bytes());
-        mac.update(&[0]);
-        mac.update(unsigned_url.as_bytes());
-        mac
-    }
-}
-
-impl fmt::Debug for SigningSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SigningSecret(…)")
-    }
-}
-
 /// Why a URL can't be signed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLink {
@@ -76,24 +49,28 @@ pub enum BadLink {
     #[error("what follows # never reaches the server, so it can't be signed; leave it out")]
     Fragment,
     #[error(
-        "the query has a {0:?} already; give the address as it is without a signature and without a key"
+        "the query has a {0:?} already; \
+         give the address as it is without a signature and without a key"
     )]
     Taken(String),
 }
 
-/// A link as it comes with a request.
-pub struct Link<'r> {
+/// A signed link as it comes with a request.
+pub struct SignedLink<'r> {
     /// The key whose secret should have signed it.
     pub key: KeyId,
-    /// Seconds since 1970; from then on it is refused.
+    /// Time from which the link is refused, in seconds since 1970.
     pub expires: u64,
+    /// Whether the link is bound to a referring host.
     by_referer: bool,
     mac: [u8; MAC_BYTES],
+    /// The part of the URL that is signed.
     unsigned_url: &'r str,
 }
 
-impl<'r> Link<'r> {
-    /// The link that a path and query are; `None` without a signature at the end, or with more than one.
+impl<'r> SignedLink<'r> {
+    /// Parses a path and query. Returns `None` without a signature at the end, or with more than
+    /// one.
     #[must_use]
     pub fn parse(path_and_query: &'r str) -> Option<Self> {
         let (unsigned_url, signature) = path_and_query.rsplit_once("&sig=")?;
@@ -107,8 +84,10 @@ impl<'r> Link<'r> {
         Some(Self { key, expires: expires.parse().ok()?, by_referer, mac, unsigned_url })
     }
 
-    /// Whether `record`'s secret signed it, it has not ended, and it comes from the host that it is bound to. The
-    /// comparison takes the same time whatever differs.
+    /// Whether `record`'s secret signed the link, it has not expired at `now`, and the request
+    /// comes from the host that it is bound to.
+    ///
+    /// The comparison takes the same time whatever differs.
     #[must_use]
     pub fn is_good(&self, record: &KeyRecord, now: u64, referer: Option<&str>) -> bool {
         let bound_to = if self.by_referer { Some(referer.unwrap_or_default()) } else { None };
@@ -121,9 +100,25 @@ impl<'r> Link<'r> {
     }
 }
 
+impl SigningSecret {
+    fn mac(&self, unsigned_url: &str, referer: Option<&str>) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any length is taken");
+        mac.update(CONTEXT);
+        mac.update(&[u8::from(referer.is_some())]);
+        mac.update(referer.unwrap_or_default().to_ascii_lowercase().as_bytes());
+        mac.update(&[0]);
+        mac.update(unsigned_url.as_bytes());
+        mac
+    }
+}
+
 impl KeyRecord {
-    /// `url`, a path and query with or without scheme and host in front, with an end and a signature behind it. What browsers
-    /// would encode is encoded first. `referer` is the host that alone may show it.
+    /// Appends an expiry time and a signature to `url`, which is a path and query with or without
+    /// scheme and host in front.
+    ///
+    /// What browsers would encode is encoded first. With `referer` set, only that host's pages may
+    /// show the link.
     ///
     /// # Errors
     /// [`BadLink`] when the URL has no path, a fragment, or parameters of a link or a key.
@@ -163,7 +158,7 @@ impl KeyRecord {
     }
 }
 
-/// What stands behind `sig=`.
+/// The value of `sig=`.
 struct Signature {
     by_referer: bool,
     key: KeyId,
@@ -199,7 +194,7 @@ mod tests {
     }
 
     fn is_good(record: &KeyRecord, url: &str, now: u64, referer: Option<&str>) -> bool {
-        Link::parse(url).is_some_and(|link| link.is_good(record, now, referer))
+        SignedLink::parse(url).is_some_and(|link| link.is_good(record, now, referer))
     }
 
     #[test]

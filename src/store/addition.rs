@@ -1,9 +1,11 @@
-//! What an import adds to a gallery, and what a catalog reads of it.
+//! What an import adds to a gallery.
 
-use super::Origin;
+use std::path::PathBuf;
+
 use crate::image::{ImageId, ImageRecord};
 
-/// Names a source file under the settings that shape its result: BLAKE3 of the file, then a hash of the settings.
+/// Names a source file under the settings that shape its image: the BLAKE3 of the file, then a hash
+/// of the settings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SourceKey(pub(super) [u8; 40]);
 
@@ -17,21 +19,32 @@ impl SourceKey {
     }
 }
 
-/// One thing that an import found.
+/// A file that an image was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The absolute path, without links. It is empty for a file that was deleted on purpose: the
+    /// image then stays whatever happens to its other origins.
+    pub path: PathBuf,
+    /// BLAKE3 of the file.
+    pub source_hash: [u8; 32],
+}
+
+/// What an import adds for one file.
 pub struct Addition {
     pub id: ImageId,
-    /// The image, unless the gallery had it when it was looked for; then only what follows is added to it.
+    /// The record and the WebP of a new image. `None` if the gallery had the image when it was
+    /// looked up; then only what follows is added to it.
     pub image: Option<(Box<ImageRecord>, Vec<u8>)>,
     pub tags: Vec<String>,
     /// Widths and WebP of renditions.
     pub renditions: Vec<(u16, Vec<u8>)>,
     pub source: SourceKey,
-    /// The file that the image is the picture of, unless the source was left out for another image.
+    /// The file that the image was made from; `None` if the source was skipped for another image.
     pub origin: Option<Origin>,
 }
 
 impl Addition {
-    /// Bytes of WebP in it.
+    /// Length of all WebP in it, in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let image = self.image.as_ref().map_or(0, |(_, webp)| webp.len());
@@ -39,24 +52,12 @@ impl Addition {
     }
 }
 
-/// What a catalog needs of an image.
-pub struct Summary<'b> {
-    /// See [`ImageRecord::ordinal`].
-    pub ordinal: u32,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    pub frames: u32,
-    pub tags: Vec<&'b str>,
-}
-
 /// What became of an [`Addition`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
     New,
-    /// The image was there; the addition's tags are on it now.
+    /// The image was there; it has the addition's tags now.
     Existing,
-    /// The known image was removed meanwhile.
+    /// The image that the gallery had was removed meanwhile.
     Gone,
 }

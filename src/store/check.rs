@@ -1,45 +1,52 @@
-//! Verification: every blob against its id and its record, every record and source mark against the rest.
+//! Verification: every blob against its id and its record, every record and source mark against the
+//! rest.
 //!
-//! Only bytes are looked at here; decoding them (`verify --deep`) is the caller's, who is handed each image.
+//! Only bytes are looked at here. Decoding them (`verify --deep`) is up to the caller, who is
+//! handed each image.
 
 use std::collections::HashMap;
 
+use super::error::StoreError;
+use super::gallery::Store;
 use super::record::{decode_image, decode_key, decode_origin, origin_owner, split_blob_key};
-use super::{Store, StoreError, Tree};
+use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
 
-/// One thing that is wrong.
+/// One thing that is wrong with a gallery.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Problem {
-    /// What is affected: an image id, or a tree and a key.
+pub struct Damage {
+    /// What is affected: an image's id, or the key of another entry in hexadecimal digits.
     pub subject: String,
     pub problem: String,
 }
 
-impl Problem {
+impl Damage {
     fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { subject: subject.into(), problem: problem.into() }
     }
 }
 
-/// What a verification went through.
+/// What a verification looked at and found.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Verified {
     pub images: u64,
     pub bytes: u64,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Damage>,
 }
 
 impl Store {
-    /// Checks the whole gallery. `look` is called with each image whose bytes are those that its id names; what it
-    /// returns is one more problem. Every image is read under a transaction of its own, so a long verification pins
-    /// no pages, and images that are removed meanwhile are not missed.
+    /// Checks the whole gallery.
+    ///
+    /// `inspect` is called with each image whose bytes are those that its id names, and may return
+    /// one more problem. Every image is read under a transaction of its own, so a long verification
+    /// pins no pages, and images that are removed meanwhile are not reported as missing.
     ///
     /// # Errors
-    /// When the gallery can't be read on at all; damage that can be stepped over is in [`Verified::problems`].
+    /// When the gallery can't be read on at all. Damage that can be stepped over is in
+    /// [`Verified::problems`].
     pub fn verify(
         &self,
-        mut look: impl FnMut(ImageId, &ImageRecord, &[u8]) -> Option<String>,
+        mut inspect: impl FnMut(ImageId, &ImageRecord, &[u8]) -> Option<String>,
     ) -> Result<Verified, StoreError> {
         let mut verified = Verified::default();
         let mut records = HashMap::new();
@@ -48,9 +55,9 @@ impl Store {
             match decoded {
                 Some((id, Ok(record))) => drop(records.insert(id, record)),
                 Some((_, Err(error))) => {
-                    verified.problems.push(Problem::new(hex(key), error.to_string()))
+                    verified.problems.push(Damage::new(hex(key), error.to_string()));
                 }
-                None => verified.problems.push(Problem::new(hex(key), "the key is no image id")),
+                None => verified.problems.push(Damage::new(hex(key), "the key is no image id")),
             }
             Ok(())
         })?;
@@ -59,9 +66,9 @@ impl Store {
             verified.images += 1;
             if let Some(other) = ordinals.insert(record.ordinal, *id) {
                 let problem = format!("its ordinal {} is also that of {other}", record.ordinal);
-                verified.problems.push(Problem::new(id.to_string(), problem));
+                verified.problems.push(Damage::new(id.to_string(), problem));
             }
-            self.verify_image(*id, record, &mut verified, &mut look)?;
+            self.verify_image(*id, record, &mut verified, &mut inspect)?;
         }
         self.verify_references(&records, &mut verified)?;
         verified.problems.sort_by(|a, b| a.subject.cmp(&b.subject));
@@ -73,7 +80,7 @@ impl Store {
         id: ImageId,
         record: &ImageRecord,
         verified: &mut Verified,
-        look: &mut impl FnMut(ImageId, &ImageRecord, &[u8]) -> Option<String>,
+        inspect: &mut impl FnMut(ImageId, &ImageRecord, &[u8]) -> Option<String>,
     ) -> Result<(), StoreError> {
         let found = self.blob(id, 0, |webp| {
             verified.bytes += webp.len() as u64;
@@ -87,13 +94,13 @@ impl Store {
                     record.size_bytes
                 ));
             }
-            look(id, record, webp)
+            inspect(id, record, webp)
         })?;
         match found {
             Some(None) => {}
-            Some(Some(problem)) => verified.problems.push(Problem::new(id.to_string(), problem)),
+            Some(Some(problem)) => verified.problems.push(Damage::new(id.to_string(), problem)),
             None if self.image(id)?.is_none() => {} // removed meanwhile
-            None => verified.problems.push(Problem::new(id.to_string(), "its bytes are missing")),
+            None => verified.problems.push(Damage::new(id.to_string(), "its bytes are missing")),
         }
         for rendition in &record.renditions {
             let problem = match self.blob(id, rendition.width, |webp| {
@@ -106,13 +113,14 @@ impl Store {
                 None => "is missing",
             };
             let problem = format!("its rendition of width {} {problem}", rendition.width);
-            verified.problems.push(Problem::new(id.to_string(), problem));
+            verified.problems.push(Damage::new(id.to_string(), problem));
         }
         Ok(())
     }
 
-    /// Blobs without a record, source marks of no image, keys that do not decode. Images that came after `records`
-    /// was read are looked up before they are called a problem.
+    /// Finds blobs without a record, source marks of no image, and keys that do not decode.
+    ///
+    /// Images that came after `records` was read are looked up before they count as a problem.
     fn verify_references(
         &self,
         records: &HashMap<ImageId, ImageRecord>,
@@ -125,7 +133,7 @@ impl Store {
                 Some((id, _)) => suspects.push((id, "there are bytes of it, but no record")),
                 None => verified
                     .problems
-                    .push(Problem::new(hex(key), "the key of these bytes is malformed")),
+                    .push(Damage::new(hex(key), "the key of these bytes is malformed")),
             }
             Ok(())
         })?;
@@ -135,7 +143,7 @@ impl Store {
                 Some(id) => suspects
                     .push((id, "a source is marked as imported, but there is no such image")),
                 None => {
-                    verified.problems.push(Problem::new(hex(key), "the source mark names no image"))
+                    verified.problems.push(Damage::new(hex(key), "the source mark names no image"));
                 }
             }
             Ok(())
@@ -144,21 +152,22 @@ impl Store {
             match origin_owner(key).and_then(|id| decode_origin(key, value).map(|_| id)) {
                 Ok(id) if records.contains_key(&id) => {}
                 Ok(id) => {
-                    suspects.push((id, "a file is noted as its origin, but there is no such image"))
+                    suspects
+                        .push((id, "a file is noted as its origin, but there is no such image"));
                 }
-                Err(error) => verified.problems.push(Problem::new(hex(key), error.to_string())),
+                Err(error) => verified.problems.push(Damage::new(hex(key), error.to_string())),
             }
             Ok(())
         })?;
         for (id, problem) in suspects {
             let known = matches!(self.image(id), Ok(Some(_)) | Err(StoreError::Damaged { .. }));
             if !known {
-                verified.problems.push(Problem::new(id.to_string(), problem));
+                verified.problems.push(Damage::new(id.to_string(), problem));
             }
         }
         self.scan(Tree::Keys, &mut |key, value| {
             if let Err(error) = decode_key(key, value) {
-                verified.problems.push(Problem::new(hex(key), error.to_string()));
+                verified.problems.push(Damage::new(hex(key), error.to_string()));
             }
             Ok(())
         })

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Locator;
+use super::locator::Locator;
 use crate::keys::KeyError;
 
 /// Why a gallery could not be opened, read or written.
@@ -27,24 +27,30 @@ pub enum StoreError {
     )]
     ReadOnly { locator: Locator },
     #[error(
-        "{}: in use by another process; a sled gallery admits one process at a time: stop that one first, \
-         or use the default file engine, which admits several", path.display()
+        "{}: in use by another process; a sled gallery admits one process at a time: \
+         stop that one first, or use the default file engine, which admits several", path.display()
     )]
     InUse { path: PathBuf },
-    #[error("{}: the disk is full; nothing of this change was stored, what was stored before is safe; free some space and run it again", path.display())]
+    #[error(
+        "{}: the disk is full; nothing of this change was stored, what was stored before is safe; \
+         free some space and run it again", path.display()
+    )]
     DiskFull { path: PathBuf },
     #[error(
-        "{}: truncated: it has {found} bytes and needs {needed}; restore it from a backup", path.display()
+        "{}: truncated: it has {found} bytes and needs {needed}; restore it from a backup",
+        path.display()
     )]
     Truncated { path: PathBuf, found: u64, needed: u64 },
     #[error(
-        "the gallery is damaged at {tree}/{key}: {reason}; `imagepool verify` lists all damage, a backup mends it"
+        "the gallery is damaged at {tree}/{key}: {reason}; `imagepool verify` lists all damage, \
+         a backup mends it"
     )]
     Damaged { tree: &'static str, key: String, reason: String },
     #[error("{}: the gallery is damaged: {source}; restore it from a backup", path.display())]
     BadPages { path: PathBuf, source: heed::Error },
     #[error(
-        "this imagepool was built without the {feature} engine; build it with `--features {feature}`"
+        "this imagepool was built without the {feature} engine; \
+         build it with `--features {feature}`"
     )]
     EngineNotBuiltIn { feature: &'static str },
     #[error("the copy can't be written: {source}")]
@@ -75,7 +81,8 @@ impl StoreError {
             }
             io::ErrorKind::PermissionDenied => Self::Denied {
                 path: path.to_owned(),
-                advice: "the gallery, its lock file and their folder must be accessible to this user",
+                advice: "the gallery, its lock file and their folder must be accessible \
+                         to this user",
                 source,
             },
             io::ErrorKind::ReadOnlyFilesystem => {

@@ -1,7 +1,9 @@
-//! The file engine: one LMDB data file through heed, and a lock file `-lock` beside it that holds no data.
+//! The file engine: one LMDB data file through heed, and a lock file `-lock` beside it that holds
+//! no data.
 //!
-//! Several processes may have the gallery open at once; LMDB's lock file orders them. Reads copy nothing and take no
-//! lock: they see the last commit. What a change means stands in `store::mod`; here are only trees of bytes.
+//! Several processes may have the gallery open at once; LMDB's lock file orders them. Reads copy
+//! nothing and take no lock: they see the last commit. There are only trees of bytes here; what a
+//! change means is in `changes`.
 #![allow(unsafe_code)] // Opening a memory map is unsafe: see `open_environment`.
 
 use std::fs::{self, File, OpenOptions};
@@ -14,35 +16,48 @@ use heed::{
     CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, MdbError, RoTxn, RwTxn, WithoutTls,
 };
 
-use super::{Access, Blob, Locator, StoreError, Tree, Visit, Writer};
+use super::blob::Blob;
+use super::error::StoreError;
+use super::locator::{Locator, lock_path};
+use super::tree::{Access, EntryVisitor, Tree};
 
-/// Address space reserved for the map, far above any gallery; it is no memory. Halved where the system gives less.
+/// Address space reserved for the map, in bytes. It is far above any gallery and takes no memory;
+/// where the system gives less, it is halved.
 const MAP_BYTES: usize = 1 << 40;
-/// Below this there is no sense in trying on.
-const LEAST_MAP_BYTES: usize = 1 << 32;
-/// Read transactions at once, over all processes. Each lasts for the copy of one chunk.
+/// Smallest map that is tried, in bytes.
+const MIN_MAP_BYTES: usize = 1 << 32;
+/// Number of read transactions at once, over all processes. Each lasts for the copy of one chunk.
 const MAX_READERS: u32 = 2_048;
-/// Length of the lock file: 64 bytes for each reader, and a header.
+/// Number of trees in a file.
+#[expect(clippy::cast_possible_truncation, reason = "there are six")]
+const MAX_TREES: u32 = Tree::ALL.len() as u32;
+/// Length of the lock file, in bytes: 64 for each reader, and a header.
 const LOCK_BYTES: u64 = MAX_READERS as u64 * 64 + 4_096;
-/// LMDB reports a write that a full disk cut short as an I/O error. With less than this free it is the disk.
+/// Free space below which an I/O error is taken for a full disk, in bytes: LMDB reports a write
+/// that a full disk cut short as an I/O error.
 const NEARLY_FULL_BYTES: u64 = 64 << 20;
-/// LMDB hands out page numbers and leaves unwritten what it freed in the same transaction, so a sound file may lack
-/// some pages at its end: free ones. A file that lacks more than this many, or more than an eighth, was cut.
-const UNWRITTEN_PAGES: u64 = 256;
-/// What even the smallest file may lack.
-const LEAST_UNWRITTEN_PAGES: u64 = 8;
-/// `MDB_MAGIC`, and its offset in the first page: behind the page header.
+/// Number of pages that may be missing at the end of a sound file; one that lacks more, or more
+/// than an eighth of its pages, was cut.
+///
+/// LMDB hands out page numbers and leaves unwritten what it freed in the same transaction, so the
+/// missing pages are free ones.
+const MAX_MISSING_PAGES: u64 = 256;
+/// Number of pages that may be missing even from the smallest file.
+const MIN_MISSING_PAGES: u64 = 8;
+/// `MDB_MAGIC`, which stands in the first page of every LMDB file.
 const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_le_bytes();
+/// Offset of the magic number in the first page, in bytes: behind the page header.
 const LMDB_MAGIC_OFFSET: usize = 16;
 
-/// "Input/output error".
+/// The system's number of "Input/output error".
 const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
 
-type Bucket = Database<Bytes, Bytes>;
+/// LMDB's handle of one of our trees.
+type TreeHandle = Database<Bytes, Bytes>;
 
 pub(super) struct FileEngine {
     env: Env<WithoutTls>,
-    trees: [Bucket; Tree::ALL.len()],
+    trees: [TreeHandle; Tree::ALL.len()],
     path: PathBuf,
     writable: bool,
 }
@@ -53,8 +68,8 @@ impl FileEngine {
         examine(&path, access)?;
         let (env, writable) = match open_environment(&path, EnvFlags::empty()) {
             Ok(env) => (env, true),
-            // A gallery that can't be written can still be served: on a read-only file system LMDB does without
-            // locks, which is right because nobody can write there.
+            // A gallery that can't be written can still be served. On a read-only file system LMDB
+            // does without locks, which is right because nobody can write there.
             Err(StoreError::ReadOnly { .. } | StoreError::Denied { .. })
                 if access == Access::Read =>
             {
@@ -64,7 +79,7 @@ impl FileEngine {
         };
         let wrap = |source| lmdb_error(&path, source);
         if writable {
-            // Slots of processes that were killed would pin their pages for ever.
+            // The slots of processes that were killed would pin old pages for ever.
             env.clear_stale_readers().map_err(wrap)?;
         }
         check_length(&env, &path, writable)?;
@@ -102,7 +117,7 @@ impl FileEngine {
         Ok(value.map(read))
     }
 
-    /// A value, and the read transaction that it lies in.
+    /// Returns a value with the read transaction that keeps it in place.
     pub(super) fn hold(&self, tree: Tree, key: &[u8]) -> Result<Option<Blob>, StoreError> {
         let txn = self.env.clone().static_read_txn().map_err(|source| self.wrap(source))?;
         Blob::map(txn, |txn| self.trees[tree as usize].get(txn, key))
@@ -113,32 +128,24 @@ impl FileEngine {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<u64, StoreError> {
         let txn = self.env.read_txn().map_err(|source| self.wrap(source))?;
         scan(&self.trees[tree as usize], &txn, prefix, &self.path, visit)?;
-        // `version` may be ahead of this: LMDB shows a commit's number before readers see the commit.
+        // `version` may be ahead of this: LMDB shows a commit's number before readers see it.
         Ok(txn.id() as u64)
     }
 
-    pub(super) fn write<R>(
-        &self,
-        change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
+    /// Begins a write transaction, which waits for that of any other process.
+    pub(super) fn begin(&self) -> Result<FileWriter<'_>, StoreError> {
         let txn = self.env.write_txn().map_err(|source| self.wrap(source))?;
-        let mut writer = Writer::File(FileWriter { engine: self, txn });
-        let result = change(&mut writer)?;
-        #[cfg_attr(not(feature = "sled"), allow(irrefutable_let_patterns))]
-        if let Writer::File(writer) = writer {
-            writer.txn.commit().map_err(|source| self.wrap(source))?;
-        }
-        Ok(result)
+        Ok(FileWriter { engine: self, txn })
     }
 
     /// Writes a compact copy as of now into `target`, which may be a pipe.
     pub(super) fn copy_to(&self, target: &mut File) -> Result<(), StoreError> {
         self.env.copy_to_file(target, CompactionOption::Enabled).map_err(|source| match source {
-            // Pages are read out of the map, so this is about the target.
+            // Pages are read out of the map, so an I/O error is about the target.
             heed::Error::Io(source) if source.kind() == io::ErrorKind::StorageFull => {
                 StoreError::CopyDiskFull
             }
@@ -147,23 +154,23 @@ impl FileEngine {
         })
     }
 
-    /// Writes a gallery with the trees that `scan` visits into `target`, by way of a gallery file at `scratch`.
+    /// Writes the trees that `scan` visits into `target`, by way of a gallery file at `scratch`.
     #[cfg(feature = "sled")]
     pub(super) fn copy_of(
         scratch: &Path,
         target: &mut File,
-        scan: impl Fn(Tree, &mut Visit<'_>) -> Result<u64, StoreError>,
+        scan: impl Fn(Tree, &mut EntryVisitor<'_>) -> Result<u64, StoreError>,
     ) -> Result<(), StoreError> {
-        /// Bytes put between two commits; LMDB keeps what is uncommitted in memory.
+        /// Size of a commit, in bytes. LMDB keeps in memory what is not committed.
         const COMMIT_BYTES: usize = 32 << 20;
         let copied = Self::open(scratch, Access::Create).and_then(|engine| {
             for tree in Tree::ALL {
                 let mut batch = Vec::new();
                 let mut batch_bytes = 0;
                 let flush = |batch: &mut Vec<(Vec<u8>, Vec<u8>)>| {
-                    engine.write(|writer| {
-                        batch.drain(..).try_for_each(|(key, value)| writer.put(tree, &key, &value))
-                    })
+                    let mut writer = engine.begin()?;
+                    batch.drain(..).try_for_each(|(key, value)| writer.put(tree, &key, &value))?;
+                    writer.commit()
                 };
                 scan(tree, &mut |key, value| {
                     batch_bytes += key.len() + value.len();
@@ -179,7 +186,7 @@ impl FileEngine {
             engine.copy_to(target)
         });
         for leftover in [scratch.to_owned(), lock_path(scratch)] {
-            // What is left of the scratch file is rubbish in any case; the result above is what counts.
+            // A leftover that can't be removed does not make the copy worse.
             let _ = fs::remove_file(leftover);
         }
         copied
@@ -196,6 +203,10 @@ pub(super) struct FileWriter<'w> {
 }
 
 impl FileWriter<'_> {
+    pub(super) fn commit(self) -> Result<(), StoreError> {
+        self.txn.commit().map_err(|source| self.engine.wrap(source))
+    }
+
     pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let value = self.engine.trees[tree as usize].get(&self.txn, key);
         Ok(value.map_err(|source| self.engine.wrap(source))?.map(<[u8]>::to_vec))
@@ -215,35 +226,35 @@ impl FileWriter<'_> {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<(), StoreError> {
         scan(&self.engine.trees[tree as usize], &self.txn, prefix, &self.engine.path, visit)
     }
 }
 
 fn scan(
-    bucket: &Bucket,
+    handle: &TreeHandle,
     txn: &RoTxn<'_>,
     prefix: &[u8],
     path: &Path,
-    visit: &mut Visit<'_>,
+    visit: &mut EntryVisitor<'_>,
 ) -> Result<(), StoreError> {
     let mut visit_entry = |entry: heed::Result<(&[u8], &[u8])>| {
         let (key, value) = entry.map_err(|source| lmdb_error(path, source))?;
         visit(key, value)
     };
-    // LMDB refuses to look for an empty key.
+    // LMDB refuses an empty prefix.
     if prefix.is_empty() {
-        bucket.iter(txn).map_err(|source| lmdb_error(path, source))?.try_for_each(&mut visit_entry)
+        handle.iter(txn).map_err(|source| lmdb_error(path, source))?.try_for_each(&mut visit_entry)
     } else {
-        bucket
+        handle
             .prefix_iter(txn, prefix)
             .map_err(|source| lmdb_error(path, source))?
             .try_for_each(&mut visit_entry)
     }
 }
 
-/// Looks at the file before LMDB does, whose own errors say little.
+/// Examines the file before LMDB does, because LMDB's errors say little.
 fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     let not_a_gallery =
         |reason: &str| StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() };
@@ -284,8 +295,9 @@ fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     }
 }
 
-/// Gives the lock file its blocks before LMDB maps it: a hole in it on a full disk would end the process with SIGBUS.
-fn reserve_lock(path: &Path) -> Result<(), StoreError> {
+/// Allocates the lock file before LMDB maps it: a hole in it on a full disk would end the process
+/// with SIGBUS.
+fn allocate_lock_file(path: &Path) -> Result<(), StoreError> {
     let lock = OpenOptions::new()
         .write(true)
         .create(true)
@@ -297,26 +309,26 @@ fn reserve_lock(path: &Path) -> Result<(), StoreError> {
         Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
             Err(StoreError::io(path, error.into()))
         }
-        // A file system that can't allocate ahead is used as it is.
+        // Some file systems can't allocate ahead; they are used all the same.
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
 fn open_environment(path: &Path, flags: EnvFlags) -> Result<Env<WithoutTls>, StoreError> {
     if !flags.contains(EnvFlags::READ_ONLY) {
-        reserve_lock(path)?;
+        allocate_lock_file(path)?;
     }
     let mut map_bytes = MAP_BYTES;
     loop {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        let max_trees = u32::try_from(Tree::ALL.len()).expect("there are few trees");
-        options.map_size(map_bytes).max_readers(MAX_READERS).max_dbs(max_trees);
-        // SAFETY: NO_SUB_DIR and READ_ONLY change neither locking nor durability. The map's bytes are changed by LMDB
-        // alone, under its lock file; whoever writes to a gallery by other means breaks it, as with any database.
+        options.map_size(map_bytes).max_readers(MAX_READERS).max_dbs(MAX_TREES);
+        // SAFETY: NO_SUB_DIR and READ_ONLY change neither locking nor durability. The map's bytes
+        // are changed by LMDB alone, under its lock file; whoever writes to a gallery by other
+        // means breaks it, as with any database.
         let opened = unsafe { options.flags(EnvFlags::NO_SUB_DIR | flags).open(path) };
         match opened {
             Err(heed::Error::Io(error))
-                if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > LEAST_MAP_BYTES =>
+                if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > MIN_MAP_BYTES =>
             {
                 map_bytes /= 2;
             }
@@ -325,17 +337,19 @@ fn open_environment(path: &Path, flags: EnvFlags) -> Result<Env<WithoutTls>, Sto
     }
 }
 
-/// Refuses a file that was cut, and fills up one that lacks a little: touching a page behind a file's end would end
-/// the process with SIGBUS, while a page of zeros is damage that can be reported.
+/// Refuses a file that was cut, and fills up one that lacks a little.
+///
+/// Touching a page behind a file's end would end the process with SIGBUS, while a page of zeros is
+/// damage that can be reported.
 fn check_length(env: &Env<WithoutTls>, path: &Path, writable: bool) -> Result<(), StoreError> {
     let (found, needed, page_bytes) = lengths(env, path)?;
     let pages = needed / page_bytes;
-    let may_lack = UNWRITTEN_PAGES.min(pages / 8).max(LEAST_UNWRITTEN_PAGES) * page_bytes;
-    if found + may_lack < needed {
+    let allowed_bytes = MAX_MISSING_PAGES.min(pages / 8).max(MIN_MISSING_PAGES) * page_bytes;
+    if found + allowed_bytes < needed {
         return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
     }
     if found < needed && writable {
-        // Under the write lock nobody else makes the file longer, so this can only ever make it longer.
+        // Under the write lock nobody else makes the file longer, so this can't make it shorter.
         let _lock = env.write_txn().map_err(|source| lmdb_error(path, source))?;
         let (found, needed, _) = lengths(env, path)?;
         if found < needed {
@@ -346,36 +360,39 @@ fn check_length(env: &Env<WithoutTls>, path: &Path, writable: bool) -> Result<()
     Ok(())
 }
 
-/// The file's length, the length up to its last page number, and the length of a page, in bytes.
+/// Returns the file's length, the length up to its last page number, and the length of a page, all
+/// in bytes.
 fn lengths(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64, u64), StoreError> {
-    // The pages are counted first: a commit in between makes the file longer, never shorter.
+    // Pages are counted first: a commit in between makes the file longer, never shorter.
     let pages = env.info().last_page_number as u64 + 1;
     let page_bytes = u64::from(env.stat().page_size);
     let found = env.real_disk_size().map_err(|source| lmdb_error(path, source))?;
     Ok((found, pages * page_bytes, page_bytes))
 }
 
-fn open_trees(env: &Env<WithoutTls>) -> heed::Result<Option<[Bucket; Tree::ALL.len()]>> {
+/// Opens the trees. Returns `None` if one is missing.
+fn open_trees(env: &Env<WithoutTls>) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
     let txn = env.read_txn()?;
     let mut trees = Vec::with_capacity(Tree::ALL.len());
     for tree in Tree::ALL {
         match env.open_database(&txn, Some(tree.name()))? {
-            Some(bucket) => trees.push(bucket),
+            Some(handle) => trees.push(handle),
             None => return Ok(None),
         }
     }
-    // The handles outlive the transaction only if it is committed, not dropped.
+    // The handles outlive the transaction only if it is committed.
     txn.commit()?;
     Ok(trees.try_into().ok())
 }
 
-/// Opens the trees, making them in a file that has none at all; `None` for a file with other trees.
-fn create_trees(env: &Env<WithoutTls>) -> heed::Result<Option<[Bucket; Tree::ALL.len()]>> {
+/// Opens the trees, or makes them in a file that has none at all. Returns `None` for a file with
+/// other trees.
+fn create_trees(env: &Env<WithoutTls>) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
     if let Some(trees) = open_trees(env)? {
         return Ok(Some(trees));
     }
     let mut txn = env.write_txn()?;
-    // Read under the write lock: another process may have made them just now.
+    // Counted under the write lock, because another process may have made them just now.
     let entries =
         env.open_database::<Bytes, Bytes>(&txn, None)?.map_or(Ok(0), |root| root.len(&txn))?;
     if entries != 0 && entries != Tree::ALL.len() as u64 {
@@ -387,13 +404,6 @@ fn create_trees(env: &Env<WithoutTls>) -> heed::Result<Option<[Bucket; Tree::ALL
     }
     txn.commit()?;
     Ok(trees.try_into().ok())
-}
-
-/// Where LMDB keeps its lock file.
-pub(super) fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
-    name.into()
 }
 
 fn nearly_full(path: &Path) -> bool {

@@ -1,12 +1,10 @@
-//! Where a gallery is: `PATH`, `sled:DIR` or `s3://BUCKET/PREFIX`. Nothing is opened here.
+//! Where a gallery is: `PATH` or `sled:DIR`. Nothing is opened here.
 
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-
-use super::file::lock_path;
 
 /// Names a gallery and the engine that keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +15,7 @@ pub enum Locator {
     Sled(PathBuf),
 }
 
-/// The text names no gallery that this build could open.
+/// Why a text names no gallery that this build could open.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLocator {
     #[error("it is empty; give a file, such as gallery.pool")]
@@ -27,7 +25,8 @@ pub enum BadLocator {
     #[error("object stores are not supported by this build; give a file, such as gallery.pool")]
     ObjectStore,
     #[error(
-        "there is no engine {0:?}; give PATH or sled:DIR (a file with a colon in its name: ./{0}:...)"
+        "there is no engine {0:?}; \
+         give PATH or sled:DIR (a file with a colon in its name: ./{0}:...)"
     )]
     UnknownEngine(String),
 }
@@ -41,7 +40,7 @@ impl FromStr for Locator {
             Some(("sled", "")) => Err(BadLocator::NoDirectory),
             Some(("sled", dir)) => Ok(Self::Sled(dir.into())),
             Some(("s3", _)) => Err(BadLocator::ObjectStore),
-            // `scheme:rest`, while `./a:b`, `/a:b` and `C:\b` are files.
+            // This is `scheme:rest`, while `./a:b`, `/a:b` and `C:\b` are files.
             Some((scheme, _))
                 if scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
             {
@@ -53,7 +52,8 @@ impl FromStr for Locator {
 }
 
 impl Locator {
-    /// Whether `path` is, under whatever name, one of the files that make the gallery: to write there would end it.
+    /// Whether `path` is, under whatever name, one of the gallery's own files. To write there would
+    /// destroy it.
     #[must_use]
     pub fn holds(&self, path: &Path) -> bool {
         match self {
@@ -64,6 +64,13 @@ impl Locator {
             },
         }
     }
+}
+
+/// Where LMDB keeps the lock file of a gallery.
+pub(super) fn lock_path(gallery: &Path) -> PathBuf {
+    let mut name = gallery.as_os_str().to_owned();
+    name.push("-lock");
+    name.into()
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {

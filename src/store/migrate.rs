@@ -1,21 +1,28 @@
-//! The format version of a gallery: written once, checked at every opening. `migrations/` describes each version.
+//! The format version of a gallery: written once, checked at every opening. The pages in
+//! `migrations/` describe each version.
 
 use rand::TryRng as _;
 
-use super::{Locator, StoreError, Tree, Writer};
+use super::engine::Writer;
+use super::error::StoreError;
+use super::locator::Locator;
+use super::tree::Tree;
 use crate::image;
 use crate::keys::KeyError;
 
-/// The format that this imagepool writes.
+/// The format version that this imagepool writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Key of the format version.
 pub(super) const FORMAT_KEY: &[u8] = b"format";
-/// How many images were ever added; the next one's ordinal.
+/// Key of the number of images ever added, which is the ordinal of the next one.
 pub(super) const ADDED_KEY: &[u8] = b"added";
+/// Key of the 16 random bytes that name the gallery.
 const GALLERY_ID_KEY: &[u8] = b"gallery";
+/// Key of the time at which the gallery was made, in seconds since 1970.
 const CREATED_KEY: &[u8] = b"created";
 
-/// Makes an empty tree set a gallery, unless another process just did.
+/// Makes a gallery of empty trees, unless another process just did.
 pub(super) fn initialise(writer: &mut Writer<'_>) -> Result<(), StoreError> {
     if writer.get(Tree::Meta, FORMAT_KEY)?.is_some() {
         return Ok(());
@@ -27,7 +34,8 @@ pub(super) fn initialise(writer: &mut Writer<'_>) -> Result<(), StoreError> {
     writer.put(Tree::Meta, CREATED_KEY, &image::now().to_le_bytes())
 }
 
-/// Accepts a gallery of this version. Format 1 is the first, so there is nothing to migrate yet.
+/// Accepts a gallery of this format version, and refuses others. Version 1 is the first, so there
+/// is nothing to migrate yet.
 pub(super) fn check(locator: &Locator, stored: Option<&[u8]>) -> Result<(), StoreError> {
     let Some(stored) = stored else { return Err(StoreError::Missing { locator: locator.clone() }) };
     let found = stored.try_into().map(u32::from_le_bytes).map_err(|_| {

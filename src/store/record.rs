@@ -1,9 +1,9 @@
-//! Records and keys as bytes; the one place that knows bincode.
+//! Records and keys as bytes. This is the one place that knows bincode.
 //!
-//! A record is its own version byte, then bincode 1's format ("legacy" configuration: little endian, fixed-width
-//! integers, lengths as u64), then the first 8 bytes of the BLAKE3 of all that. Lengths inside are bounded by
-//! [`MAX_RECORD_BYTES`] before anything is allocated, and every byte must be consumed, so that hostile or damaged bytes
-//! give an error and nothing worse.
+//! A record is its own version byte, then bincode 1's format ("legacy" configuration: little
+//! endian, fixed-width integers, lengths as u64), then the first 8 bytes of the BLAKE3 of all that.
+//! Lengths inside are bounded by [`MAX_RECORD_BYTES`] before anything is allocated, and every byte
+//! must be consumed, so that hostile or damaged bytes give an error and nothing worse.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -11,24 +11,26 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Origin, StoreError, Summary};
+use super::addition::Origin;
+use super::error::StoreError;
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::KeyRecord;
 
-/// Largest record, in bytes; a record with a thousand long tags has a tenth of that.
+/// Largest record, in bytes. A record with a thousand long tags has a tenth of that.
 const MAX_RECORD_BYTES: usize = 1 << 20;
 
-/// Version of the image and key records that this file writes.
+/// Version of the records that this file writes.
 const RECORD_VERSION: u8 = 1;
 
-/// Length of the checksum at a record's end.
+/// Length of the checksum at a record's end, in bytes.
 const CHECKSUM_BYTES: usize = 8;
 
 fn configuration() -> impl bincode::config::Config {
     bincode::config::legacy().with_limit::<MAX_RECORD_BYTES>()
 }
 
-/// Key of a blob: the image's id, then the width, big endian, so that an image's blobs lie side by side.
+/// Makes the key of a blob: the image's id, then the width, big endian, so that an image's blobs
+/// lie side by side.
 pub(super) fn blob_key(id: ImageId, width: u16) -> [u8; ImageId::LEN + 2] {
     let mut key = [0; ImageId::LEN + 2];
     key[..ImageId::LEN].copy_from_slice(id.as_bytes());
@@ -36,13 +38,14 @@ pub(super) fn blob_key(id: ImageId, width: u16) -> [u8; ImageId::LEN + 2] {
     key
 }
 
-/// The inverse of [`blob_key`]; `None` for a key of another length.
+/// Inverts [`blob_key`]. Returns `None` for a key of another length.
 pub(super) fn split_blob_key(key: &[u8]) -> Option<(ImageId, u16)> {
     let (id, width) = key.split_at_checked(ImageId::LEN)?;
     Some((ImageId::from_slice(id)?, u16::from_be_bytes(width.try_into().ok()?)))
 }
 
-/// Key of an origin: the image's id, then a hash of the path, so that an image's origins lie side by side.
+/// Makes the key of an origin: the image's id, then a hash of the path, so that an image's origins
+/// lie side by side.
 pub(super) fn origin_key(id: ImageId, origin: &Origin) -> [u8; 2 * ImageId::LEN] {
     let mut key = [0; 2 * ImageId::LEN];
     key[..ImageId::LEN].copy_from_slice(id.as_bytes());
@@ -51,7 +54,7 @@ pub(super) fn origin_key(id: ImageId, origin: &Origin) -> [u8; 2 * ImageId::LEN]
     key
 }
 
-/// The image that an origin with this key is one of.
+/// Returns the image that the origin with this key belongs to.
 pub(super) fn origin_owner(key: &[u8]) -> Result<ImageId, StoreError> {
     let id = (key.len() == 2 * ImageId::LEN)
         .then(|| ImageId::from_slice(&key[..ImageId::LEN]))
@@ -72,7 +75,7 @@ pub(super) fn decode_origin(key: &[u8], bytes: &[u8]) -> Result<Origin, StoreErr
     Ok(Origin { path: OsString::from_vec(path).into(), source_hash })
 }
 
-/// An [`Origin`] as it is stored: paths need not be UTF-8.
+/// An [`Origin`] as it is stored. Paths need not be UTF-8.
 #[derive(Serialize, Deserialize)]
 struct StoredOrigin {
     path: Vec<u8>,
@@ -87,7 +90,8 @@ pub(super) fn decode_image(id: ImageId, bytes: &[u8]) -> Result<ImageRecord, Sto
     decode("images", id.as_bytes(), bytes)
 }
 
-/// The beginning of a stored [`ImageRecord`], in its order, with borrowed text: a server reads it of every image.
+/// The beginning of a stored [`ImageRecord`], in its order, with borrowed text, because a server
+/// reads it of every image.
 #[derive(Deserialize)]
 struct StoredSummary<'b> {
     ordinal: u32,
@@ -97,7 +101,7 @@ struct StoredSummary<'b> {
     frames: u32,
     _alpha: bool,
     _imported_at: u64,
-    /// 32 bytes, which are skipped faster as four numbers.
+    /// The hash's 32 bytes, which are skipped faster as four numbers.
     _source_hash: [u64; 4],
     _source_bytes: u64,
     _source_format: &'b str,
@@ -106,7 +110,19 @@ struct StoredSummary<'b> {
     tags: Vec<&'b str>,
 }
 
-/// An image's record as it lies in the gallery.
+/// What a catalog needs of an image.
+pub struct ImageSummary<'b> {
+    /// See [`ImageRecord::ordinal`].
+    pub ordinal: u32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    pub frames: u32,
+    pub tags: Vec<&'b str>,
+}
+
+/// An image's record as the gallery stores it, not decoded.
 pub struct StoredImage<'b> {
     id: ImageId,
     bytes: &'b [u8],
@@ -122,29 +138,29 @@ impl<'b> StoredImage<'b> {
         self.id
     }
 
-    /// Another one for every other record: the checksum that lies in it, which nobody looked at.
+    /// The checksum that the record carries, unverified. Another record has another one.
     #[must_use]
     pub fn stamp(&self) -> [u8; CHECKSUM_BYTES] {
         self.bytes.last_chunk().copied().unwrap_or_default()
     }
 
-    /// What a catalog needs of the image.
+    /// Decodes what a catalog needs of the image.
     ///
     /// # Errors
     /// When the record is damaged.
-    pub fn summary(&self) -> Result<Summary<'b>, StoreError> {
+    pub fn summary(&self) -> Result<ImageSummary<'b>, StoreError> {
         decode_summary(self.id, self.bytes)
     }
 }
 
-fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<Summary<'_>, StoreError> {
+fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<ImageSummary<'_>, StoreError> {
     let tree = "images";
     let body = open_record(tree, id.as_bytes(), bytes)?;
     let (stored, _) =
         bincode::serde::borrow_decode_from_slice::<StoredSummary<'_>, _>(body, configuration())
             .map_err(|error| undecodable(tree, id.as_bytes(), &error))?;
     let StoredSummary { ordinal, width, height, frames, tags, .. } = stored;
-    Ok(Summary { ordinal, width, height, frames, tags })
+    Ok(ImageSummary { ordinal, width, height, frames, tags })
 }
 
 pub(super) fn encode_key(record: &KeyRecord) -> Result<Vec<u8>, StoreError> {
@@ -181,7 +197,7 @@ fn decode<T: DeserializeOwned>(
     Ok(record)
 }
 
-/// What lies between a record's version and its checksum, which are looked at.
+/// Verifies a record's checksum and version, and returns what is between them.
 fn open_record<'b>(
     tree: &'static str,
     key: &[u8],
@@ -212,8 +228,10 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     checksum
 }
 
-/// Decodes any bytes as each kind of record, their checksum made right; a record must be written as it was read.
+/// Decodes any bytes as each kind of record, with the right checksum. A record must be written as
+/// it was read.
 #[cfg(fuzzing)]
+#[expect(clippy::expect_used, reason = "a fuzz target fails by panicking")]
 pub fn fuzz_records(body: &[u8]) {
     let bytes = [body, &checksum(body)].concat();
     let id = ImageId::of(b"");
@@ -257,7 +275,7 @@ mod tests {
         }
     }
 
-    /// Makes the checksum right, so that what lies before it is looked at.
+    /// Corrects the checksum, so that what stands before it is looked at.
     fn seal(bytes: &mut Vec<u8>) {
         let content = bytes.len() - CHECKSUM_BYTES;
         let checksum = checksum(&bytes[..content]);
@@ -267,14 +285,15 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_record_are_those_of_format_1() {
-        // These bytes lie in galleries: a change here needs a new record version and a migration.
+        // Galleries hold these bytes: a change here needs a new record version and a migration.
         let id = ImageId::of(b"");
         let bytes = encode_image(id, &sample()).unwrap();
         assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"e7f1843141d236e6");
         assert_eq!(bytes.len(), 196);
         assert_eq!(decode_image(id, &bytes).unwrap(), sample());
 
-        let Summary { ordinal, width, height, frames, tags } = decode_summary(id, &bytes).unwrap();
+        let ImageSummary { ordinal, width, height, frames, tags } =
+            decode_summary(id, &bytes).unwrap();
         let record = sample();
         assert_eq!(
             (ordinal, width, height, frames),
@@ -310,7 +329,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_decoder_panic(mut bytes in proptest::collection::vec(any::<u8>(), 8..300)) {
+        fn no_bytes_make_the_decoder_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 8..300),
+        ) {
             seal(&mut bytes);
             let _ = decode_image(ImageId::of(b""), &bytes);
             let _ = decode_summary(ImageId::of(b""), &bytes);
@@ -319,7 +340,10 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_is_noticed_and_never_makes_the_decoder_panic(at in 0_usize..200, change in 1..=u8::MAX) {
+        fn a_changed_byte_is_noticed_and_never_makes_the_decoder_panic(
+            at in 0_usize..200,
+            change in 1..=u8::MAX,
+        ) {
             let mut bytes = encode_image(ImageId::of(b""), &sample()).unwrap();
             let at = at % bytes.len();
             bytes[at] ^= change;

@@ -1,28 +1,33 @@
-//! The sled engine: the same trees and bytes in a sled directory. One process at a time, and sled holds in memory
-//! what it has read, whatever its cache size says.
+//! The sled engine: the same trees and bytes in a sled directory.
 //!
-//! A write collects its changes in memory and applies them in one transaction over all trees, then flushes, so that
-//! nothing is reported as stored before it is on disk.
+//! It admits one process at a time, and sled holds in memory what it has read, whatever its cache
+//! size says. A write collects its changes in memory, applies them in one transaction over all
+//! trees, then flushes, so that nothing is reported as stored before it is on disk.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionalTree};
 
-use super::{Access, Blob, Locator, StoreError, Tree, Visit, Writer};
+use super::blob::Blob;
+use super::error::StoreError;
+use super::locator::Locator;
+use super::tree::{Access, EntryVisitor, Tree};
 
-/// Counts the commits: the gallery's version.
+/// Key of the number of commits, which is the gallery's version.
 const COMMITS_KEY: &[u8] = b"commits";
-/// sled's page cache, in bytes. Whole pages of images stay in memory above it.
+/// Size of sled's page cache, in bytes. Whole pages of images stay in memory above it.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// Free space that a write must leave, in bytes, beside twice its own length. On a disk that is full sled 0.34 hangs,
-/// and what it had flushed can't be opened any more, so a write that comes near is refused before it begins.
+/// Free space that a write must leave beside twice its own length, in bytes.
+///
+/// On a full disk sled 0.34 hangs, and what it had flushed can't be opened any more, so a write
+/// that comes near is refused before it begins.
 const SPARE_BYTES: u64 = 64 << 20;
 
 pub(super) struct SledEngine {
@@ -30,7 +35,7 @@ pub(super) struct SledEngine {
     db: sled::Db,
     path: PathBuf,
     commits: AtomicU64,
-    /// Held from a write's first read to its last byte: one writer at a time.
+    /// Held from a write's first read to its last byte, so that there is one writer at a time.
     writing: Mutex<()>,
 }
 
@@ -43,8 +48,8 @@ impl SledEngine {
         for tree in Tree::ALL {
             trees.push(db.open_tree(tree.name()).map_err(|source| sled_error(dir, source))?);
         }
-        let trees: [sled::Tree; Tree::ALL.len()] =
-            trees.try_into().expect("one tree for each name");
+        #[expect(clippy::expect_used, reason = "the loop opens one tree for each name")]
+        let trees: [sled::Tree; Tree::ALL.len()] = trees.try_into().expect("all trees are there");
         let stored = trees[Tree::Meta as usize]
             .get(COMMITS_KEY)
             .map_err(|source| sled_error(dir, source))?;
@@ -91,9 +96,10 @@ impl SledEngine {
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<u64, StoreError> {
-        // Read first: a commit meanwhile makes the result look older than it is, never newer.
+        // The version is read first: a commit meanwhile makes the result look older than it is,
+        // never newer.
         let version = self.version();
         for entry in self.trees[tree as usize].scan_prefix(prefix) {
             let (key, value) = entry.map_err(|source| self.wrap(source))?;
@@ -102,17 +108,10 @@ impl SledEngine {
         Ok(version)
     }
 
-    pub(super) fn write<R>(
-        &self,
-        change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
-        let _one_writer = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut writer = Writer::Sled(SledWriter { engine: self, changes: BTreeMap::new() });
-        let result = change(&mut writer)?;
-        if let Writer::Sled(writer) = writer {
-            self.commit(&writer.changes)?;
-        }
-        Ok(result)
+    /// Begins a write transaction, which waits for any other.
+    pub(super) fn begin(&self) -> SledWriter<'_> {
+        let one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        SledWriter { engine: self, changes: BTreeMap::new(), _one_writer: one_writer }
     }
 
     fn check_space(&self, changes: &Changes) -> Result<(), StoreError> {
@@ -159,15 +158,21 @@ impl SledEngine {
     }
 }
 
-/// What a write has changed so far: `None` for a deleted key. The tree stands as its index, which sorts.
+/// What a write has changed so far, by tree and key; `None` for a deleted key. The tree is its
+/// index in [`Tree::ALL`], which can be sorted.
 type Changes = BTreeMap<(usize, Vec<u8>), Option<Vec<u8>>>;
 
 pub(super) struct SledWriter<'w> {
     engine: &'w SledEngine,
     changes: Changes,
+    _one_writer: MutexGuard<'w, ()>,
 }
 
 impl SledWriter<'_> {
+    pub(super) fn commit(self) -> Result<(), StoreError> {
+        self.engine.commit(&self.changes)
+    }
+
     pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.changes.get(&(tree as usize, key.to_vec())) {
             Some(changed) => Ok(changed.clone()),
@@ -187,18 +192,18 @@ impl SledWriter<'_> {
         Ok(())
     }
 
-    /// Visits what was there before this write began.
+    /// Visits the entries as they were before this write began.
     pub(super) fn scan(
         &self,
         tree: Tree,
         prefix: &[u8],
-        visit: &mut Visit<'_>,
+        visit: &mut EntryVisitor<'_>,
     ) -> Result<(), StoreError> {
         self.engine.scan(tree, prefix, visit).map(|_| ())
     }
 }
 
-/// Looks at the directory before sled does, which would make one anywhere.
+/// Examines the directory before sled does, because sled would make one anywhere.
 fn examine(dir: &Path, access: Access) -> Result<(), StoreError> {
     let not_a_gallery =
         |reason: &str| StoreError::NotAGallery { path: dir.to_owned(), reason: reason.into() };
@@ -224,7 +229,7 @@ fn examine(dir: &Path, access: Access) -> Result<(), StoreError> {
 
 fn sled_error(path: &Path, source: sled::Error) -> StoreError {
     match source {
-        // sled reports its own lock as an I/O error of no particular kind.
+        // sled reports that its lock is held as an I/O error of no particular kind.
         sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
             StoreError::InUse { path: path.to_owned() }
         }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::http::error::ApiError;
 use crate::http::metrics::{KeyCheck, Metrics};
 use crate::image;
-use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Link, Recall};
+use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Recall, SignedLink};
 use crate::store::{Store, StoreError};
 
 /// Runs of argon2 at once. Each takes 19 MiB and a core for tens of milliseconds.
@@ -110,7 +110,7 @@ impl Authenticator {
     /// Checks a signed link; `referer` is the host of the page that shows it.
     pub(crate) fn check_link(
         &self,
-        link: &Link<'_>,
+        link: &SignedLink<'_>,
         referer: Option<&str>,
     ) -> Result<KeyId, ApiError> {
         let is_signed =

@@ -1,24 +1,17 @@
-//! Where images came from: which files they are the pictures of, so that they can go when those have gone.
+//! Which files images came from, so that images can go when their files have gone.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::addition::Origin;
+use super::error::StoreError;
+use super::gallery::{REMOVALS_PER_COMMIT, Store};
 use super::record::{decode_origin, origin_key, origin_owner};
-use super::{Store, StoreError, Tree};
+use super::tree::Tree;
 use crate::image::ImageId;
 
-/// A file that an image is the picture of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Absolute, without links. Empty for a file that was deleted on purpose: the image then stays whatever happens to
-    /// the others.
-    pub path: PathBuf,
-    /// BLAKE3 of the file.
-    pub source_hash: [u8; 32],
-}
-
 impl Store {
-    /// The origins at `folder` or below it, and the images that came from there.
+    /// Returns the origins at `folder` or below it, with the images that came from there.
     ///
     /// # Errors
     /// When the gallery is damaged or can't be read.
@@ -34,14 +27,15 @@ impl Store {
         Ok(origins)
     }
 
-    /// Forgets origins, and removes the images that have none left; the ids of those. Each batch of 1,000 is one durable
-    /// commit.
+    /// Forgets origins and removes the images that have none left, whose ids it returns.
+    ///
+    /// Each batch of 1,000 is one durable commit.
     ///
     /// # Errors
     /// As [`Store::add`]; earlier batches stay done.
     pub fn forget_origins(&self, gone: &[(ImageId, Origin)]) -> Result<Vec<ImageId>, StoreError> {
         let mut removed = Vec::new();
-        for batch in gone.chunks(super::REMOVALS_PER_COMMIT) {
+        for batch in gone.chunks(REMOVALS_PER_COMMIT) {
             removed.extend(self.write(|writer| {
                 // A scan may still show what was deleted in the same transaction.
                 let keys: HashSet<_> =

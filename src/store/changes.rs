@@ -1,52 +1,14 @@
-//! What a change to a gallery means, once for all engines, within one transaction.
+//! What a change to a gallery means, within one transaction and once for all engines.
 
+use super::addition::{Added, Addition};
+use super::engine::Writer;
+use super::error::StoreError;
+use super::migrate::ADDED_KEY;
 use super::record::{blob_key, decode_image, encode_image, encode_origin, origin_key};
-#[cfg(feature = "sled")]
-use super::sled;
-use super::{Added, Addition, StoreError, Tree, Visit, file, migrate};
+use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
 
-/// One write transaction; it is committed whole when the closure that was given it returns `Ok`.
-pub(super) enum Writer<'w> {
-    File(file::FileWriter<'w>),
-    #[cfg(feature = "sled")]
-    Sled(sled::SledWriter<'w>),
-}
-
-macro_rules! on_writer {
-    ($writer:expr, $name:ident => $call:expr) => {
-        match $writer {
-            Writer::File($name) => $call,
-            #[cfg(feature = "sled")]
-            Writer::Sled($name) => $call,
-        }
-    };
-}
-
 impl Writer<'_> {
-    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        on_writer!(self, writer => writer.get(tree, key))
-    }
-
-    pub(super) fn put(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        on_writer!(self, writer => writer.put(tree, key, value))
-    }
-
-    pub(super) fn delete(&mut self, tree: Tree, key: &[u8]) -> Result<(), StoreError> {
-        on_writer!(self, writer => writer.delete(tree, key))
-    }
-
-    /// Visits the entries of a tree that begin with `prefix` as they were when the transaction began, or as it has
-    /// left them: a caller must not rely on either.
-    pub(super) fn scan(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        on_writer!(self, writer => writer.scan(tree, prefix, visit))
-    }
-
     pub(super) fn image(&self, id: ImageId) -> Result<Option<ImageRecord>, StoreError> {
         self.get(Tree::Images, id.as_bytes())?.map(|bytes| decode_image(id, &bytes)).transpose()
     }
@@ -60,6 +22,7 @@ impl Writer<'_> {
         self.put(Tree::Images, id.as_bytes(), &bytes)
     }
 
+    /// Adds an image, or what an addition has that the image of this id lacks.
     pub(super) fn add(&mut self, addition: &Addition) -> Result<Added, StoreError> {
         let id = addition.id;
         let (mut record, added) = match (self.image(id)?, &addition.image) {
@@ -86,17 +49,21 @@ impl Writer<'_> {
         if changed {
             self.put_image(id, &record)?;
         }
-        self.put_if_other(Tree::Sources, &addition.source.0, id.as_bytes())?;
+        self.put_if_changed(Tree::Sources, &addition.source.0, id.as_bytes())?;
         if let Some(origin) = &addition.origin {
-            self.put_if_other(Tree::Origins, &origin_key(id, origin), &encode_origin(id, origin)?)?;
+            self.put_if_changed(
+                Tree::Origins,
+                &origin_key(id, origin),
+                &encode_origin(id, origin)?,
+            )?;
         }
         Ok(added)
     }
 
-    /// Counts one more image.
+    /// Counts one more image, and returns its ordinal.
     fn next_ordinal(&mut self) -> Result<u32, StoreError> {
-        let damaged = |reason: &str| StoreError::damaged("meta", migrate::ADDED_KEY, reason);
-        let ordinal = match self.get(Tree::Meta, migrate::ADDED_KEY)? {
+        let damaged = |reason: &str| StoreError::damaged("meta", ADDED_KEY, reason);
+        let ordinal = match self.get(Tree::Meta, ADDED_KEY)? {
             None => 0,
             Some(bytes) => u32::from_le_bytes(
                 bytes.try_into().map_err(|_| damaged("the count has not 4 bytes"))?,
@@ -105,12 +72,13 @@ impl Writer<'_> {
         let next = ordinal
             .checked_add(1)
             .ok_or_else(|| damaged("2^32 images were added, which is the most"))?;
-        self.put(Tree::Meta, migrate::ADDED_KEY, &next.to_le_bytes())?;
+        self.put(Tree::Meta, ADDED_KEY, &next.to_le_bytes())?;
         Ok(ordinal)
     }
 
-    /// A transaction that changes nothing leaves the version as it is, and so the servers' catalogs.
-    fn put_if_other(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    /// Puts a value unless it is there already: a transaction that changes nothing leaves the
+    /// version as it is, and with it the servers' catalogs.
+    fn put_if_changed(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         if self.get(tree, key)?.as_deref() == Some(value) {
             Ok(())
         } else {
@@ -118,6 +86,7 @@ impl Writer<'_> {
         }
     }
 
+    /// Removes images with all that belongs to them, and returns the ids of those that were there.
     pub(super) fn remove(&mut self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
         let mut removed = Vec::new();
         for id in ids {
@@ -147,7 +116,7 @@ impl Writer<'_> {
         Ok(removed)
     }
 
-    /// The keys that begin with an image's id.
+    /// Returns the keys of a tree that begin with an image's id.
     pub(super) fn keys_of(&self, tree: Tree, id: ImageId) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut keys = Vec::new();
         self.scan(tree, id.as_bytes(), &mut |key, _| {
@@ -158,7 +127,8 @@ impl Writer<'_> {
     }
 }
 
-/// Adds and drops tags, keeping them sorted and without repeats; whether anything changed.
+/// Adds and drops tags, and keeps them sorted and without repeats. Returns whether anything
+/// changed.
 pub(super) fn merge_tags(tags: &mut Vec<String>, add: &[String], drop: &[String]) -> bool {
     let before = tags.clone();
     tags.extend(add.iter().cloned());

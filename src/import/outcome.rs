@@ -1,0 +1,74 @@
+//! What workers hand to the committer: one [`WorkResult`] for each entry that the walk found.
+
+use std::path::PathBuf;
+
+use super::budget::MemoryPermit;
+use super::report::{FileReport, FileStatus};
+use super::walk::SourceFile;
+use crate::image::{ImageId, ImageRecord};
+use crate::store::{Addition, Origin, SourceKey, StoreError};
+
+/// What a worker made of an entry.
+pub(super) enum WorkResult {
+    /// The entry is not imported and was not read whole; `source` is `None` for what is no file.
+    Refused { report: FileReport, source: Option<SourceFile> },
+    /// The file was read, and nothing is to be stored.
+    Settled(FileOutcome),
+    /// The outcome becomes true when the addition is committed.
+    Pending { outcome: FileOutcome, addition: Addition, permit: MemoryPermit },
+    /// An earlier file of this import has the same bytes, and must be settled first.
+    Repeated { outcome: FileOutcome, key: SourceKey, tags: Vec<String> },
+    /// The gallery itself failed.
+    Broken(StoreError),
+}
+
+/// A source that was read whole.
+pub(super) struct ReadSource {
+    pub(super) file: SourceFile,
+    /// BLAKE3 of the file.
+    pub(super) hash: [u8; 32],
+    /// Why the file must not be deleted.
+    pub(super) keep_reason: Option<&'static str>,
+}
+
+impl ReadSource {
+    /// The origin to store with the image.
+    ///
+    /// A file that is going to be deleted (`delete`) gets an origin without a path, which lasts,
+    /// unless there is a reason to keep the file.
+    pub(super) fn origin(&self, delete: bool) -> Origin {
+        let path = if delete && self.keep_reason.is_none() {
+            PathBuf::new()
+        } else {
+            self.file.absolute.clone()
+        };
+        Origin { path, source_hash: self.hash }
+    }
+}
+
+/// A source that was read, and what is to be said of it.
+pub(super) struct FileOutcome {
+    pub(super) report: FileReport,
+    pub(super) source: ReadSource,
+}
+
+impl FileOutcome {
+    /// Skips the file because image `id` looks like it. Such a file is never deleted.
+    pub(super) fn skip_as_similar(mut self, id: ImageId, record: &ImageRecord) -> Self {
+        self.report.describe(record);
+        self.report.status = FileStatus::AlreadyPresent;
+        self.report.id = Some(id);
+        self.report.notes.push(format!("left out: it looks like {id}"));
+        self.source.keep_reason = Some(SKIPPED);
+        self
+    }
+}
+
+/// Why a file that was skipped for a similar image is not deleted.
+pub(super) const SKIPPED: &str = "it was left out";
+
+/// The key under which the gallery remembers that a source was skipped for a similar image: each
+/// byte of the settings hash inverted.
+pub(super) fn skipped_key(source_hash: &[u8; 32], settings_hash: [u8; 8]) -> SourceKey {
+    SourceKey::new(source_hash, settings_hash.map(|byte| !byte))
+}

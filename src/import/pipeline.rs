@@ -1,0 +1,96 @@
+//! The import itself: a walk, workers and a committer, joined by bounded channels.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::commit::Committer;
+use super::options::ImportOptions;
+use super::outcome::WorkResult;
+use super::plan::ImportPlan;
+use super::report::{ImportError, ImportSummary, Observer};
+use super::runner::Runner;
+use super::scan_state::ScanState;
+use super::walk::FoundEntry;
+use super::worker::ImportWorker;
+use crate::store::Store;
+
+/// Number of images that may wait for the committer while it waits for the disk. Their memory is
+/// counted.
+const WAITING_IMAGES: usize = 256;
+
+/// Imports every picture below `roots`, except files that `state` shows to be unchanged.
+///
+/// `store` is `None` only in a dry run without a gallery. When `stop` becomes true, what is
+/// converted is committed and the rest left. On success `state` then holds what this import found.
+///
+/// # Errors
+/// When the gallery can't be written or the report can't be kept. Files that can't be imported are
+/// reported instead.
+pub fn import(
+    store: Option<&Store>,
+    roots: &[PathBuf],
+    options: &ImportOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+    state: &mut ScanState,
+) -> Result<ImportSummary, ImportError> {
+    let started = Instant::now();
+    let plan = ImportPlan::new(roots, options, state, SystemTime::now());
+    let ImportPlan { entries, state: mut new_state, unsettled } = plan;
+    observer.planned(entries.len() as u64, entries.iter().map(FoundEntry::size_bytes).sum());
+
+    let worker = ImportWorker::new(store, options);
+    let store = store.filter(|_| !options.dry_run);
+    let mut committer = Committer::new(store, options, observer, &mut new_state);
+    let jobs = options.jobs.max(1);
+    thread::scope(|scope| {
+        let (feed, entries_to_do) = bounded::<FoundEntry>(jobs);
+        let (results, results_to_take) = bounded::<WorkResult>(WAITING_IMAGES);
+        scope.spawn(move || feed_all(entries, &feed, stop));
+        for _ in 0..jobs {
+            let (entries, results) = (entries_to_do.clone(), results.clone());
+            let worker = &worker;
+            scope.spawn(move || work(worker, &entries, &results, stop));
+        }
+        // A channel closes, and so its threads end, when its other side is gone: on an error too.
+        drop((entries_to_do, results));
+        committer.take_all(&results_to_take)
+    })?;
+    committer.settle_repeated()?;
+    let interrupted = stop.load(Ordering::Relaxed);
+    let mut summary = committer.finish(roots, options.prune && !interrupted)?;
+    summary.interrupted = interrupted;
+    summary.unsettled = unsettled;
+    summary.seconds = started.elapsed().as_secs_f64();
+    *state = new_state;
+    Ok(summary)
+}
+
+fn feed_all(entries: Vec<FoundEntry>, feed: &Sender<FoundEntry>, stop: &AtomicBool) {
+    for entry in entries {
+        if stop.load(Ordering::Relaxed) || feed.send(entry).is_err() {
+            return;
+        }
+    }
+}
+
+fn work(
+    worker: &ImportWorker<'_>,
+    entries: &Receiver<FoundEntry>,
+    results: &Sender<WorkResult>,
+    stop: &AtomicBool,
+) {
+    let mut runner = Runner::start();
+    for entry in entries {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if results.send(worker.process(entry, &mut runner)).is_err() {
+            return;
+        }
+    }
+}

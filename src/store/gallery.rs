@@ -1,0 +1,287 @@
+//! The [`Store`]: opening a gallery, reading it, and changing it in durable commits.
+//!
+//! Origins are in `origins`, verification is in `check`.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::addition::{Added, Addition, SourceKey};
+use super::blob::Blob;
+use super::changes::merge_tags;
+use super::engine::{Engine, Writer};
+use super::error::StoreError;
+use super::locator::Locator;
+use super::migrate;
+use super::record::{StoredImage, blob_key, decode_image, decode_key, encode_key};
+use super::tree::{Access, EntryVisitor, Tree};
+use crate::image::{ImageId, ImageRecord};
+use crate::keys::{KeyError, KeyRecord};
+
+/// Largest number of images removed in one commit, so that a writer holds the lock only briefly.
+pub(super) const REMOVALS_PER_COMMIT: usize = 1_000;
+
+/// A gallery. It is cheap to clone; clones share one engine.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<Engine>,
+    locator: Locator,
+}
+
+impl Store {
+    /// Opens a gallery, or makes it with [`Access::Create`].
+    ///
+    /// # Errors
+    /// A [`StoreError`] of its own each for a gallery that is missing, is none, is of a newer
+    /// format, is not permitted, is in use, or lies on a read-only file system.
+    pub fn open(locator: &Locator, access: Access) -> Result<Self, StoreError> {
+        let engine = Engine::open(locator, access)?;
+        let store = Self { engine: Arc::new(engine), locator: locator.clone() };
+        if access == Access::Create && store.get(Tree::Meta, migrate::FORMAT_KEY, |_| ())?.is_none()
+        {
+            store.write(migrate::initialise)?;
+        }
+        let format = store.get(Tree::Meta, migrate::FORMAT_KEY, <[u8]>::to_vec)?;
+        migrate::check(locator, format.as_deref())?;
+        Ok(store)
+    }
+
+    #[must_use]
+    pub fn locator(&self) -> &Locator {
+        &self.locator
+    }
+
+    /// Whether changes can be made. They can't on a read-only file system or without permission.
+    #[must_use]
+    pub fn writable(&self) -> bool {
+        self.engine.writable()
+    }
+
+    /// The gallery's version, which moves with every commit of any process. The look costs some
+    /// nanoseconds.
+    ///
+    /// For moments it may be ahead of the version that a read sees: what was read is as old as the
+    /// version that came with it.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.engine.version()
+    }
+
+    /// Size of the gallery on disk, in bytes.
+    ///
+    /// # Errors
+    /// When the file system does not answer.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        self.engine.size_on_disk()
+    }
+
+    /// Returns the ids of all images, ascending, with the version that they are of.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn ids(&self) -> Result<(u64, Vec<ImageId>), StoreError> {
+        let mut ids = Vec::new();
+        let version = self.scan(Tree::Images, &mut |key, _| {
+            ids.push(
+                ImageId::from_slice(key)
+                    .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?,
+            );
+            Ok(())
+        })?;
+        Ok((version, ids))
+    }
+
+    /// Returns the record of an image, or `None` when the image is not in the gallery.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn image(&self, id: ImageId) -> Result<Option<ImageRecord>, StoreError> {
+        self.get(Tree::Images, id.as_bytes(), |bytes| decode_image(id, bytes))?.transpose()
+    }
+
+    /// Visits every image, ascending by id, all of one version.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn each_image(
+        &self,
+        mut visit: impl FnMut(ImageId, ImageRecord),
+    ) -> Result<(), StoreError> {
+        self.scan(Tree::Images, &mut |key, value| {
+            let id = ImageId::from_slice(key)
+                .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?;
+            visit(id, decode_image(id, value)?);
+            Ok(())
+        })
+        .map(|_| ())
+    }
+
+    /// Visits every image, ascending by id, without decoding its record, and returns the version
+    /// that they are of.
+    ///
+    /// So a damaged record need not keep the others from being served, and a record that the caller
+    /// knows costs nothing.
+    ///
+    /// # Errors
+    /// When the gallery can't be read on at all.
+    pub fn each_stored(&self, mut visit: impl FnMut(StoredImage<'_>)) -> Result<u64, StoreError> {
+        self.scan(Tree::Images, &mut |key, value| {
+            let id = ImageId::from_slice(key)
+                .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?;
+            visit(StoredImage::new(id, value));
+            Ok(())
+        })
+    }
+
+    /// Calls `read` with the WebP of an image (`width` 0) or of one of its renditions. Returns
+    /// `None` when there is none.
+    ///
+    /// The bytes are valid for that call only, under a read transaction: `read` must not block.
+    ///
+    /// # Errors
+    /// When the gallery can't be read.
+    pub fn blob<R>(
+        &self,
+        id: ImageId,
+        width: u16,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, StoreError> {
+        self.get(Tree::Blobs, &blob_key(id, width), read)
+    }
+
+    /// Holds open the WebP of an image (`width` 0) or of one of its renditions. Returns `None` when
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the gallery can't be read.
+    pub fn hold_blob(&self, id: ImageId, width: u16) -> Result<Option<Blob>, StoreError> {
+        self.engine.hold(Tree::Blobs, &blob_key(id, width))
+    }
+
+    /// Returns the image that a source became under some settings, if it was imported and not
+    /// removed since.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn source(&self, source: &SourceKey) -> Result<Option<(ImageId, ImageRecord)>, StoreError> {
+        let Some(id) = self.get(Tree::Sources, &source.0, ImageId::from_slice)?.flatten() else {
+            return Ok(None);
+        };
+        Ok(self.image(id)?.map(|record| (id, record)))
+    }
+
+    /// Adds all or nothing, in one durable commit: each image's bytes, record and source mark
+    /// together.
+    ///
+    /// # Errors
+    /// When the disk is full, or the gallery is read-only or can't be written. Nothing was added
+    /// then.
+    pub fn add(&self, additions: &[Addition]) -> Result<Vec<Added>, StoreError> {
+        self.write(|writer| additions.iter().map(|addition| writer.add(addition)).collect())
+    }
+
+    /// Removes images with their renditions and source marks, and returns the ids of those that
+    /// were there.
+    ///
+    /// # Errors
+    /// As [`Store::add`]; earlier batches of 1,000 stay removed.
+    pub fn remove(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
+        let mut removed = Vec::new();
+        for batch in ids.chunks(REMOVALS_PER_COMMIT) {
+            removed.extend(self.write(|writer| writer.remove(batch))?);
+        }
+        Ok(removed)
+    }
+
+    /// Puts tags on an image and takes others off. Returns its new record, or `None` when the image
+    /// is not in the gallery.
+    ///
+    /// # Errors
+    /// As [`Store::add`].
+    pub fn retag(
+        &self,
+        id: ImageId,
+        add: &[String],
+        drop: &[String],
+    ) -> Result<Option<ImageRecord>, StoreError> {
+        self.write(|writer| {
+            let Some(mut record) = writer.image(id)? else { return Ok(None) };
+            if merge_tags(&mut record.tags, add, drop) {
+                writer.put_image(id, &record)?;
+            }
+            Ok(Some(record))
+        })
+    }
+
+    /// Returns the records of all keys, expired ones too, with the version that they are of.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn keys(&self) -> Result<(u64, Vec<KeyRecord>), StoreError> {
+        let mut keys = Vec::new();
+        let version = self.scan(Tree::Keys, &mut |key, value| {
+            keys.push(decode_key(key, value)?);
+            Ok(())
+        })?;
+        Ok((version, keys))
+    }
+
+    /// Changes the keys in one durable commit. Another process that changes them too waits for it.
+    ///
+    /// # Errors
+    /// The closure's own error, wrapped; otherwise as [`Store::add`]. Nothing was changed then.
+    pub fn change_keys<R>(
+        &self,
+        change: impl FnOnce(&mut Vec<KeyRecord>) -> Result<R, KeyError>,
+    ) -> Result<R, StoreError> {
+        self.write(|writer| {
+            let mut before = Vec::new();
+            writer.scan(Tree::Keys, &[], &mut |key, value| {
+                before.push(decode_key(key, value)?);
+                Ok(())
+            })?;
+            let mut after = before.clone();
+            let result = change(&mut after)?;
+            for gone in before.iter().filter(|old| after.iter().all(|new| new.id != old.id)) {
+                writer.delete(Tree::Keys, &gone.id.0)?;
+            }
+            for new in after.iter().filter(|new| !before.contains(new)) {
+                writer.put(Tree::Keys, &new.id.0, &encode_key(new)?)?;
+            }
+            Ok(result)
+        })
+    }
+
+    /// Writes a consistent, compact copy of the gallery as it is now, in the file engine's format.
+    ///
+    /// `scratch` names a file that may be made and is removed again.
+    ///
+    /// # Errors
+    /// When the gallery can't be read or `target` can't be written.
+    pub fn backup(&self, target: &mut File, scratch: &Path) -> Result<(), StoreError> {
+        self.engine.copy_to(target, scratch)
+    }
+
+    fn get<R>(
+        &self,
+        tree: Tree,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, StoreError> {
+        self.engine.get(tree, key, read)
+    }
+
+    pub(super) fn scan(&self, tree: Tree, visit: &mut EntryVisitor<'_>) -> Result<u64, StoreError> {
+        self.engine.scan(tree, visit)
+    }
+
+    pub(super) fn write<R>(
+        &self,
+        change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        if !self.writable() {
+            return Err(StoreError::ReadOnly { locator: self.locator.clone() });
+        }
+        self.engine.write(change)
+    }
+}
