@@ -80,7 +80,7 @@ pub(super) fn start(
         let queue = Arc::clone(&queue);
         move || write_all(&queue, target)
     });
-    let thread = Some(thread.context("the log can't be written")?);
+    let thread = Some(thread.context("the log can't be started")?);
     Ok((LogWriter(Arc::clone(&queue)), WriterThread { queue, thread }))
 }
 

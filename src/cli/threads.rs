@@ -8,8 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::panics;
 
-/// What to do when the system refuses a thread.
-const NO_THREAD: &str = "no thread can be started: raise the limit of processes and threads \
+/// The error of a thread that the system refuses, and what to do.
+const NO_THREAD: &str = "no thread can be started; raise the limit of processes and threads \
                          (`ulimit -u`, TasksMax=, --pids-limit)";
 /// Time until an idle blocking thread of [`event_loop`] ends: longer than any process runs.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

@@ -109,9 +109,18 @@ impl Worker {
             }
             yield_to_serving();
         });
-        let runtime = runtime.build()?;
         let gallery = Arc::clone(gallery);
+        let (report, started) = std::sync::mpsc::channel();
         thread::Builder::new().name("serve".into()).spawn(move || {
+            // It is built here because a runtime may not be dropped within another one, and that
+            // happens to all that a closure holds when there is no thread for it.
+            let built = runtime.build();
+            let (runtime, result) = match built {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let _ = report.send(result);
+            let Some(runtime) = runtime else { return };
             if let Some(core) = core {
                 let mut here = CpuSet::new();
                 here.set(core);
@@ -130,6 +139,7 @@ impl Worker {
                 std::future::pending::<()>().await;
             });
         })?;
+        started.recv().map_err(io::Error::other)??;
         Ok(Self { core, guests, load: Arc::default() })
     }
 

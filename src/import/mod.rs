@@ -68,6 +68,11 @@ pub enum ImportError {
     Store(#[from] StoreError),
     #[error("the report can't be written: {0}")]
     Report(#[source] io::Error),
+    #[error(
+        "the import's threads can't be started: {0}; \
+         give fewer --jobs, or raise the limit of processes and threads (`ulimit -u`)"
+    )]
+    NoThread(#[source] io::Error),
 }
 
 /// Hears how an import goes, on the calling thread.
@@ -107,11 +112,17 @@ pub fn import(
     thread::scope(|scope| {
         let (feed, sources) = bounded::<Met>(jobs);
         let (results, finished) = bounded::<Finished>(WAITING_IMAGES);
-        scope.spawn(move || feed_all(met, &feed, stop));
+        // `Scope::spawn` panics when there is no thread to be had.
+        let thread = || thread::Builder::new().name("import".into());
+        thread()
+            .spawn_scoped(scope, move || feed_all(met, &feed, stop))
+            .map_err(ImportError::NoThread)?;
         for _ in 0..jobs {
             let (sources, results) = (sources.clone(), results.clone());
             let worker = &worker;
-            scope.spawn(move || work(worker, &sources, &results, stop));
+            thread()
+                .spawn_scoped(scope, move || work(worker, &sources, &results, stop))
+                .map_err(ImportError::NoThread)?;
         }
         // The channels close, and so the threads end, when their other sides are gone: on an error too.
         drop((sources, results));

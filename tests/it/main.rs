@@ -23,6 +23,7 @@ mod keys;
 mod kinds;
 mod links;
 mod originals;
+mod output;
 mod pictures;
 mod policy;
 mod report;
