@@ -27,4 +27,5 @@ mod output;
 mod pictures;
 mod policy;
 mod report;
+mod thread_limits;
 mod watch;

@@ -169,7 +169,7 @@ impl Prepared {
                     let is_told = stream == Stream::Stderr
                         || !fails
                         || ended.stderr.contains("error: ")
-                            && ended.stderr.contains("stdout can't");
+                            && ended.stderr.contains("can't be written");
                     if ended.code != code
                         || state != *(if is_undone { &before } else { &after })
                         || !is_told
