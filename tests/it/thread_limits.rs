@@ -107,7 +107,7 @@ impl User {
         let copy = user.space.path("imagepool");
         fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).unwrap();
         user.own_everything();
-        match user.command(100, &["--version"]).status() {
+        match user.command(100, &["--version"]).stdout(Stdio::null()).status() {
             Err(error) => return skip(&format!("no program starts as another user: {error}")),
             Ok(status) => assert!(status.success(), "{status}"),
         }
