@@ -36,7 +36,7 @@ impl Args {
             let scratch =
                 std::env::temp_dir().join(format!("imagepool-backup-{}", std::process::id()));
             return match store.backup(&mut output::stdout()?, &scratch) {
-                // Whoever read it has seen enough, and says itself what became of it.
+                // The reader went away, and its own exit code says why.
                 Err(StoreError::Copy { source }) if source.kind() == io::ErrorKind::BrokenPipe => {
                     Ok(ExitReason::Done)
                 }

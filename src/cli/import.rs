@@ -170,8 +170,11 @@ fn keep_drawing(bar: &ProgressBar) {
     }
     let bar = bar.clone();
     let _ = thread::Builder::new().name("progress".into()).spawn(move || {
-        while !bar.is_finished() {
+        loop {
             thread::sleep(TICK);
+            if bar.is_finished() {
+                return;
+            }
             bar.tick();
         }
     });

@@ -1,10 +1,11 @@
 //! The command line: global flags, then one file a command with its arguments and its `run`.
 //!
-//! This is the only place that reads flags and environment. Nothing here knows HTTP or pictures.
+//! This is the only place that reads flags and environment, and the only one that prints. What the
+//! commands do is in the modules below: `import`, `http`, `store`.
 //!
 //! In reading order:
-//! - `global`: what every command gets and gives; `output`: printing; `threads` and `panics`: what
-//!   the system may refuse, and what crates should not do;
+//! - for all commands: `global` (the flags, how a command ends), `output` (printing), `threads`,
+//!   `panics`;
 //! - the log: `logging`, `log_format`, `log_writer`;
 //! - filling the gallery: `import`, `import_flags`;
 //! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
@@ -169,7 +170,6 @@ impl Cli {
 /// When help was asked for and stdout can't be written.
 pub fn print_clap_message(message: &clap::Error) -> anyhow::Result<ExitReason> {
     if message.use_stderr() {
-        // Words for people, as all on stderr.
         let _ = message.print();
         return Ok(ExitReason::WrongUsage);
     }

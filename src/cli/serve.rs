@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
@@ -24,6 +25,9 @@ use crate::http::{self, Endpoint, Gallery, Listener, Tls};
 use crate::image;
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyRecord};
 use crate::store::{Access, Store, StoreError};
+
+/// Pause between two looks at whether an import that was told to stop has stopped.
+const IMPORT_POLL: Duration = Duration::from_millis(20);
 
 /// Serve random images to clients that show the key
 #[derive(Debug, clap::Args)]
@@ -135,9 +139,10 @@ impl Args {
             );
         }
         if let Some(import) = import {
-            tokio::task::spawn_blocking(|| import.join())
-                .await?
-                .map_err(|_| anyhow::anyhow!("the import panicked"))?;
+            while !import.is_finished() {
+                tokio::time::sleep(IMPORT_POLL).await;
+            }
+            import.join().map_err(|_| anyhow::anyhow!("the import panicked"))?;
         }
         tracing::info!("stopped");
         Ok(())

@@ -1,18 +1,15 @@
 //! Starting threads and event loops, which the system may refuse.
 
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use super::panics;
 
-/// The error of a thread that the system refuses, and what to do.
+/// Says that the system refuses a thread, and what to do.
 const NO_THREAD: &str = "no thread can be started; raise the limit of processes and threads \
                          (`ulimit -u`, TasksMax=, --pids-limit)";
-/// Time until an idle blocking thread of [`event_loop`] ends: longer than any process runs.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Starts a thread.
 pub(super) fn start<T: Send + 'static>(
@@ -31,14 +28,12 @@ pub(super) fn run<T: Send + 'static>(
     start(name, work)?.join().map_err(|_| anyhow::anyhow!("the thread {name:?} panicked"))
 }
 
-/// Makes an event loop for this thread, with a blocking thread that stays. tokio panics in
-/// `spawn_blocking` when the first blocking thread can't be started; when a further one can't, the
-/// work waits for one that is there.
+/// Makes an event loop for this thread, with a blocking thread that is idle for 10 seconds. tokio
+/// panics in `spawn_blocking` when it can't start the first blocking thread; when it can't start a
+/// further one, the work waits for those that are there.
 pub(super) fn event_loop() -> anyhow::Result<Runtime> {
-    let mut builder = Builder::new_current_thread();
-    let event_loop = builder
+    let event_loop = Builder::new_current_thread()
         .enable_all()
-        .thread_keep_alive(FOREVER)
         .build()
         .context("the event loop can't be made")?;
     panics::catch(|| event_loop.spawn_blocking(|| ())).context(NO_THREAD)?;

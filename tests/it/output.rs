@@ -1,5 +1,6 @@
 //! What a command does does not depend on who reads what it prints: a stderr that can't be written
-//! changes nothing, a stdout that can't be written is an error, and a key that nobody saw is not made.
+//! changes nothing, a stdout that can't be written is an error, and a key that nobody saw is not
+//! made.
 //!
 //! `imagepool import p 2>/dev/full` once panicked half-way; `K=$(imagepool key rotate 2>/dev/full)`
 //! printed the new key, ended the old one, and failed, so that a careful script threw the key away.
@@ -145,8 +146,8 @@ impl Prepared {
         state
     }
 
-    /// Runs each command with each sink, and compares its exit code and all that it changed with those
-    /// of a run whose output is read.
+    /// Runs each command with each sink, and compares its exit code and all that it changed with
+    /// those of a run whose output is read.
     fn check(&self, commands: &[(&[&str], Prints)]) {
         let mut wrong = Vec::new();
         for (arguments, prints) in commands {

@@ -1,6 +1,7 @@
 //! Where the system refuses threads, a command works or ends with a plain error, and never hangs.
 //!
-//! `prlimit --nproc=6 imagepool serve` once panicked about a runtime that was dropped within another.
+//! `prlimit --nproc=6 imagepool serve` once panicked about a runtime that was dropped within
+//! another.
 
 use std::fs::{self, File};
 use std::ops::RangeInclusive;
