@@ -35,7 +35,7 @@ pub(super) fn print(
     forgive_absence(write(&mut stdout).and_then(|()| stdout.flush()))
 }
 
-/// Prints on stdout the help that clap was asked for, as [`print`] does. clap knows the colours.
+/// Prints on stdout the help that clap was asked for, as [`print()`] does. clap knows the colours.
 pub(super) fn print_help(help: &clap::Error) -> Result<(), StdoutError> {
     forgive_absence(help.print().and_then(|()| io::stdout().flush()))
 }
@@ -47,7 +47,7 @@ fn forgive_absence(written: io::Result<()>) -> Result<(), StdoutError> {
     }
 }
 
-/// Prints a line on stdout, as [`print`] does.
+/// Prints a line on stdout, as [`print()`] does.
 pub(super) fn print_line(line: impl Display) -> Result<(), StdoutError> {
     print(|stdout| writeln!(stdout, "{line}"))
 }
