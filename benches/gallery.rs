@@ -3,6 +3,13 @@
 //! Everything is made here from fixed seeds, so that two runs measure the same work. Whole requests through the
 //! server are measured by `compare.sh`, the pick by
 //! `pick.rs`, the start of a large gallery by `start.rs`.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench ends by a panic, and prints what it measured"
+)]
 
 use std::hint::black_box;
 use std::io::Cursor;

@@ -2,6 +2,13 @@
 //! by permutation; and how long evaluating a filter takes the first time.
 //!
 //! The catalogs are made from fixed numbers, so that two runs measure the same work.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench ends by a panic, and prints what it measured"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -14,6 +14,13 @@
 //! `cargo bench --bench start -- 50000` makes another number of images. Without `--bench`, which only `cargo bench`
 //! gives, or with `--test` it tries the way with 1,000 images and judges nothing: an unoptimised build would miss
 //! the targets. Memory is read from `/proc`: elsewhere than on Linux it is neither shown nor judged.
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench ends by a panic, and prints what it measured"
+)]
 
 use std::fmt;
 use std::fs;
