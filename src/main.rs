@@ -1,23 +1,18 @@
-//! The program: parse, set up logging, run one command, map its end to an exit code.
+//! The program: parses, runs one command, and maps how it ended to an exit code.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use imagepool::cli::{Cli, exit_code, explain, is_broken_pipe, print_no_caught_panics};
+use imagepool::cli::{Cli, hide_caught_panics, print_clap_message, report_error};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    print_no_caught_panics();
-    match cli.run() {
-        Ok(end) => end.into(),
-        // Whoever read our output has seen enough, as in `imagepool list | head`.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", explain(&error));
-            exit_code(&error)
-        }
-    }
+    hide_caught_panics();
+    let ended = match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(message) => print_clap_message(&message),
+    };
+    ended.unwrap_or_else(|error| report_error(&error)).into()
 }

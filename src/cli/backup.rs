@@ -1,8 +1,8 @@
-//! `imagepool backup`: one consistent file, while the server runs and imports.
+//! `imagepool backup`: copies the gallery, consistently, into one file while the server runs and
+//! imports.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
-use super::{Context, End};
-use crate::store::{Access, Store};
+use super::global::{ExitReason, GlobalOptions};
+use super::output;
+use crate::store::{Access, Store, StoreError};
 
 /// Write a consistent copy of the gallery to one file, which `serve` opens as it is
 #[derive(Debug, clap::Args)]
@@ -25,21 +26,25 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
-        let store = context.open(Access::Read)?;
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        let store = globals.open(Access::Read)?;
         if self.file.as_os_str() == "-" {
             anyhow::ensure!(
                 !io::stdout().is_terminal(),
                 "stdout is a terminal; redirect it to a file or a pipe"
             );
-            let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
             let scratch =
                 std::env::temp_dir().join(format!("imagepool-backup-{}", std::process::id()));
-            store.backup(&mut stdout, &scratch)?;
-            return Ok(End::Done);
+            return match store.backup(&mut output::stdout()?, &scratch) {
+                // The reader went away, and its own exit code says why.
+                Err(StoreError::Copy { source }) if source.kind() == io::ErrorKind::BrokenPipe => {
+                    Ok(ExitReason::Done)
+                }
+                copied => Ok(copied.map(|()| ExitReason::Done)?),
+            };
         }
         anyhow::ensure!(
-            !context.gallery.holds(&self.file),
+            !globals.gallery.holds(&self.file),
             "{} is the gallery itself; give another file",
             self.file.display()
         );
@@ -50,18 +55,19 @@ impl Args {
         );
         let partial = beside(&self.file, "partial");
         let bytes = write(&store, &partial, &self.file).inspect_err(|_| {
-            // The partial file may not even exist; the first error is the one to tell.
+            // The partial file may not even exist. The first error is the one to report.
             let _ = fs::remove_file(&partial);
         })?;
-        context.say(format_args!("{} written to {}", DecimalBytes(bytes), self.file.display()));
-        Ok(End::Done)
+        globals.say(format_args!("{} written to {}", DecimalBytes(bytes), self.file.display()));
+        Ok(ExitReason::Done)
     }
 }
 
-/// Writes the copy beside its place, makes it durable, then gives it its name; its length in bytes.
+/// Writes the copy beside its place, makes it durable and then gives it its name. Returns its
+/// length in bytes.
 fn write(store: &Store, partial: &Path, target: &Path) -> anyhow::Result<u64> {
     let failed = || format!("{}: can't be written", target.display());
-    // It holds the hashes of the keys.
+    // Only its owner may read it, because it holds the hashes of the keys.
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -79,7 +85,7 @@ fn write(store: &Store, partial: &Path, target: &Path) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// A hidden file beside `target`, of this process.
+/// Returns the path of a hidden file beside `target` that only this process uses.
 fn beside(target: &Path, what: &str) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.{what}-{}", std::process::id()))

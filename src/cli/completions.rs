@@ -1,11 +1,10 @@
-//! `imagepool completions`: for shells.
+//! `imagepool completions`: completions for shells.
 
-use std::io::{self, Write as _};
-
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::{Cli, End};
+use super::global::ExitReason;
+use super::output;
 
 /// Print completions for a shell
 #[derive(Debug, clap::Args)]
@@ -14,11 +13,11 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self) -> anyhow::Result<End> {
-        // `generate` panics on a closed pipe, so it writes to memory.
+    pub(super) fn run(self, mut program: Command) -> anyhow::Result<ExitReason> {
+        // `generate` panics when it can't write, so it writes to memory.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "imagepool", &mut script);
-        io::stdout().write_all(&script)?;
-        Ok(End::Done)
+        clap_complete::generate(self.shell, &mut program, "imagepool", &mut script);
+        output::print(|stdout| stdout.write_all(&script))?;
+        Ok(ExitReason::Done)
     }
 }

@@ -1,4 +1,4 @@
-//! `imagepool export`: images back to files.
+//! `imagepool export`: writes images back to files.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 
+use super::global::{ExitReason, GlobalOptions, UsageError};
+use super::output;
 use super::show::no_such_image;
-use super::{Context, End, Usage};
 use crate::image::ImageId;
 use crate::store::{Access, Store};
 
@@ -25,43 +26,45 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(mut self, context: &Context) -> anyhow::Result<End> {
+    pub(super) fn run(mut self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         let dir = self.targets.pop().context("give a folder")?;
         let parse = |id: &PathBuf| {
             let id = id.to_string_lossy();
-            id.parse().map_err(|error| Usage(format!("{id:?}: {error}")))
+            id.parse().map_err(|error| UsageError(format!("{id:?}: {error}")))
         };
         let ids: Vec<ImageId> = self.targets.iter().map(parse).collect::<Result<_, _>>()?;
         if ids.is_empty() != self.all {
-            let advice = "give the ids of images and then a folder, or --all and a folder; `imagepool list` shows the ids";
-            anyhow::bail!(Usage(advice.into()));
+            let advice = "give the ids of images and then a folder, or --all and a folder; \
+                          `imagepool list` shows the ids";
+            anyhow::bail!(UsageError(advice.into()));
         }
-        let store = context.open(Access::Read)?;
+        let store = globals.open(Access::Read)?;
         fs::create_dir_all(&dir).with_context(|| format!("{}: can't be made", dir.display()))?;
         let ids = if self.all { store.ids()?.1 } else { ids };
-        let mut end = End::Done;
+        let mut reason = ExitReason::Done;
         let mut exported = 0_u64;
         for id in ids {
             if export(&store, id, &dir)? {
                 exported += 1;
             } else {
-                eprintln!("error: {}", no_such_image(id));
-                end = End::SomeFailed;
+                output::complain(no_such_image(id));
+                reason = ExitReason::Failed;
             }
         }
-        context.say(format_args!("{exported} exported to {}", dir.display()));
-        Ok(end)
+        globals.say(format_args!("{exported} exported to {}", dir.display()));
+        Ok(reason)
     }
 }
 
-/// Writes one image, beside its place and then renamed, so that no half file bears its name; whether it exists.
+/// Writes one image and returns whether it exists. The file is renamed into place, so that no half
+/// file ever bears its name.
 fn export(store: &Store, id: ImageId, dir: &Path) -> anyhow::Result<bool> {
     let Some(webp) = store.blob(id, 0, <[u8]>::to_vec)? else { return Ok(false) };
     let target = dir.join(format!("{id}.webp"));
     let partial = dir.join(format!(".{id}.webp.partial"));
     let written = fs::write(&partial, webp).and_then(|()| fs::rename(&partial, &target));
     written.or_else(|error: io::Error| {
-        // The partial file may not even exist; the first error is the one to tell.
+        // The partial file may not even exist. The first error is the one to report.
         let _ = fs::remove_file(&partial);
         Err(error).with_context(|| format!("{}: can't be written", target.display()))
     })?;

@@ -1,4 +1,4 @@
-//! Which images a command is about.
+//! The flags that say which images a command is about.
 
 use crate::catalog::{Filter, TagTerm};
 use crate::image::Orientation;
@@ -37,9 +37,15 @@ pub(super) struct FilterArgs {
 
 impl FilterArgs {
     pub(super) fn into_filter(self) -> Filter {
-        let Self { tag: tags, orientation, min_width, max_width, min_height, max_height, animated } =
-            self;
-        Filter { tags, orientation, min_width, max_width, min_height, max_height, animated }
-            .normalise()
+        Filter {
+            tags: self.tag,
+            orientation: self.orientation,
+            min_width: self.min_width,
+            max_width: self.max_width,
+            min_height: self.min_height,
+            max_height: self.max_height,
+            animated: self.animated,
+        }
+        .normalise()
     }
 }

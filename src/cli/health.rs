@@ -1,14 +1,16 @@
-//! `imagepool health`: does a server answer?
+//! `imagepool health`: asks a server whether it is well.
 
 use std::path::PathBuf;
 
-use super::{Context, End, Usage};
+use super::global::{ExitReason, GlobalOptions, UsageError};
+use super::threads;
 use crate::http::{self, ProbeError};
 
 /// Exit 0 when a server answers /healthz; for a container's health check
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The server, http://, https:// or unix:PATH [default: the one on this machine where --listen says]
+    /// The server, http://, https:// or unix:PATH [default: the one on this machine where --listen
+    /// says]
     #[arg(env = "IMAGEPOOL_URL")]
     url: Option<String>,
 
@@ -22,20 +24,19 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
-        let url = self.url.unwrap_or_else(|| here(self.listen, self.tls_cert.is_some()));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(http::probe(&url)).map_err(|error| match error {
-            ProbeError::BadUrl(_) => anyhow::Error::new(Usage(error.to_string())),
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        let url = self.url.unwrap_or_else(|| local_url(self.listen, self.tls_cert.is_some()));
+        threads::event_loop()?.block_on(http::probe(&url)).map_err(|error| match error {
+            ProbeError::BadUrl(_) => anyhow::Error::new(UsageError(error.to_string())),
             error => error.into(),
         })?;
-        context.say("healthy");
-        Ok(End::Done)
+        globals.say("healthy");
+        Ok(ExitReason::Done)
     }
 }
 
-/// The server that listens there, as this machine reaches it.
-fn here(listen: String, encrypted: bool) -> String {
+/// Returns the address at which this machine reaches a server that listens at `listen`.
+fn local_url(listen: String, encrypted: bool) -> String {
     let address = if listen.starts_with("unix:") { None } else { listen.rsplit_once(':') };
     let Some((host, port)) = address else { return listen };
     let scheme = if encrypted { "https" } else { "http" };

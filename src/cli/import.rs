@@ -1,23 +1,27 @@
-//! `imagepool import`: convert and store pictures.
+//! `imagepool import`: converts and stores pictures, and says what became of each file.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 
+use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::import_flags::ImportFlags;
-use super::{Context, End, Usage, signals};
+use super::{output, signals};
 use crate::import::{
     FileReport, FileStatus, ImportOptions, ImportSummary, Observer, ScanState, import,
 };
 use crate::store::{Access, StoreError};
 
-/// How every report begins.
+/// The first bytes of every report.
 const REPORT_START: &[u8] = b"{\"path\":";
+/// Pause between two drawings of the progress bar while no file is finished.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Convert and store every picture below the paths
 #[derive(Debug, clap::Args)]
@@ -30,11 +34,21 @@ pub(super) struct Args {
     flags: ImportFlags,
 
     /// Remove images whose files are gone from PATH
-    #[arg(long, env = "IMAGEPOOL_PRUNE", value_parser = FalseyValueParser::new(), conflicts_with_all = ["dry_run", "delete_originals"])]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_PRUNE",
+        value_parser = FalseyValueParser::new(),
+        conflicts_with_all = ["dry_run", "delete_originals"]
+    )]
     prune: bool,
 
     /// Delete each picture below PATH once its image is safely stored
-    #[arg(long, env = "IMAGEPOOL_DELETE_ORIGINALS", value_parser = FalseyValueParser::new(), conflicts_with = "dry_run")]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_DELETE_ORIGINALS",
+        value_parser = FalseyValueParser::new(),
+        conflicts_with = "dry_run"
+    )]
     delete_originals: bool,
 
     /// Only say what would be done
@@ -51,9 +65,9 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         let store = if self.dry_run {
-            match context.open(Access::Read) {
+            match globals.open(Access::Read) {
                 Ok(store) => Some(store),
                 Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => {
                     None
@@ -61,7 +75,7 @@ impl Args {
                 Err(error) => return Err(error),
             }
         } else {
-            Some(context.open(Access::Create)?)
+            Some(globals.open(Access::Create)?)
         };
         let options = ImportOptions {
             prune: self.prune,
@@ -69,10 +83,10 @@ impl Args {
             dry_run: self.dry_run,
             ..self.flags.into_options()
         };
-        let report = self.report.map(|path| ReportFile::create(path, context)).transpose()?;
+        let report = self.report.map(|path| ReportFile::create(path, globals)).transpose()?;
         let stop = signals::stop_flag()?;
-        let mut console =
-            Console { context, bar: progress_bar(context), files: 0, files_done: 0, report };
+        let bar = progress_bar(globals);
+        let mut console = ImportConsole { globals, bar, files: 0, files_done: 0, report };
         let summary = import(
             store.as_ref(),
             &self.paths,
@@ -80,35 +94,40 @@ impl Args {
             &stop,
             &mut console,
             &mut ScanState::default(),
-        )?;
+        );
         console.bar.finish_and_clear();
-
-        context.say(describe(&summary, self.dry_run));
+        let summary = summary?;
+        let reason = tell(globals, &summary, self.dry_run);
         if self.json {
-            writeln!(io::stdout(), "{}", serde_json::to_string(&summary)?)?;
+            output::print_line(serde_json::to_string(&summary)?)?;
         }
-        if summary.interrupted {
-            context.say(
-                "interrupted: what was converted is stored; run the same command again to go on from there",
-            );
-            return Ok(End::Interrupted);
-        }
-        for folder in &summary.not_pruned {
-            context.say(format_args!(
-                "{}: nothing was removed for it, because there is not a single file in it; is it mounted? \
-                 `imagepool remove` takes images away",
-                folder.display()
-            ));
-        }
-        Ok(if summary.failed > 0 || !summary.not_pruned.is_empty() {
-            End::SomeFailed
-        } else {
-            End::Done
-        })
+        Ok(reason)
     }
 }
 
-/// The sums in words, for example `312 imported (311.7 MB became 66.9 MB), 2 not pictures; 41.2 s`.
+/// Says on stderr how the import went.
+fn tell(globals: &GlobalOptions, summary: &ImportSummary, dry_run: bool) -> ExitReason {
+    globals.say(describe(summary, dry_run));
+    if summary.interrupted {
+        globals.say(
+            "interrupted: what was converted is stored; \
+             run the same command again to go on from there",
+        );
+        return ExitReason::Interrupted;
+    }
+    for folder in &summary.not_pruned {
+        globals.say(format_args!(
+            "{}: nothing was removed for it, because there is not a single file in it; \
+             is it mounted? `imagepool remove` takes images away",
+            folder.display()
+        ));
+    }
+    let has_failed = summary.failed > 0 || !summary.not_pruned.is_empty();
+    if has_failed { ExitReason::Failed } else { ExitReason::Done }
+}
+
+/// Returns the sums in words, for example `312 imported (311.7 MB became 66.9 MB), 2 not pictures;
+/// 41.2 s`.
 pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
     let mut parts = vec![if dry_run {
         format!("dry run: {} would be imported", HumanCount(summary.imported))
@@ -131,33 +150,53 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
     format!("{}; {:.1} s", parts.join(", "), summary.seconds)
 }
 
-fn progress_bar(context: &Context) -> ProgressBar {
-    if context.quiet || !io::stderr().is_terminal() {
+fn progress_bar(globals: &GlobalOptions) -> ProgressBar {
+    if globals.quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template(
-        "{wide_bar} {msg} pictures  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+        "{wide_bar} {msg} pictures  {decimal_bytes}/{decimal_total_bytes}  \
+         {decimal_bytes_per_sec}  {eta} left",
     );
     let bar = ProgressBar::no_length();
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
 
-/// Shows progress on a terminal, failures as they come, and keeps the report.
-struct Console<'c> {
-    context: &'c Context,
+/// Draws a bar again and again, so that its clock goes on while a large picture is converted.
+/// indicatif's own ticker panics when it can't have a thread; without one a bar moves with each
+/// file.
+fn keep_drawing(bar: &ProgressBar) {
+    if bar.is_hidden() {
+        return;
+    }
+    let bar = bar.clone();
+    let _ = thread::Builder::new().name("progress".into()).spawn(move || {
+        loop {
+            thread::sleep(TICK);
+            if bar.is_finished() {
+                return;
+            }
+            bar.tick();
+        }
+    });
+}
+
+/// Shows progress on a terminal and failures as they come, and writes the report.
+struct ImportConsole<'g> {
+    globals: &'g GlobalOptions,
     bar: ProgressBar,
     files: u64,
     files_done: u64,
     report: Option<ReportFile>,
 }
 
-impl Observer for Console<'_> {
+impl Observer for ImportConsole<'_> {
     fn planned(&mut self, files: u64, bytes: u64) {
         self.bar.set_length(bytes);
         self.files = files;
         self.bar.set_message(format!("0/{}", HumanCount(files)));
-        self.bar.enable_steady_tick(Duration::from_millis(200));
+        keep_drawing(&self.bar);
     }
 
     fn file_done(&mut self, report: &FileReport) -> io::Result<()> {
@@ -168,33 +207,35 @@ impl Observer for Console<'_> {
             (FileStatus::Failed, Some(reason)) => {
                 Some(format!("failed: {}: {reason}", report.path.display()))
             }
-            (FileStatus::NotImage, Some(reason)) if self.context.verbose => {
+            (FileStatus::NotImage, Some(reason)) if self.globals.verbose => {
                 Some(format!("skipped: {}: {reason}", report.path.display()))
             }
             _ => None,
         };
         if let Some(line) = line {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| output::say(line));
         }
         self.report.as_mut().map_or(Ok(()), |file| file.write(report))
     }
 }
 
-/// Where `--report` goes.
+/// The file of `--report`.
 struct ReportFile {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl ReportFile {
-    /// Makes the file, or replaces an older report. Any other file that has something in it is left alone: a
-    /// mistyped name must not cost a picture, let alone the gallery.
-    fn create(path: PathBuf, context: &Context) -> anyhow::Result<Self> {
+    /// Makes the file, or replaces an older report. Any other file with something in it is left
+    /// alone, because a mistyped name must not cost a picture, let alone the gallery.
+    fn create(path: PathBuf, globals: &GlobalOptions) -> anyhow::Result<Self> {
         let failed = || format!("the report {} can't be written", path.display());
-        let refused =
-            || Usage(format!("{} exists and is no report; give another --report", path.display()));
-        // Not even opened: closing it would drop the gallery's locks.
-        if context.gallery.holds(&path) {
+        let refused = || {
+            let path = path.display();
+            UsageError(format!("{path} exists and is no report; give another --report"))
+        };
+        // The gallery is not even opened, because closing it would drop its locks.
+        if globals.gallery.holds(&path) {
             anyhow::bail!(refused());
         }
         let mut file = File::options()

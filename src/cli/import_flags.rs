@@ -1,4 +1,5 @@
-//! The flags that `import` and `serve` share: how pictures are converted, and what a source may ask for.
+//! The flags that `import` and `serve` share: how pictures are converted, and the limits of a
+//! source.
 
 use std::time::Duration;
 
@@ -13,19 +14,36 @@ use crate::import::ImportOptions;
 pub(super) struct ImportFlags {
     /// WebP quality of lossy images, 0 (small) to 100 (best)
     // The default is that of `cwebp`, and so of the old service.
-    #[arg(long, env = "IMAGEPOOL_QUALITY", default_value_t = 75, value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_QUALITY",
+        default_value_t = 75,
+        value_parser = clap::value_parser!(u8).range(0..=100)
+    )]
     quality: u8,
 
-    /// When to store without loss; auto: where that is smaller, of lossless sources with few colours
+    /// When to store without loss; auto: where that is smaller, of lossless sources with few
+    /// colours
     #[arg(long, env = "IMAGEPOOL_LOSSLESS", value_name = "WHEN", default_value = "auto")]
     lossless: LosslessFlag,
 
     /// Widths of smaller copies stored beside each image, or none
-    #[arg(long, env = "IMAGEPOOL_RENDITIONS", value_name = "WIDTHS", default_value = "320,640,1280,1920", value_parser = parse_widths)]
-    renditions: Widths,
+    #[arg(
+        long,
+        env = "IMAGEPOOL_RENDITIONS",
+        value_name = "WIDTHS",
+        default_value = "320,640,1280,1920",
+        value_parser = parse_widths
+    )]
+    renditions: RenditionWidths,
 
     /// Pictures converted at once [default: one a core]
-    #[arg(long, env = "IMAGEPOOL_JOBS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_JOBS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
     jobs: Option<u16>,
 
     /// A tag for every image (repeatable)
@@ -41,34 +59,74 @@ pub(super) struct ImportFlags {
     skip_similar: bool,
 
     /// Memory that conversions may take together
-    #[arg(long, env = "IMAGEPOOL_MEMORY", value_name = "SIZE", default_value = "900MB", value_parser = parse_size, help_heading = LIMITS)]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_MEMORY",
+        value_name = "SIZE",
+        default_value = "900MB",
+        value_parser = parse_size,
+        help_heading = LIMITS
+    )]
     memory: u64,
 
     /// Largest source file
-    #[arg(long, env = "IMAGEPOOL_MAX_SOURCE_BYTES", value_name = "SIZE", default_value = "256MB", value_parser = parse_size, help_heading = LIMITS)]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_MAX_SOURCE_BYTES",
+        value_name = "SIZE",
+        default_value = "256MB",
+        value_parser = parse_size,
+        help_heading = LIMITS
+    )]
     max_source_bytes: u64,
 
     /// Most pixels of a picture, or of one frame
-    #[arg(long, env = "IMAGEPOOL_MAX_PIXELS", value_name = "N", default_value_t = 300_000_000, help_heading = LIMITS)]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_MAX_PIXELS",
+        value_name = "N",
+        default_value_t = 300_000_000,
+        help_heading = LIMITS
+    )]
     max_pixels: u64,
 
     /// Most frames of an animation
-    #[arg(long, env = "IMAGEPOOL_MAX_FRAMES", value_name = "N", default_value_t = 10_000, help_heading = LIMITS)]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_MAX_FRAMES",
+        value_name = "N",
+        default_value_t = 10_000,
+        help_heading = LIMITS
+    )]
     max_frames: u32,
 
     /// Most pixels of an animation, over all frames
-    #[arg(long, env = "IMAGEPOOL_MAX_TOTAL_PIXELS", value_name = "N", default_value_t = 2_000_000_000, help_heading = LIMITS)]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_MAX_TOTAL_PIXELS",
+        value_name = "N",
+        default_value_t = 2_000_000_000,
+        help_heading = LIMITS
+    )]
     max_total_pixels: u64,
 
     /// Longest time to decode one picture
-    #[arg(long, env = "IMAGEPOOL_DECODE_TIME", value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    #[arg(
+        long,
+        env = "IMAGEPOOL_DECODE_TIME",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = humantime::parse_duration,
+        help_heading = LIMITS
+    )]
     decode_time: Duration,
 }
 
+/// The heading of the limits in `--help`.
 const LIMITS: &str = "Limits";
 
 impl ImportFlags {
-    /// The options that these flags say; the others are off.
+    /// Returns the options that these flags say. The others are off.
     pub(super) fn into_options(self) -> ImportOptions {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         ImportOptions {
@@ -114,13 +172,13 @@ impl From<LosslessFlag> for Lossless {
     }
 }
 
-/// A type of its own: clap takes a `Vec` for a flag that is given several times.
+/// The widths of one flag. clap would take a plain `Vec` for a flag that is given several times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Widths(Vec<u16>);
+struct RenditionWidths(Vec<u16>);
 
-fn parse_widths(text: &str) -> Result<Widths, String> {
+fn parse_widths(text: &str) -> Result<RenditionWidths, String> {
     if text == "none" {
-        return Ok(Widths(Vec::new()));
+        return Ok(RenditionWidths(Vec::new()));
     }
     let width = |text: &str| {
         let width = text
@@ -129,16 +187,20 @@ fn parse_widths(text: &str) -> Result<Widths, String> {
             .ok()
             .filter(|width| (1..=MAX_WEBP_SIDE).contains(&u32::from(*width)));
         width.ok_or_else(|| {
-            format!("`{text}` is no width from 1 to {MAX_WEBP_SIDE}; give widths such as 320,640 or none")
+            format!(
+                "`{text}` is no width from 1 to {MAX_WEBP_SIDE}; \
+                 give widths such as 320,640 or none"
+            )
         })
     };
     let mut widths = text.split(',').map(width).collect::<Result<Vec<u16>, _>>()?;
     widths.sort_unstable();
     widths.dedup();
-    Ok(Widths(widths))
+    Ok(RenditionWidths(widths))
 }
 
-/// Bytes, with an optional unit: kB, MB, GB (powers of 1,000) or KiB, MiB, GiB (of 1,024).
+/// Parses a number of bytes, with an optional unit: kB, MB, GB (powers of 1,000) or KiB, MiB, GiB
+/// (of 1,024).
 fn parse_size(text: &str) -> Result<u64, &'static str> {
     const FORM: &str = "give a size such as 900MB or 1GiB";
     let digits = text.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
@@ -179,8 +241,8 @@ mod tests {
 
     #[test]
     fn widths_are_sorted_and_none_is_none() {
-        assert_eq!(parse_widths("640, 320,640"), Ok(Widths(vec![320, 640])));
-        assert_eq!(parse_widths("none"), Ok(Widths(Vec::new())));
+        assert_eq!(parse_widths("640, 320,640"), Ok(RenditionWidths(vec![320, 640])));
+        assert_eq!(parse_widths("none"), Ok(RenditionWidths(Vec::new())));
         for bad in ["", "0", "16384", "a", "320;640", "-1"] {
             assert!(parse_widths(bad).is_err(), "{bad}");
         }

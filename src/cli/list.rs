@@ -1,12 +1,13 @@
-//! `imagepool list`: what is in the gallery.
+//! `imagepool list`: prints what is in the gallery.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
 use super::filter::FilterArgs;
-use super::{Context, End};
+use super::global::{ExitReason, GlobalOptions};
+use super::output;
 use crate::image::{ImageId, ImageInfo, ImageRecord};
 use crate::store::Access;
 
@@ -22,8 +23,8 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
-        let store = context.open(Access::Read)?;
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        let store = globals.open(Access::Read)?;
         let filter = self.filter.into_filter();
         let mut images: Vec<(ImageId, ImageRecord)> = Vec::new();
         store.each_image(|id, record| {
@@ -32,39 +33,34 @@ impl Args {
             }
         })?;
         images.sort_by_key(|(_, record)| std::cmp::Reverse(record.ordinal));
-        let mut stdout = io::BufWriter::new(io::stdout().lock());
-        if self.json {
-            let infos: Vec<_> =
-                images.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
-            serde_json::to_writer(&mut stdout, &infos)?;
-            writeln!(stdout)?;
-        } else {
-            for (id, record) in &images {
-                let size = format!("{}x{}", record.width, record.height);
-                let bytes = DecimalBytes(record.size_bytes).to_string();
-                let renditions = format!("+{}", record.renditions.len());
-                write!(
-                    stdout,
-                    "{id}  {size:>11}  {bytes:>9} {renditions:>3}  {}",
-                    printable(&record.source)
-                )?;
-                writeln!(
-                    stdout,
-                    "{}",
-                    if record.tags.is_empty() {
-                        String::new()
-                    } else {
-                        format!("  [{}]", record.tags.join(", "))
-                    }
-                )?;
+        output::print(|stdout| {
+            if self.json {
+                let infos: Vec<_> =
+                    images.iter().map(|(id, record)| ImageInfo::new(*id, record)).collect();
+                serde_json::to_writer(&mut *stdout, &infos)?;
+                writeln!(stdout)
+            } else {
+                images.iter().try_for_each(|(id, record)| describe(stdout, *id, record))
             }
-        }
-        stdout.flush()?;
-        Ok(End::Done)
+        })?;
+        Ok(ExitReason::Done)
     }
 }
 
-/// A file name without the control characters that could drive a terminal.
+fn describe(stdout: &mut dyn Write, id: ImageId, record: &ImageRecord) -> io::Result<()> {
+    let size = format!("{}x{}", record.width, record.height);
+    let bytes = DecimalBytes(record.size_bytes).to_string();
+    let renditions = format!("+{}", record.renditions.len());
+    let source = printable(&record.source);
+    let tags = if record.tags.is_empty() {
+        String::new()
+    } else {
+        format!("  [{}]", record.tags.join(", "))
+    };
+    writeln!(stdout, "{id}  {size:>11}  {bytes:>9} {renditions:>3}  {source}{tags}")
+}
+
+/// Returns a file name without the control characters that could drive a terminal.
 pub(super) fn printable(name: &str) -> String {
     name.chars()
         .map(|character| if character.is_control() { '\u{FFFD}' } else { character })

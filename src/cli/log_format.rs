@@ -1,7 +1,8 @@
-//! How a log line looks where nobody sees colours: `TIME LEVEL message name=value ...`, as tracing's own format has it.
+//! The format of log lines without colours, `TIME LEVEL message name=value ...`, which is tracing's
+//! own.
 //!
-//! An access log has a line for each request, and tracing's format took a quarter of the server's time for it. Most of that
-//! went into what is not wanted here (spans, styles) and into the calendar, which this asks once a second.
+//! It leaves out spans and styles, and asks the calendar once a second. The access log has a line
+//! for each request, and with tracing's own code those took a quarter of the server's time.
 
 use std::cell::RefCell;
 use std::fmt::{self, Debug};
@@ -14,7 +15,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Lines without colours.
+/// Formats lines without colours.
 pub(super) struct PlainFormat;
 
 impl<S, N> FormatEvent<S, N> for PlainFormat
@@ -28,22 +29,22 @@ where
         mut line: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        Rfc3339.format_time(&mut line)?;
+        UtcTime.format_time(&mut line)?;
         write!(line, " {:>5}", event.metadata().level().as_str())?;
-        let mut fields = Fields { line: &mut line, result: Ok(()) };
+        let mut fields = FieldWriter { line: &mut line, result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
         line.write_char('\n')
     }
 }
 
-/// Writes each field behind a space.
-struct Fields<'f, 'w> {
+/// Writes the fields of an event, each behind a space.
+struct FieldWriter<'f, 'w> {
     line: &'f mut Writer<'w>,
     result: fmt::Result,
 }
 
-impl Fields<'_, '_> {
+impl FieldWriter<'_, '_> {
     fn name(&mut self, field: &Field) -> fmt::Result {
         self.line.write_char(' ')?;
         if field.name() != "message" {
@@ -54,7 +55,7 @@ impl Fields<'_, '_> {
     }
 }
 
-impl Visit for Fields<'_, '_> {
+impl Visit for FieldWriter<'_, '_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
         let mut digits = [0; 20];
         let mut start = digits.len();
@@ -76,14 +77,15 @@ impl Visit for Fields<'_, '_> {
     }
 }
 
-/// UTC, to the microsecond (RFC 3339).
-struct Rfc3339;
+/// Writes the time in UTC, to the microsecond (RFC 3339).
+struct UtcTime;
 
-impl FormatTime for Rfc3339 {
+impl FormatTime for UtcTime {
     fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
         thread_local! {
-            /// A second since 1970, and how it is written.
-            static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+            /// The last second that was asked for, since 1970, and its text without the zone.
+            static SECOND: RefCell<(u64, String)> =
+                const { RefCell::new((u64::MAX, String::new())) };
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         SECOND.with_borrow_mut(|(second, written)| {
@@ -91,7 +93,7 @@ impl FormatTime for Rfc3339 {
                 *second = now.as_secs();
                 let time = UNIX_EPOCH + Duration::from_secs(*second);
                 *written = humantime::format_rfc3339_seconds(time).to_string();
-                // The zone comes behind the fraction.
+                // The zone comes after the fraction.
                 written.pop();
             }
             line.write_str(written)
@@ -128,14 +130,15 @@ mod tests {
         }
     }
 
-    /// The lines of some events, each as its time and the rest.
+    /// Logs some events and returns their lines, each as its time and the rest.
     fn logged(subscriber: impl FnOnce(Lines) -> tracing::Dispatch) -> Vec<(String, String)> {
         let lines = Lines::default();
         tracing::dispatcher::with_default(&subscriber(lines.clone()), || {
             let (none, some) = (None::<u64>, Some(7_u64));
             tracing::info!(peer = %"127.0.0.1:80", status = 200_u16, none, some, "answered");
             tracing::warn!(zero = 0_u64, large = u64::MAX, less = -5_i64, yes = true, part = 0.5);
-            tracing::error!(text = "with \"quotes\"\nand lines", path = ?std::path::Path::new("/a b"), "it {}", "failed");
+            let (text, path) = ("with \"quotes\"\nand lines", std::path::Path::new("/a b"));
+            tracing::error!(text, ?path, "it {}", "failed");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let split = |line: &str| {

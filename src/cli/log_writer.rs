@@ -1,102 +1,121 @@
-//! Log lines on their way to a slow place: gathered in memory, written by a thread of their own many at a time.
+//! The queue of log lines, and the thread that writes them, many at a time.
 //!
-//! A line costs its caller a copy; a request never waits for a terminal, a pipe or a disk, and no system call is made for it.
+//! A line costs its caller a copy and no system call, so no request waits for a terminal, a pipe or
+//! a disk. A log that can't be written changes nothing else: there is nobody to tell.
 
 use std::io::{self, Write};
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What is written at once, in bytes.
-const PIECE_BYTES: usize = 64 << 10;
-/// For how long a line waits for others.
+use super::{panics, threads};
+
+/// Largest piece that is written in one call, in bytes.
+const MAX_PIECE_BYTES: usize = 64 << 10;
+/// How long a line waits for others.
 const GATHER_TIME: Duration = Duration::from_millis(10);
-/// Lines that nobody takes are kept up to this many bytes, and lost above.
-const MOST_BYTES: usize = 16 << 20;
+/// Length above which queued lines are lost, in bytes.
+const MAX_QUEUED_BYTES: usize = 16 << 20;
+/// Capacity that the writing thread's buffer keeps, in bytes.
+const KEPT_CAPACITY_BYTES: usize = 1 << 20;
 
-/// Gathers lines.
+/// The end of the queue that takes lines.
 #[derive(Clone)]
-pub(super) struct LogWriter(Arc<Shared>);
+pub(super) struct LogWriter(Arc<LineQueue>);
 
-struct Shared {
-    gathered: Mutex<Gathered>,
+struct LineQueue {
+    pending: Mutex<PendingLines>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Gathered {
+struct PendingLines {
     bytes: Vec<u8>,
+    /// Number of lines that were not queued because there was no room.
     lost: u64,
-    closed: bool,
+    is_closed: bool,
 }
 
-impl Shared {
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+impl LineQueue {
+    fn pending(&self) -> MutexGuard<'_, PendingLines> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for lines and then a little for more. Swaps them with `bytes`, which is empty, and
+    /// returns how many were lost, or `None` when the queue is closed and empty.
+    fn take(&self, bytes: &mut Vec<u8>) -> Option<u64> {
+        let mut pending = self.pending();
+        while pending.bytes.is_empty() && !pending.is_closed {
+            pending = self.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        }
+        if pending.bytes.is_empty() {
+            return None;
+        }
+        if !pending.is_closed {
+            let waited =
+                self.changed.wait_timeout_while(pending, GATHER_TIME, |lines| !lines.is_closed);
+            pending = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        mem::swap(bytes, &mut pending.bytes);
+        Some(mem::take(&mut pending.lost))
     }
 }
 
-/// Writes what is left when it is dropped.
+/// The thread that writes, and writes what is left when this is dropped.
 pub(super) struct WriterThread {
-    shared: Arc<Shared>,
+    queue: Arc<LineQueue>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Starts a thread that writes to `target`.
-pub(super) fn start(target: impl Write + Send + 'static) -> io::Result<(LogWriter, WriterThread)> {
-    let shared = Arc::new(Shared { gathered: Mutex::default(), changed: Condvar::new() });
-    let thread = thread::Builder::new().name("log".into()).spawn({
-        let shared = Arc::clone(&shared);
-        move || write_all(&shared, target)
-    })?;
-    Ok((LogWriter(Arc::clone(&shared)), WriterThread { shared, thread: Some(thread) }))
+pub(super) fn start(
+    target: impl Write + Send + 'static,
+) -> anyhow::Result<(LogWriter, WriterThread)> {
+    let queue = Arc::new(LineQueue { pending: Mutex::default(), changed: Condvar::new() });
+    let thread = threads::start("log", {
+        let queue = Arc::clone(&queue);
+        move || write_all(&queue, target)
+    });
+    let thread = Some(thread.context("the log can't be started")?);
+    Ok((LogWriter(Arc::clone(&queue)), WriterThread { queue, thread }))
 }
 
-fn write_all(shared: &Shared, mut target: impl Write) {
+fn write_all(queue: &LineQueue, mut target: impl Write) {
     let mut bytes = Vec::new();
-    loop {
-        let lost = {
-            let mut gathered = shared.gathered();
-            while gathered.bytes.is_empty() && !gathered.closed {
-                gathered = shared.changed.wait(gathered).unwrap_or_else(PoisonError::into_inner);
-            }
-            if gathered.bytes.is_empty() {
-                return;
-            }
-            if !gathered.closed {
-                let waited = shared
-                    .changed
-                    .wait_timeout_while(gathered, GATHER_TIME, |gathered| !gathered.closed);
-                gathered = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
-            mem::swap(&mut bytes, &mut gathered.bytes);
-            mem::take(&mut gathered.lost)
-        };
-        for lines in pieces(&bytes) {
-            // A log that can't be written has nobody to tell.
-            let _ = target.write_all(lines);
-        }
-        if lost > 0 {
-            let _ = writeln!(
-                target,
-                "{lost} log lines were lost: they came faster than they could be written"
-            );
-        }
-        let _ = target.flush();
+    while let Some(lost) = queue.take(&mut bytes) {
+        // logroller panics when it can neither write the file nor say so on stderr, or when it
+        // can't have a thread.
+        let _ = panics::catch(|| write(&bytes, lost, &mut target));
         bytes.clear();
-        bytes.shrink_to(1 << 20);
+        bytes.shrink_to(KEPT_CAPACITY_BYTES);
     }
 }
 
-/// Whole lines, not many at once: a file is rotated between two writes.
+fn write(lines: &[u8], lost: u64, target: &mut impl Write) {
+    for piece in pieces(lines) {
+        let _ = target.write_all(piece);
+    }
+    if lost > 0 {
+        let _ = writeln!(
+            target,
+            "{lost} log lines were lost: they came faster than they could be written"
+        );
+    }
+    let _ = target.flush();
+}
+
+/// Splits `bytes` into pieces of whole lines. They are short, because a file is rotated only
+/// between two of them.
 fn pieces(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
-        let most = &bytes[..bytes.len().min(PIECE_BYTES)];
-        let end = if most.len() == bytes.len() { None } else { memchr::memrchr(b'\n', most) };
-        let (piece, rest) = bytes.split_at(end.map_or(most.len(), |end| end + 1));
+        let longest = &bytes[..bytes.len().min(MAX_PIECE_BYTES)];
+        let is_last = longest.len() == bytes.len();
+        let end = if is_last { None } else { memchr::memrchr(b'\n', longest) };
+        let (piece, rest) = bytes.split_at(end.map_or(longest.len(), |end| end + 1));
         bytes = rest;
         (!piece.is_empty()).then_some(piece)
     })
@@ -104,27 +123,26 @@ fn pieces(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 impl Drop for WriterThread {
     fn drop(&mut self) {
-        self.shared.gathered().closed = true;
-        self.shared.changed.notify_one();
+        self.queue.pending().is_closed = true;
+        self.queue.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // It has panicked if its target did.
             let _ = thread.join();
         }
     }
 }
 
 impl Write for LogWriter {
-    /// Takes a line.
+    /// Queues a line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut gathered = self.0.gathered();
-        if gathered.bytes.len() + line.len() > MOST_BYTES {
-            gathered.lost += 1;
+        let mut pending = self.0.pending();
+        if pending.bytes.len() + line.len() > MAX_QUEUED_BYTES {
+            pending.lost += 1;
             return Ok(line.len());
         }
-        let first = gathered.bytes.is_empty();
-        gathered.bytes.extend_from_slice(line);
-        drop(gathered);
-        if first {
+        let is_first = pending.bytes.is_empty();
+        pending.bytes.extend_from_slice(line);
+        drop(pending);
+        if is_first {
             self.0.changed.notify_one();
         }
         Ok(line.len())
@@ -181,7 +199,7 @@ mod tests {
         for _ in 0..64 {
             writer.write_all(&line).unwrap();
         }
-        assert!(writer.0.gathered().bytes.len() <= MOST_BYTES);
+        assert!(writer.0.pending().bytes.len() <= MAX_QUEUED_BYTES);
         drop(stuck);
         drop(thread);
         let written = target.0.lock().unwrap();

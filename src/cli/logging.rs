@@ -1,11 +1,13 @@
-//! Logging: to stderr, and with `serve --log-file` also to a file that is rotated by size.
+//! Sets up the log: to stderr, and with `serve --log-file` also to a file that is rotated by size.
 //!
-//! Lines are written by a thread of their own, so that a slow terminal, pipe or disk never holds up a request.
+//! Threads of their own write the lines, so that a slow terminal, pipe or disk never holds up a
+//! request.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use logroller::{LogRollerBuilder, Rotation, RotationSize};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -14,20 +16,29 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
-use super::LogFormat;
 use super::log_format::PlainFormat;
 use super::log_writer::{self, LogWriter, WriterThread};
 
-/// The file is rotated at this size, as the old service did,
+/// Size at which the log file is rotated, in bytes. It is the old service's.
 const FILE_BYTES: u64 = 10 << 20;
-/// and as many old ones are kept.
+/// Number of rotated files that are kept. It is the old service's.
 const FILES_KEPT: u64 = 10;
 
-/// Writes what is still buffered when it is dropped.
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people
+    Pretty,
+    /// One JSON object a line
+    Json,
+}
+
+/// The running log, which writes what is still buffered when it is dropped.
 pub(super) struct Log {
     _writers: Vec<WriterThread>,
 }
 
+/// Starts the log, to stderr and to `file`.
 pub(super) fn start(format: LogFormat, level: Level, file: Option<&Path>) -> anyhow::Result<Log> {
     let (stderr, guard) = log_writer::start(std::io::stderr())?;
     let mut writers = vec![guard];
@@ -64,7 +75,7 @@ fn open(path: &Path) -> anyhow::Result<logroller::LogRoller> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         anyhow::bail!("the log file {} has no name", path.display());
     };
-    // logroller makes missing folders; a mistyped path had better be told.
+    // logroller makes missing folders, which would hide a mistyped path.
     anyhow::ensure!(folder.is_dir(), "{}: the folder does not exist", failed());
     LogRollerBuilder::new(folder, Path::new(name))
         .rotation(Rotation::SizeBased(RotationSize::Bytes(FILE_BYTES)))

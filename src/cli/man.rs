@@ -1,11 +1,10 @@
 //! `imagepool man`: manual pages in roff.
 
-use std::io;
-
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_mangen::Man;
 
-use super::{Cli, End, Usage};
+use super::global::{ExitReason, UsageError};
+use super::output;
 
 /// Print a manual page, as in `imagepool man | man -l -`
 #[derive(Debug, clap::Args)]
@@ -15,17 +14,16 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self) -> anyhow::Result<End> {
-        let mut program = Cli::command();
+    pub(super) fn run(self, mut program: Command) -> anyhow::Result<ExitReason> {
         program.build();
         let page = match &self.command {
             None => &program,
             Some(name) => program
                 .find_subcommand(name)
-                .ok_or_else(|| Usage(format!("there is no command {name:?}")))?,
+                .ok_or_else(|| UsageError(format!("there is no command {name:?}")))?,
         };
         let title = page.get_bin_name().unwrap_or("imagepool").replace(' ', "-");
-        Man::new(page.clone()).title(title).render(&mut io::stdout())?;
-        Ok(End::Done)
+        output::print(|mut stdout| Man::new(page.clone()).title(title).render(&mut stdout))?;
+        Ok(ExitReason::Done)
     }
 }

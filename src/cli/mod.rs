@@ -1,11 +1,26 @@
-//! The command line: global flags here, then one file a command, each with its arguments and its `run`.
+//! The command line: global flags, then one file a command with its arguments and its `run`.
 //!
-//! This is the only place that reads flags and environment. Output for machines goes to stdout, words to stderr.
+//! This is the only place that reads flags and environment, and the only one that prints. What the
+//! commands do is in the modules below: `import`, `http`, `store`.
+//!
+//! In reading order:
+//! - for all commands: `global` (the flags, how a command ends), `output` (printing), `threads`,
+//!   `panics`;
+//! - the log: `logging`, `log_format`, `log_writer`;
+//! - filling the gallery: `import`, `import_flags`;
+//! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
+//!   `health`;
+//! - keys: `key`, `new_key`;
+//! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `tag`;
+//! - looking after the gallery: `backup`, `verify`, `stats`;
+//! - about the program: `completions`, `man`.
 
+mod background_import;
 mod backup;
 mod completions;
 mod export;
 mod filter;
+mod global;
 mod health;
 mod import;
 mod import_flags;
@@ -16,6 +31,9 @@ mod log_format;
 mod log_writer;
 mod logging;
 mod man;
+mod new_key;
+mod output;
+mod panics;
 mod policy_flags;
 mod remove;
 mod serve;
@@ -23,16 +41,18 @@ mod show;
 mod signals;
 mod stats;
 mod tag;
+mod threads;
 mod verify;
 
-use std::io;
-use std::process::ExitCode;
-
 use clap::builder::FalseyValueParser;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::codec;
-use crate::store::{Access, Locator, Store};
+use crate::store::Locator;
+use global::{GlobalOptions, UsageError};
+use logging::LogFormat;
+
+pub use global::{ExitReason, report_error};
+pub use panics::hide_caught_panics;
 
 /// A folder of pictures, served at random: one binary, one data file.
 #[derive(Debug, Parser)]
@@ -59,7 +79,13 @@ pub struct Cli {
     log_format: LogFormat,
 
     /// Say more
-    #[arg(short, long, global = true, env = "IMAGEPOOL_VERBOSE", value_parser = FalseyValueParser::new())]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "IMAGEPOOL_VERBOSE",
+        value_parser = FalseyValueParser::new()
+    )]
     verbose: bool,
 
     /// Say nothing but errors
@@ -75,15 +101,6 @@ pub struct Cli {
 
     #[command(subcommand)]
     command: Command,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Pretty,
-    /// One JSON object a line
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,63 +121,12 @@ enum Command {
     Man(man::Args),
 }
 
-/// The command was given something that it can't take; what clap finds by itself never comes this far.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Usage(String);
-
-/// The exit code for an error: 2 for wrong usage, 1 for anything else.
-#[must_use]
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
-}
-
-/// How a command ended, if not by an error that stopped it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    Done,
-    /// Everything that could be done was; stderr says what could not.
-    SomeFailed,
-    /// By Ctrl-C.
-    Interrupted,
-}
-
-impl From<End> for ExitCode {
-    fn from(end: End) -> Self {
-        match end {
-            End::Done => Self::SUCCESS,
-            End::SomeFailed => Self::FAILURE,
-            End::Interrupted => Self::from(130),
-        }
-    }
-}
-
-/// What the global flags say to every command.
-struct Context {
-    gallery: Locator,
-    quiet: bool,
-    verbose: bool,
-}
-
-impl Context {
-    fn open(&self, access: Access) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.gallery, access)?)
-    }
-
-    /// Words for people, on stderr.
-    fn say(&self, words: impl std::fmt::Display) {
-        if !self.quiet {
-            eprintln!("{words}");
-        }
-    }
-}
-
 impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// What stopped it; [`explain`] puts it into words.
-    pub fn run(self) -> anyhow::Result<End> {
+    /// What stopped the command; [`report_error`] puts it into words.
+    pub fn run(self) -> anyhow::Result<ExitReason> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => tracing::Level::ERROR,
             (false, true) => tracing::Level::DEBUG,
@@ -171,72 +137,48 @@ impl Cli {
             _ => None,
         };
         if let Some(file) = log_file.filter(|file| self.gallery.holds(file)) {
-            anyhow::bail!(Usage(format!(
+            anyhow::bail!(UsageError(format!(
                 "{} is the gallery itself; give another --log-file",
                 file.display()
             )));
         }
         let _log = logging::start(self.log_format, level, log_file)?;
-        let context = Context { gallery: self.gallery, quiet: self.quiet, verbose: self.verbose };
+        let Self { gallery, quiet, verbose, .. } = self;
+        let globals = GlobalOptions { gallery, quiet, verbose };
         match self.command {
-            Command::Import(args) => args.run(&context),
-            Command::Serve(args) => args.run(&context),
-            Command::Key(args) => args.run(&context),
-            Command::List(args) => args.run(&context),
-            Command::Show(args) => args.run(&context),
-            Command::Export(args) => args.run(&context),
-            Command::Remove(args) => args.run(&context),
-            Command::Tag(args) => args.run(&context),
-            Command::Backup(args) => args.run(&context),
-            Command::Verify(args) => args.run(&context),
-            Command::Stats(args) => args.run(&context),
-            Command::Health(args) => args.run(&context),
-            Command::Completions(args) => args.run(),
-            Command::Man(args) => args.run(),
+            Command::Import(args) => args.run(&globals),
+            Command::Serve(args) => args.run(&globals),
+            Command::Key(args) => args.run(&globals),
+            Command::List(args) => args.run(&globals),
+            Command::Show(args) => args.run(&globals),
+            Command::Export(args) => args.run(&globals),
+            Command::Remove(args) => args.run(&globals),
+            Command::Tag(args) => args.run(&globals),
+            Command::Backup(args) => args.run(&globals),
+            Command::Verify(args) => args.run(&globals),
+            Command::Stats(args) => args.run(&globals),
+            Command::Health(args) => args.run(&globals),
+            Command::Completions(args) => args.run(Self::command()),
+            Command::Man(args) => args.run(Self::command()),
         }
     }
 }
 
-/// An error and its causes in one line; a cause whose words are in it already is left out.
-#[must_use]
-pub fn explain(error: &anyhow::Error) -> String {
-    let mut words = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if !words.contains(&cause) {
-            if !words.is_empty() {
-                words.push_str(": ");
-            }
-            words.push_str(&cause);
-        }
+/// Prints what clap has to say when it finds no command to run: help, the version, or wrong usage.
+///
+/// # Errors
+/// When help was asked for and stdout can't be written.
+pub fn print_clap_message(message: &clap::Error) -> anyhow::Result<ExitReason> {
+    if message.use_stderr() {
+        let _ = message.print();
+        return Ok(ExitReason::WrongUsage);
     }
-    words
-}
-
-/// A decoder's panic is said in the report of its file, and there only.
-pub fn print_no_caught_panics() {
-    let print = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !codec::catches_panics() {
-            print(panic);
-        }
-    }));
-}
-
-/// Whether the reader of our stdout went away.
-#[must_use]
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    })
+    output::print_help(message)?;
+    Ok(ExitReason::Done)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -267,12 +209,5 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         check(&command);
-    }
-
-    #[test]
-    fn a_cause_is_told_once() {
-        let error =
-            anyhow::anyhow!("disk gone").context("gallery.pool: disk gone").context("can't serve");
-        assert_eq!(explain(&error), "can't serve: gallery.pool: disk gone");
     }
 }

@@ -1,4 +1,4 @@
-//! Whom `serve` serves.
+//! The flags that say whom `serve` serves.
 
 use clap::builder::FalseyValueParser;
 
@@ -11,15 +11,18 @@ pub(super) struct PolicyFlags {
     #[arg(long, env = "IMAGEPOOL_PUBLIC", value_parser = FalseyValueParser::new())]
     public: bool,
 
-    /// Let scripts on this site's pages read answers, by scheme and host (repeatable) [default: on any site's]
+    /// Let scripts on this site's pages read answers, by scheme and host (repeatable) [default: on
+    /// any site's]
     #[arg(long, env = "IMAGEPOOL_CORS_ORIGIN", value_name = "ORIGIN")]
     cors_origin: Vec<WebOrigin>,
 
-    /// Let pages on this host show images, others not; *.HOST is all below it (repeatable) [default: any page]
+    /// Let pages on this host show images, others not; *.HOST is all below it (repeatable)
+    /// [default: any page]
     #[arg(long, env = "IMAGEPOOL_ALLOW_REFERER", value_name = "HOST")]
     allow_referer: Vec<Host>,
 
-    /// Requests that each client address, and each key, may make: such as 10/s, 300/m or 5000/h [default: any number]
+    /// Requests that each client address, and each key, may make: such as 10/s, 300/m or 5000/h
+    /// [default: any number]
     #[arg(long, env = "IMAGEPOOL_RATE", value_name = "N/UNIT")]
     rate: Option<Rate>,
 

@@ -1,7 +1,8 @@
-//! `imagepool remove`: take images out of the gallery.
+//! `imagepool remove`: takes images out of the gallery.
 
+use super::global::{ExitReason, GlobalOptions};
+use super::output;
 use super::show::no_such_image;
-use super::{Context, End};
 use crate::image::ImageId;
 use crate::store::Access;
 
@@ -14,15 +15,15 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(mut self, context: &Context) -> anyhow::Result<End> {
+    pub(super) fn run(mut self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         self.id.sort_unstable();
         self.id.dedup();
-        let removed = context.open(Access::Write)?.remove(&self.id)?;
+        let removed = globals.open(Access::Write)?.remove(&self.id)?;
         let missing: Vec<_> = self.id.iter().filter(|id| !removed.contains(id)).collect();
         for id in &missing {
-            eprintln!("error: {}", no_such_image(**id));
+            output::complain(no_such_image(**id));
         }
-        context.say(format_args!("{} removed", removed.len()));
-        Ok(if missing.is_empty() { End::Done } else { End::SomeFailed })
+        globals.say(format_args!("{} removed", removed.len()));
+        Ok(if missing.is_empty() { ExitReason::Done } else { ExitReason::Failed })
     }
 }

@@ -1,13 +1,12 @@
-//! `imagepool show`: one image's record.
-
-use std::io::{self, Write as _};
+//! `imagepool show`: prints one image's record.
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
+use super::global::{ExitReason, GlobalOptions};
 use super::list::printable;
-use super::{Context, End};
+use super::output;
 use crate::image::{ImageId, ImageInfo, image_path, rfc3339};
 use crate::store::Access;
 
@@ -23,19 +22,18 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
-        let record = context.open(Access::Read)?.image(self.id)?;
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        let record = globals.open(Access::Read)?.image(self.id)?;
         let record = record.with_context(|| no_such_image(self.id))?;
-        let mut stdout = io::stdout().lock();
         if self.json {
-            writeln!(stdout, "{}", serde_json::to_string(&ImageInfo::new(self.id, &record))?)?;
-            return Ok(End::Done);
+            output::print_line(serde_json::to_string(&ImageInfo::new(self.id, &record))?)?;
+            return Ok(ExitReason::Done);
         }
         let animation =
             if record.animated() { format!(", {} frames", record.frames) } else { String::new() };
         let alpha = if record.alpha { ", transparent" } else { "" };
         let source_bytes = DecimalBytes(record.source_bytes);
-        for (name, value) in [
+        let lines = [
             ("id", self.id.to_string()),
             ("size", format!("{} x {} pixels{animation}{alpha}", record.width, record.height)),
             ("bytes", format!("{} ({})", record.size_bytes, DecimalBytes(record.size_bytes))),
@@ -46,10 +44,11 @@ impl Args {
             ("tags", record.tags.join(", ")),
             ("imported", rfc3339(record.imported_at)),
             ("path", image_path(self.id)),
-        ] {
-            writeln!(stdout, "{name:>9}  {value}")?;
-        }
-        Ok(End::Done)
+        ];
+        output::print(|stdout| {
+            lines.iter().try_for_each(|(name, value)| writeln!(stdout, "{name:>9}  {value}"))
+        })?;
+        Ok(ExitReason::Done)
     }
 }
 

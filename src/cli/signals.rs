@@ -1,13 +1,14 @@
-//! Ctrl-C, SIGTERM and SIGHUP.
+//! The signals that commands listen to: Ctrl-C, SIGTERM and SIGHUP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Exit code of a program that was stopped by Ctrl-C.
-const INTERRUPTED: i32 = 130;
+use super::global::ExitReason;
+use super::threads;
 
 /// The two signals that ask a program to end.
 pub(super) struct StopSignals {
@@ -16,7 +17,7 @@ pub(super) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes the signals over; must be called within a tokio runtime.
+    /// Takes the signals over. It must be called within a tokio runtime.
     pub(super) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("signals can't be listened to");
         Ok(Self {
@@ -35,15 +36,15 @@ impl StopSignals {
     /// Ends the process at the next signal.
     pub(super) async fn exit_at_next(mut self) {
         self.next().await;
-        std::process::exit(INTERRUPTED);
+        std::process::exit(ExitReason::Interrupted.code().into());
     }
 }
 
 /// SIGHUP, which asks a server to read its files anew.
-pub(super) struct Hangups(Signal);
+pub(super) struct HangupSignal(Signal);
 
-impl Hangups {
-    /// Takes the signal over; must be called within a tokio runtime.
+impl HangupSignal {
+    /// Takes the signal over. It must be called within a tokio runtime.
     pub(super) fn listen() -> anyhow::Result<Self> {
         Ok(Self(signal(SignalKind::hangup()).context("signals can't be listened to")?))
     }
@@ -53,21 +54,22 @@ impl Hangups {
     }
 }
 
-/// A flag that the first signal sets, for work on plain threads; the second one ends the process.
+/// Returns a flag, for work on plain threads, that the first signal sets. The second signal ends
+/// the process.
 pub(super) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _in_runtime = runtime.enter();
         StopSignals::listen()?
     };
-    std::thread::spawn(move || {
+    threads::start("signals", move || {
         runtime.block_on(async move {
             signals.next().await;
             flag.store(true, Ordering::Relaxed);
             signals.exit_at_next().await;
         });
-    });
+    })?;
     Ok(stop)
 }

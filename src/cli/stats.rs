@@ -1,4 +1,4 @@
-//! `imagepool stats`: counts and sizes.
+//! `imagepool stats`: prints counts and sizes.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write};
@@ -7,11 +7,12 @@ use clap::builder::FalseyValueParser;
 use indicatif::{BinaryBytes, DecimalBytes, HumanCount};
 use serde::Serialize;
 
-use super::{Context, End};
+use super::global::{ExitReason, GlobalOptions};
+use super::output;
 use crate::image::{ImageRecord, Orientation, now};
 use crate::store::Access;
 
-/// Columns of the longest bar of the histogram.
+/// Length of the longest bar of the histogram, in columns.
 const BAR_COLUMNS: u64 = 40;
 
 /// Count images, bytes and formats
@@ -23,31 +24,32 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Stats {
+struct GalleryStats {
     images: u64,
-    /// Length of all images.
+    /// Length of all images, in bytes.
     bytes: u64,
-    /// Length of all images' sources.
+    /// Length of all images' sources, in bytes.
     source_bytes: u64,
-    /// What the gallery takes on disk.
+    /// What the gallery takes on disk, in bytes.
     disk_bytes: u64,
     animated: u64,
     landscape: u64,
     portrait: u64,
     square: u64,
     renditions: u64,
-    /// Length of all renditions.
+    /// Length of all renditions, in bytes.
     rendition_bytes: u64,
-    /// Keys that are valid now.
+    /// Number of keys that are valid now.
     keys: u64,
-    /// Images by their source's format.
+    /// Number of images by their source's format.
     formats: BTreeMap<String, u64>,
+    /// Number of images by tag.
     tags: BTreeMap<String, u64>,
-    /// Images by size: of at least this power of two of bytes, and less than the next.
+    /// Number of images by size: of at least this power of two of bytes, and less than the next.
     sizes: BTreeMap<u64, u64>,
 }
 
-impl Stats {
+impl GalleryStats {
     fn count(&mut self, record: &ImageRecord) {
         self.images += 1;
         self.bytes += record.size_bytes;
@@ -70,24 +72,24 @@ impl Stats {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
-        let store = context.open(Access::Read)?;
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        let store = globals.open(Access::Read)?;
         let now = now();
-        let mut stats = Stats { disk_bytes: store.size_on_disk()?, ..Stats::default() };
+        let disk_bytes = store.size_on_disk()?;
+        let mut stats = GalleryStats { disk_bytes, ..GalleryStats::default() };
         stats.keys = store.keys()?.1.iter().filter(|key| key.live(now)).count() as u64;
         store.each_image(|_, record| stats.count(&record))?;
-        let mut stdout = io::stdout().lock();
         if self.json {
-            writeln!(stdout, "{}", serde_json::to_string(&stats)?)?;
+            output::print_line(serde_json::to_string(&stats)?)?;
         } else {
-            let bars = stdout.is_terminal();
-            describe(&stats, bars, &mut stdout)?;
+            let has_bars = io::stdout().is_terminal();
+            output::print(|stdout| describe(&stats, has_bars, stdout))?;
         }
-        Ok(End::Done)
+        Ok(ExitReason::Done)
     }
 }
 
-fn describe(stats: &Stats, bars: bool, out: &mut impl Write) -> io::Result<()> {
+fn describe(stats: &GalleryStats, has_bars: bool, out: &mut dyn Write) -> io::Result<()> {
     let list = |counts: &BTreeMap<String, u64>| {
         let mut counts: Vec<_> = counts.iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -97,7 +99,8 @@ fn describe(stats: &Stats, bars: bool, out: &mut impl Write) -> io::Result<()> {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let Stats { images, landscape, portrait, square, animated, renditions, keys, .. } = *stats;
+    let GalleryStats { images, landscape, portrait, square, animated, renditions, keys, .. } =
+        *stats;
     for (name, value) in [
         ("images", format!("{} ({} animated)", HumanCount(images), HumanCount(animated))),
         ("orientation", format!("{landscape} landscape, {portrait} portrait, {square} square")),
@@ -120,7 +123,7 @@ fn describe(stats: &Stats, bars: bool, out: &mut impl Write) -> io::Result<()> {
     ] {
         writeln!(out, "{name:>11}  {value}")?;
     }
-    if !bars {
+    if !has_bars {
         return Ok(());
     }
     writeln!(out)?;

@@ -1,7 +1,8 @@
-//! `imagepool tag`: put tags on images and take them off.
+//! `imagepool tag`: puts tags on images and takes them off.
 
+use super::global::{ExitReason, GlobalOptions, UsageError};
+use super::output;
 use super::show::no_such_image;
-use super::{Context, End, Usage};
 use crate::image::{ImageId, parse_tag};
 use crate::store::Access;
 
@@ -19,10 +20,10 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         let (mut ids, mut add, mut drop) = (Vec::new(), Vec::new(), Vec::new());
         for term in &self.terms {
-            let wrong = |error: &dyn std::fmt::Display| Usage(format!("{term:?}: {error}"));
+            let wrong = |error: &dyn std::fmt::Display| UsageError(format!("{term:?}: {error}"));
             let tag = |text: &str| parse_tag(text).map_err(|error| wrong(&error));
             match term.split_at_checked(1) {
                 Some(("+", text)) => add.push(tag(text)?),
@@ -31,24 +32,24 @@ impl Args {
             }
         }
         if ids.is_empty() {
-            anyhow::bail!(Usage(
+            anyhow::bail!(UsageError(
                 "give the id of at least one image; `imagepool list` shows them".into()
             ));
         }
         if add.is_empty() && drop.is_empty() {
-            anyhow::bail!(Usage("give at least one tag, as +T or -T".into()));
+            anyhow::bail!(UsageError("give at least one tag, as +T or -T".into()));
         }
-        let store = context.open(Access::Write)?;
-        let mut end = End::Done;
+        let store = globals.open(Access::Write)?;
+        let mut reason = ExitReason::Done;
         for id in ids {
             match store.retag(id, &add, &drop)? {
-                Some(record) => context.say(format_args!("{id}  [{}]", record.tags.join(", "))),
+                Some(record) => globals.say(format_args!("{id}  [{}]", record.tags.join(", "))),
                 None => {
-                    eprintln!("error: {}", no_such_image(id));
-                    end = End::SomeFailed;
+                    output::complain(no_such_image(id));
+                    reason = ExitReason::Failed;
                 }
             }
         }
-        Ok(end)
+        Ok(reason)
     }
 }

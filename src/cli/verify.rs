@@ -1,9 +1,8 @@
-//! `imagepool verify`: is everything there, and as it was stored?
+//! `imagepool verify`: checks that everything is there, and as it was stored.
 //!
-//! LMDB trusts its file: pages that were damaged from outside can crash whoever walks them. So the walk runs in a
-//! child process, and a crash of that child is a finding, not our end.
+//! LMDB trusts its file, and pages that were damaged from outside can crash the process that walks
+//! them. So the walk runs in a child process, whose crash is a finding.
 
-use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 
@@ -11,12 +10,13 @@ use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::{DecimalBytes, HumanCount};
 
-use super::{Context, End};
+use super::global::{ExitReason, GlobalOptions};
+use super::output;
 use crate::codec;
 use crate::image::ImageRecord;
 use crate::store::Access;
 
-/// SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV: what damaged pages can lead to.
+/// The signals that damaged pages can lead to: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV.
 const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
 
 /// Check every image against its id and its record
@@ -36,19 +36,19 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<End> {
-        if self.in_this_process { self.walk(context) } else { self.walk_in_child(context) }
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        if self.in_this_process { self.walk(globals) } else { self.walk_in_child(globals) }
     }
 
-    fn walk_in_child(&self, context: &Context) -> anyhow::Result<End> {
+    fn walk_in_child(&self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         let program = std::env::current_exe().context("this program's own file can't be found")?;
         let mut child = Command::new(program);
         child
             .arg("--gallery")
-            .arg(context.gallery.to_string())
+            .arg(globals.gallery.to_string())
             .args(["verify", "--in-this-process"]);
         for (given, flag) in
-            [(self.deep, "--deep"), (self.json, "--json"), (context.quiet, "--quiet")]
+            [(self.deep, "--deep"), (self.json, "--json"), (globals.quiet, "--quiet")]
         {
             if given {
                 child.arg(flag);
@@ -61,41 +61,43 @@ impl Args {
                 "the walk was ended from outside (signal {signal})"
             );
             anyhow::bail!(
-                "{}: the gallery is damaged so badly that walking it crashed (signal {signal}); restore it from a backup",
-                context.gallery
+                "{}: the gallery is damaged so badly that walking it crashed (signal {signal}); \
+                 restore it from a backup",
+                globals.gallery
             );
         }
-        Ok(if status.success() { End::Done } else { End::SomeFailed })
+        Ok(if status.success() { ExitReason::Done } else { ExitReason::Failed })
     }
 
-    fn walk(&self, context: &Context) -> anyhow::Result<End> {
-        let store = context.open(Access::Read)?;
+    fn walk(&self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        let store = globals.open(Access::Read)?;
         let verified = store
-            .verify(|_, record, webp| if self.deep { look_into(record, webp) } else { None })?;
-        let mut stdout = io::stdout().lock();
+            .verify(|_, record, webp| if self.deep { find_damage(record, webp) } else { None })?;
         if self.json {
-            writeln!(stdout, "{}", serde_json::to_string(&verified)?)?;
+            output::print_line(serde_json::to_string(&verified)?)?;
         } else {
-            for problem in &verified.problems {
-                writeln!(stdout, "{}: {}", problem.subject, problem.problem)?;
-            }
+            output::print(|stdout| {
+                verified.problems.iter().try_for_each(|damage| {
+                    writeln!(stdout, "{}: {}", damage.subject, damage.problem)
+                })
+            })?;
         }
         let found = match verified.problems.len() {
             0 => "no damage".to_owned(),
             1 => "1 problem".to_owned(),
             count => format!("{count} problems"),
         };
-        context.say(format_args!(
+        globals.say(format_args!(
             "{} images, {}: {found}",
             HumanCount(verified.images),
             DecimalBytes(verified.bytes)
         ));
-        Ok(if verified.problems.is_empty() { End::Done } else { End::SomeFailed })
+        Ok(if verified.problems.is_empty() { ExitReason::Done } else { ExitReason::Failed })
     }
 }
 
-/// Decodes an image and compares its size with its record's.
-fn look_into(record: &ImageRecord, webp: &[u8]) -> Option<String> {
+/// Decodes an image and returns what is wrong with it: its bytes, or its size beside its record's.
+fn find_damage(record: &ImageRecord, webp: &[u8]) -> Option<String> {
     match codec::probe(webp, &codec::DecodeLimits::NONE) {
         Err(error) => Some(format!("it does not decode: {error}")),
         Ok(size) if size != (record.width, record.height) => Some(format!(

@@ -7,6 +7,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::Mutex;
 
 use super::access::{Authenticator, Policy, RateLimiters};
+use super::blocking::{BlockingError, run_blocking};
 use super::error::ApiError;
 use super::metrics::Metrics;
 use super::page_cache_hints::PageCacheHints;
@@ -36,8 +37,8 @@ pub struct ServedGallery {
 pub(super) enum LoadError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("loading it ended early: {0}")]
-    Aborted(#[from] tokio::task::JoinError),
+    #[error("it can't be read: {0}")]
+    Aborted(#[from] BlockingError),
 }
 
 impl ServedGallery {
@@ -85,7 +86,7 @@ impl ServedGallery {
         let started = Instant::now();
         let store = self.store.clone();
         let loading = move || load(&store, present.as_deref());
-        let catalog = Arc::new(tokio::task::spawn_blocking(loading).await??);
+        let catalog = Arc::new(run_blocking(loading).await??);
         self.catalog.store(Some(Arc::clone(&catalog)));
         self.metrics.record_reload(catalog.len(), catalog.version(), started.elapsed());
         Ok(catalog)

@@ -2,8 +2,8 @@
 //!
 //! In reading order, lowest first; each uses only what stands above it:
 //!
-//! - `error` maps errors to responses, `query` reads parameters, `metrics` counts, and `panics`
-//!   keeps a panic from ending more than a request.
+//! - `error` maps errors to responses, `query` reads parameters, `metrics` counts, `panics` keeps
+//!   a panic from ending more than a request, and `blocking` runs what may take long elsewhere.
 //! - `access/` is who may: policy, keys, rates, other sites' pages.
 //! - `connection/` is how bytes come and go: sockets, TLS, threads, timeouts, slow clients.
 //! - `page_cache_hints` guesses what is in memory, and `gallery` is what all requests share.
@@ -18,6 +18,7 @@
 mod access;
 mod access_log;
 mod admission;
+mod blocking;
 mod connection;
 mod error;
 mod gallery;

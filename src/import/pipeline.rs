@@ -50,11 +50,17 @@ pub fn import(
     thread::scope(|scope| {
         let (feed, entries_to_do) = bounded::<FoundEntry>(jobs);
         let (results, results_to_take) = bounded::<WorkResult>(WAITING_IMAGES);
-        scope.spawn(move || feed_all(entries, &feed, stop));
+        // `Scope::spawn` panics when there is no thread to be had.
+        let thread = || thread::Builder::new().name("import".into());
+        thread()
+            .spawn_scoped(scope, move || feed_all(entries, &feed, stop))
+            .map_err(ImportError::NoThread)?;
         for _ in 0..jobs {
             let (entries, results) = (entries_to_do.clone(), results.clone());
             let worker = &worker;
-            scope.spawn(move || work(worker, &entries, &results, stop));
+            thread()
+                .spawn_scoped(scope, move || work(worker, &entries, &results, stop))
+                .map_err(ImportError::NoThread)?;
         }
         // A channel closes, and so its threads end, when its other side is gone: on an error too.
         drop((entries_to_do, results));

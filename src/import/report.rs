@@ -27,6 +27,11 @@ pub enum ImportError {
     Store(#[from] StoreError),
     #[error("the report can't be written: {0}")]
     Report(#[source] io::Error),
+    #[error(
+        "the import's threads can't be started: {0}; \
+         give fewer --jobs, or raise the limit of processes and threads (`ulimit -u`)"
+    )]
+    NoThread(#[source] io::Error),
 }
 
 /// What became of a file.

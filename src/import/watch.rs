@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -111,15 +112,20 @@ struct FolderWatcher {
 impl FolderWatcher {
     fn new(gallery: Locator, changed: &Sender<()>) -> Self {
         let send = changed.clone();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let on_event = move |event: notify::Result<notify::Event>| {
             // After an error nobody knows which events were missed, so it counts as a change.
             if event.is_ok_and(|event| !is_change(&event, &gallery)) {
                 return;
             }
             // An event that waits already is as good as two.
             let _ = send.try_send(());
-        });
-        let watcher = watcher
+        };
+        // notify panics at its first use when it could not have a thread, so one is tried first.
+        let watcher = thread::Builder::new()
+            .spawn(|| ())
+            .map(JoinHandle::join)
+            .map_err(notify::Error::io)
+            .and_then(|_| notify::recommended_watcher(on_event))
             .inspect_err(
                 |error| tracing::warn!(%error, "changes are looked for once a minute only"),
             )

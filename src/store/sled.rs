@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError, TransactionalTree};
@@ -42,6 +43,9 @@ pub(super) struct SledEngine {
 impl SledEngine {
     pub(super) fn open(dir: &Path, access: Access) -> Result<Self, StoreError> {
         examine(dir, access)?;
+        // sled waits for ever for threads that it can't have, so one is tried first.
+        let thread = thread::Builder::new().spawn(|| ());
+        let _ = thread.map_err(|source| StoreError::io(dir, source))?.join();
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = config.open().map_err(|source| sled_error(dir, source))?;
         let mut trees = Vec::with_capacity(Tree::ALL.len());

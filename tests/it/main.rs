@@ -8,6 +8,13 @@
     clippy::cast_sign_loss,
     reason = "pictures are made of small numbers"
 )]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic, and prints why it was skipped"
+)]
 
 mod api;
 mod architecture;
@@ -23,7 +30,9 @@ mod keys;
 mod kinds;
 mod links;
 mod originals;
+mod output;
 mod pictures;
 mod policy;
 mod report;
+mod thread_limits;
 mod watch;

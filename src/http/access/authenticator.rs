@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Semaphore;
 
+use crate::http::blocking::run_blocking;
 use crate::http::error::ApiError;
 use crate::http::metrics::{KeyCheck, Metrics};
 use crate::image;
@@ -145,7 +146,7 @@ impl Authenticator {
         }
         known.check_throttle(Instant::now())?;
         let memory_key = self.memory_key;
-        let checked = tokio::task::spawn_blocking(move || {
+        let checked = run_blocking(move || {
             let right = known.key.record.verify(&key);
             if right {
                 known.key.remember(&memory_key, &key);
@@ -154,7 +155,7 @@ impl Authenticator {
             }
             right.then(|| key.id())
         });
-        checked.await.map_err(|_| ApiError::Internal)?.ok_or(ApiError::Unauthorized)
+        checked.await?.ok_or(ApiError::Unauthorized)
     }
 
     /// Reads the keys again if the gallery has changed since they were last read.

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::http::blocking::{Blocking, BlockingError, run_blocking};
 use crate::http::request::ConnectionContext;
 use crate::image::ImageId;
 use crate::store::{Blob, StoreError};
@@ -37,7 +37,7 @@ pub(super) struct ImageBody {
 }
 
 /// A chunk on its way from the disk.
-type Loading = JoinHandle<Result<(), BodyError>>;
+type Loading = Blocking<Result<(), BodyError>>;
 
 /// Why the connection is cut in the middle of an image.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +46,8 @@ pub(super) enum BodyError {
     Removed,
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("reading it was given up")]
-    GivenUp,
+    #[error("it could not be read: {0}")]
+    Aborted(#[from] BlockingError),
 }
 
 impl ImageBody {
@@ -81,7 +81,7 @@ impl ImageBody {
     fn start_loading(&mut self, chunk: Range<usize>) {
         let (gallery, id, width) = (Arc::clone(&self.connection.gallery), self.id, self.width);
         let wanted = chunk.clone();
-        let loading = tokio::task::spawn_blocking(move || {
+        let loading = run_blocking(move || {
             let blob = gallery.store.hold_blob(id, width)?.ok_or(BodyError::Removed)?;
             if chunk.end <= blob.as_ref().len() {
                 gallery.page_cache_hints.count_disk_read(chunk.len());
@@ -103,7 +103,7 @@ impl ImageBody {
         let mut loaded = false;
         loop {
             if let Some((of, loading)) = &mut self.loading {
-                ready!(Pin::new(loading).poll(context)).map_err(|_| BodyError::GivenUp)??;
+                ready!(Pin::new(loading).poll(context))??;
                 chunk.end = of.end;
                 self.loading = None;
                 loaded = true;

@@ -17,6 +17,7 @@ use warp::reply::{Reply as _, Response};
 use super::image_body::ImageBody;
 use crate::catalog::{Catalog, Position};
 use crate::http::admission::admit_reader;
+use crate::http::blocking::run_blocking;
 use crate::http::error::ApiError;
 use crate::http::gallery::ServedGallery;
 use crate::http::query::Parameters;
@@ -196,9 +197,8 @@ async fn open_checked(
         return open(gallery);
     }
     let (store, unchecked) = (gallery.store.clone(), variant.clone());
-    let right =
-        tokio::task::spawn_blocking(move || store.blob(id, width, |webp| unchecked.matches(webp)));
-    match right.await.map_err(|_| ApiError::Internal)?.map_err(|error| unreadable(id, &error))? {
+    let right = run_blocking(move || store.blob(id, width, |webp| unchecked.matches(webp)));
+    match right.await?.map_err(|error| unreadable(id, &error))? {
         None => Ok(None),
         Some(true) => {
             variant.mark_checked(catalog);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Filter, Matches};
+use crate::http::blocking::run_blocking;
 use crate::http::error::ApiError;
 use crate::http::request::Request;
 use crate::image::{ImageId, ImageRecord};
@@ -14,9 +15,7 @@ pub(super) async fn matches(catalog: &Arc<Catalog>, filter: &Filter) -> Result<M
         return Ok(known);
     }
     let (catalog, filter) = (Arc::clone(catalog), filter.clone());
-    tokio::task::spawn_blocking(move || catalog.matches(&filter))
-        .await
-        .map_err(|_| ApiError::Internal)
+    Ok(run_blocking(move || catalog.matches(&filter)).await?)
 }
 
 /// Returns the records of those of the images that are in the gallery, in their order.
@@ -25,14 +24,14 @@ pub(super) async fn records(
     ids: &[ImageId],
 ) -> Result<Vec<(ImageId, ImageRecord)>, ApiError> {
     let (store, ids) = (request.gallery().store.clone(), ids.to_vec());
-    let read = tokio::task::spawn_blocking(move || {
+    let read = run_blocking(move || {
         let records = ids.into_iter().filter_map(|id| match store.image(id) {
             Ok(record) => record.map(|record| Ok((id, record))),
             Err(error) => Some(Err(unreadable_record(id, &error))),
         });
         records.collect()
     });
-    read.await.map_err(|_| ApiError::Internal)?
+    read.await?
 }
 
 /// Logs that an image's record can't be read.

@@ -1,0 +1,97 @@
+//! What every command gets and gives: the global flags, and how it ended.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use super::output;
+use crate::store::{Access, Locator, Store};
+
+/// The global flags, as every command gets them.
+pub(super) struct GlobalOptions {
+    pub(super) gallery: Locator,
+    pub(super) quiet: bool,
+    pub(super) verbose: bool,
+}
+
+impl GlobalOptions {
+    pub(super) fn open(&self, access: Access) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.gallery, access)?)
+    }
+
+    /// Prints a line on stderr that `--quiet` leaves out.
+    pub(super) fn say(&self, words: impl Display) {
+        if !self.quiet {
+            output::say(words);
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    /// Everything was done.
+    Done,
+    /// Everything that could be done was; stderr says what could not.
+    Failed,
+    /// The command was called in a wrong way; stderr says how.
+    WrongUsage,
+    /// Ctrl-C ended the command.
+    Interrupted,
+}
+
+impl ExitReason {
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::WrongUsage => 2,
+            // What shells give for a program that SIGINT ended.
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<ExitReason> for ExitCode {
+    fn from(reason: ExitReason) -> Self {
+        reason.code().into()
+    }
+}
+
+/// The command was given something that it can't take. clap finds most such mistakes before.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub(super) String);
+
+/// Says on stderr why a command stopped.
+#[must_use]
+pub fn report_error(error: &anyhow::Error) -> ExitReason {
+    output::complain(explain(error));
+    if error.is::<UsageError>() { ExitReason::WrongUsage } else { ExitReason::Failed }
+}
+
+/// Returns an error and its causes in one line, without the causes whose words are in it already.
+fn explain(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if !words.contains(&cause) {
+            if !words.is_empty() {
+                words.push_str(": ");
+            }
+            words.push_str(&cause);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error =
+            anyhow::anyhow!("disk gone").context("gallery.pool: disk gone").context("can't serve");
+        assert_eq!(explain(&error), "can't serve: gallery.pool: disk gone");
+    }
+}
