@@ -1,11 +1,14 @@
-//! `import`: what becomes of pictures.
+//! Tests which images `import` makes of pictures.
+//!
+//! `kinds` has the formats one by one, `report` what is reported, and `originals` the flags that
+//! look at source files afterwards.
 
 use std::fs;
 
 use image::{DynamicImage, Rgb, RgbImage};
 use serde_json::json;
 
-use crate::harness::{Workspace, on_each_engine, signal, wait_for};
+use crate::harness::{Failures, Signal, Workspace, on_each_engine, send_signal, wait_for};
 use crate::pictures::{
     animation, decode, exif, half_transparent, jpeg, noise, photo, save, webp, webp_with_exif,
     with_exif,
@@ -83,18 +86,20 @@ fn pixels_survive_within_what_lossy_encoding_does() {
     let deep = DynamicImage::from(photo(210, 150, 1)).into_rgb16();
     save(deep, &space.picture("deep.png"));
     space.import();
+    let mut failures = Failures::new();
     for image in space.list() {
-        let stored = decode(&space.stored(image["id"].as_str().unwrap()));
-        let original = photo(stored.width(), stored.height(), 1);
-        let difference: u64 = original
-            .pixels()
-            .zip(stored.pixels())
-            .flat_map(|(a, b)| {
-                (0..3).map(|channel| u64::from(a[channel].abs_diff(b[channel]))).collect::<Vec<_>>()
-            })
-            .sum();
-        let mean = difference / (u64::from(stored.width()) * u64::from(stored.height()) * 3);
-        assert!(mean <= 3, "the mean difference is {mean} of 255 in {}", image["source"]);
+        failures.check(&image["source"], || {
+            let stored = decode(&space.stored(image["id"].as_str().unwrap()));
+            let original = photo(stored.width(), stored.height(), 1);
+            let difference: u64 = original
+                .pixels()
+                .zip(stored.pixels())
+                .flat_map(|(a, b)| [0, 1, 2].map(|channel| a[channel].abs_diff(b[channel])))
+                .map(u64::from)
+                .sum();
+            let mean = difference / (u64::from(stored.width()) * u64::from(stored.height()) * 3);
+            assert!(mean <= 3, "the mean difference is {mean} of 255");
+        });
     }
 }
 
@@ -117,7 +122,7 @@ fn copies_are_stored_once_with_the_tags_of_each(space: &Workspace) {
     let images = space.list();
     assert_eq!(images.len(), 1);
     assert_eq!(images[0]["tags"], json!(["beach", "summer"]));
-    // From now on both are known.
+    // Now the gallery knows both files.
     assert_eq!(space.import()["already_present"], 2);
 }
 
@@ -169,16 +174,19 @@ fn a_webp_source_is_stored_byte_for_byte() {
     let still = webp(&photo(80, 60, 1), 60.0);
     let moving = animation(40, 30);
     fs::write(space.picture("still.webp"), &still).unwrap();
-    // The old service encoded these anew because of their ending.
+    // The old service encoded these anew because their ending is in capitals.
     fs::write(space.picture("moving.WEBP"), &moving).unwrap();
     space.import();
-    for image in space.list() {
-        let stored = space.stored(image["id"].as_str().unwrap());
-        let (original, frames) =
-            if image["source"] == "still.webp" { (&still, 1) } else { (&moving, 3) };
-        assert_eq!(&stored, original);
-        assert_eq!(image["frames"], frames);
-        assert_eq!(image["animated"], frames > 1);
+    let images = space.list();
+    assert_eq!(images.len(), 2);
+    let mut failures = Failures::new();
+    for (source, original, frames) in [("still.webp", still, 1), ("moving.WEBP", moving, 3)] {
+        failures.check(source, || {
+            let image = images.iter().find(|image| image["source"] == source).unwrap();
+            assert_eq!(space.stored(image["id"].as_str().unwrap()), original);
+            assert_eq!(image["frames"], frames);
+            assert_eq!(image["animated"], frames > 1);
+        });
     }
 }
 
@@ -202,7 +210,8 @@ fn metadata_of_a_webp_source_is_left_out_and_its_picture_untouched() {
 #[test]
 fn exif_orientation_is_applied() {
     let space = Workspace::file();
-    // White at the left, black elsewhere; orientation 6 turns it clockwise, so that white comes to the top.
+    // White at the left and black at the right. Orientation 6 turns that clockwise, so that white
+    // is on top.
     let picture =
         RgbImage::from_fn(64, 32, |x, _| if x < 32 { Rgb([255; 3]) } else { Rgb([0; 3]) });
     fs::write(space.picture("turned.jpg"), with_exif(&jpeg(&picture, None), 6)).unwrap();
@@ -211,14 +220,17 @@ fn exif_orientation_is_applied() {
     let turned = webp_with_exif(&webp(&picture, 90.0), 64, 32, &exif(6));
     fs::write(space.picture("turned.webp"), turned).unwrap();
     assert_eq!(space.import()["imported"], 2);
-    for id in space.ids() {
-        let stored = decode(&space.stored(&id));
-        assert_eq!((stored.width(), stored.height()), (32, 64));
-        assert!(stored.get_pixel(16, 8)[0] > 240 && stored.get_pixel(16, 56)[0] < 15, "{id}");
+    let mut failures = Failures::new();
+    for image in space.list() {
+        failures.check(&image["source"], || {
+            let stored = decode(&space.stored(image["id"].as_str().unwrap()));
+            assert_eq!((stored.width(), stored.height()), (32, 64));
+            assert!(stored.get_pixel(16, 8)[0] > 240 && stored.get_pixel(16, 56)[0] < 15);
+        });
     }
 }
 
-/// The old service dropped the profile and kept the numbers, which are other colours.
+/// The old service dropped the profile and kept the numbers, which mean other colours in sRGB.
 #[test]
 fn colours_of_another_profile_are_converted_to_srgb() {
     let space = Workspace::file();
@@ -228,10 +240,9 @@ fn colours_of_another_profile_are_converted_to_srgb() {
     space.import();
     let stored = decode(&space.stored(&space.ids()[0]));
     // Display P3 (200, 100, 50) is sRGB (215, 93, 31), by the matrices of CSS Color 4.
-    for (channel, expected) in [215_u8, 93, 31].into_iter().enumerate() {
-        let found = stored.get_pixel(16, 16)[channel];
-        assert!(found.abs_diff(expected) <= 4, "channel {channel} is {found}, not {expected}");
-    }
+    let found = stored.get_pixel(16, 16).0;
+    let is_right = [215_u8, 93, 31].iter().zip(found).all(|(a, b)| a.abs_diff(b) <= 4);
+    assert!(is_right, "{found:?}");
 }
 
 /// The old service left a file of no bytes and deleted the original.
@@ -263,7 +274,7 @@ fn ctrl_c_keeps_what_is_converted_and_the_next_run_goes_on() {
     let reported =
         || fs::read_to_string(space.path("report.jsonl")).unwrap_or_default().lines().count();
     wait_for("something is imported", || reported() > 0);
-    signal(import.id(), "INT");
+    send_signal(&import, Signal::INT);
     let ended = import.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130));
     let words = String::from_utf8_lossy(&ended.stderr).into_owned();

@@ -1,4 +1,4 @@
-//! Keys: a running server obeys a change with its next request.
+//! Tests how keys are made and ended, and that a running server obeys with its next request.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,7 +84,8 @@ fn only_hashes_are_stored(space: &Workspace) {
     }
 }
 
-/// After a change and one `/update-key`, half of all requests to the old service failed with either key.
+/// After a change of key and one `/update-key`, half of all requests to the old service failed
+/// with either key.
 #[test]
 fn a_rotated_key_ends_with_the_next_request() {
     let space = with_an_image();
@@ -103,8 +104,9 @@ fn a_rotated_key_ends_with_the_next_request() {
     );
 }
 
-/// LMDB shows a commit's number some milliseconds before readers see the commit. A request in between once read the old
-/// keys and filed them under the new number: the old key stayed valid and the new one was refused, until the next commit.
+/// LMDB shows a commit's number some milliseconds before readers see the commit. A request in
+/// between once read the old keys and filed them under the new number. Until the next commit the
+/// old key stayed valid and the new one was refused.
 #[test]
 fn a_rotation_under_load_is_never_missed() {
     let space = with_an_image();
@@ -115,7 +117,7 @@ fn a_rotation_under_load_is_never_missed() {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     server.get("/random?key=none");
-                    // A key with a right form makes the server look at its keys.
+                    // Only a key of the right form makes the server look at its keys.
                     server.get(&format!("/random?key={}", "a".repeat(64)));
                 }
             });
@@ -165,7 +167,8 @@ fn an_added_key_works_until_it_expires_or_is_revoked() {
     assert_eq!(random(&default), 200);
 }
 
-/// Whoever knows an id must not be able to keep the server hashing, nor to lock a client out that is known.
+/// Knowing an id must be enough neither to keep the server hashing nor to lock out a client whose
+/// key was proven.
 #[test]
 fn wrong_secrets_are_throttled_and_a_proven_key_is_not() {
     let space = with_an_image();
@@ -176,12 +179,14 @@ fn wrong_secrets_are_throttled_and_a_proven_key_is_not() {
     for _ in 0..200 {
         assert_eq!(ask(&unknown).status, 401);
     }
-    let throttled =
-        (0..40).map(|_| ask(&wrong)).find(|answer| answer.status == 429).expect("it is throttled");
+    let throttled = (0..40)
+        .map(|_| ask(&wrong))
+        .find(|response| response.status == 429)
+        .expect("it is throttled");
     assert_eq!(throttled.header("retry-after"), Some("1"));
     assert_eq!(throttled.json()["error"], "Too many requests");
     wait_for("the right key is let in", || ask(&key).status == 200);
-    // From now on a wrong secret is refused by comparison.
+    // From now on a comparison is enough to refuse a wrong secret.
     for _ in 0..40 {
         assert_eq!((ask(&wrong).status, ask(&key).status), (401, 200));
     }

@@ -1,11 +1,11 @@
-//! `import`: kinds of pictures, and how each must look afterwards.
+//! Tests how `import` shows each kind of picture.
 
 use std::fs;
 
 use image::{DynamicImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use serde_json::{Value, json};
 
-use crate::harness::{Workspace, on_each_engine};
+use crate::harness::{Failures, Workspace, on_each_engine};
 use crate::pictures::{
     BLUE, Colour, GREEN, NOTHING, RED, animation, apng, decode, frames, gif, is_near, jpeg, noise,
     photo, png_with_profile, save, webp, webp_with_profile,
@@ -13,7 +13,7 @@ use crate::pictures::{
 
 on_each_engine!(renditions_lie_beside_the_image, renditions_that_are_missing_are_added_later);
 
-/// Imports the folder and finds its only image.
+/// Imports the folder and returns its only image.
 #[track_caller]
 fn import_one(space: &Workspace, arguments: &[&str]) -> Value {
     space
@@ -53,55 +53,67 @@ fn a_gif_stays_animated_with_its_timing() {
     space.assert_verified();
 }
 
-/// 32 x 24 pixels in four quadrants, by avifenc (turned a quarter to the left), heif-enc and cjxl.
+const GRASS: Colour = [30, 200, 30, 255];
+const ROSE: Colour = [220, 30, 30, 255];
+const SEA: Colour = [30, 30, 220, 255];
+const PAPER: Colour = [240, 240, 240, 255];
+
+/// A format, whether it is built in, a picture of 32 x 24 pixels in four quadrants, and the
+/// quadrants' colours. The pictures are by avifenc (turned a quarter to the left), heif-enc and
+/// cjxl.
+const QUADRANTS: [(&str, bool, &[u8], [Colour; 4]); 3] = [
+    (
+        "AVIF",
+        cfg!(feature = "avif"),
+        include_bytes!("../data/quadrants.avif"),
+        [GRASS, PAPER, ROSE, SEA],
+    ),
+    (
+        "HEIC",
+        cfg!(feature = "heic"),
+        include_bytes!("../data/quadrants.heic"),
+        [ROSE, GRASS, SEA, PAPER],
+    ),
+    (
+        "JPEG XL",
+        cfg!(feature = "jxl"),
+        include_bytes!("../data/quadrants.jxl"),
+        [ROSE, GRASS, SEA, PAPER],
+    ),
+];
+
 #[test]
 fn newer_formats_are_read_where_they_are_built_in() {
-    const GRASS: Colour = [30, 200, 30, 255];
-    const ROSE: Colour = [220, 30, 30, 255];
-    const SEA: Colour = [30, 30, 220, 255];
-    const PAPER: Colour = [240, 240, 240, 255];
-    let kinds = [
-        (
-            "AVIF",
-            cfg!(feature = "avif"),
-            &include_bytes!("../data/quadrants.avif")[..],
-            [GRASS, PAPER, ROSE, SEA],
-        ),
-        (
-            "HEIC",
-            cfg!(feature = "heic"),
-            include_bytes!("../data/quadrants.heic"),
-            [ROSE, GRASS, SEA, PAPER],
-        ),
-        (
-            "JPEG XL",
-            cfg!(feature = "jxl"),
-            include_bytes!("../data/quadrants.jxl"),
-            [ROSE, GRASS, SEA, PAPER],
-        ),
-    ];
-    for (format, is_built_in, source, expected) in kinds {
-        let space = Workspace::file();
-        // The name does not count.
-        fs::write(space.picture("a.png"), source).unwrap();
-        if !is_built_in {
-            let refusal = format!("{format}: not supported by this build");
-            space.run(["import", "pictures"]).expect(1).complains_of(&[&refusal]);
-            continue;
-        }
-        let image = import_one(&space, &["--quality", "95"]);
-        let report = fs::read_to_string(space.path("report.jsonl")).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["format"], json!(format));
-        let picture = decode(&stored(&space, &image));
-        let (width, height) = picture.dimensions();
-        assert_eq!((width, height), if format == "AVIF" { (24, 32) } else { (32, 24) }, "{format}");
-        let corners = [(4, 4), (width - 5, 4), (4, height - 5), (width - 5, height - 5)];
-        for ((x, y), colour) in corners.into_iter().zip(expected) {
-            let found = picture.get_pixel(x, y).0;
-            assert!(is_near(found, colour), "{format} at {x}, {y}: {found:?}, not {colour:?}");
-        }
-        space.assert_verified();
+    let mut failures = Failures::new();
+    for (format, is_built_in, source, expected) in QUADRANTS {
+        failures.check(format, || {
+            let space = Workspace::file();
+            // The name's ending must not matter.
+            fs::write(space.picture("a.png"), source).unwrap();
+            if is_built_in {
+                assert_quadrants(&space, format, expected);
+            } else {
+                let refusal = format!("{format}: not supported by this build");
+                space.run(["import", "pictures"]).expect(1).complains_of(&[&refusal]);
+            }
+        });
     }
+}
+
+/// Imports the only picture and asserts the colours of its quadrants, row by row.
+fn assert_quadrants(space: &Workspace, format: &str, expected: [Colour; 4]) {
+    let image = import_one(space, &["--quality", "95"]);
+    let report = fs::read_to_string(space.path("report.jsonl")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["format"], json!(format));
+    let picture = decode(&stored(space, &image));
+    let (width, height) = picture.dimensions();
+    assert_eq!((width, height), if format == "AVIF" { (24, 32) } else { (32, 24) });
+    let corners = [(4, 4), (width - 5, 4), (4, height - 5), (width - 5, height - 5)];
+    for ((x, y), colour) in corners.into_iter().zip(expected) {
+        let found = picture.get_pixel(x, y).0;
+        assert!(is_near(found, colour), "at {x}, {y}: {found:?}, not {colour:?}");
+    }
+    space.assert_verified();
 }
 
 #[test]
@@ -119,16 +131,20 @@ fn a_gif_that_claims_too_small_a_screen_is_shown_whole() {
 #[test]
 fn a_gif_whose_further_frames_are_broken_is_shown_so_far_and_kept() {
     let (first, second) = ((RED, 5), (GREEN, 5));
+    let mut failures = Failures::new();
     for good in [&[first] as &[_], &[first, second]] {
-        let space = Workspace::file();
-        let mut source = gif(40, 30, &[good, &[(BLUE, 5)]].concat());
-        // Behind the trailer's place: a control extension, the descriptor, a palette of two colours, the size of a code.
-        source[gif(40, 30, good).len() - 1 + 8 + 10 + 6] = 99;
-        fs::write(space.picture("a.gif"), source).unwrap();
-        space.run(["import", "--delete-originals", "--report", "r", "pictures"]).expect(0);
-        let lines = fs::read_to_string(space.path("r")).unwrap();
-        assert!(lines.contains("are broken") && lines.contains("original kept"), "{lines}");
-        assert_eq!(space.list()[0]["frames"], json!(good.len()));
+        failures.check(format!("{} good frames", good.len()), || {
+            let space = Workspace::file();
+            let mut source = gif(40, 30, &[good, &[(BLUE, 5)]].concat());
+            // The size of the next frame's codes, which follows a control extension (8 bytes), an
+            // image descriptor (10) and a palette of two colours (6).
+            source[gif(40, 30, good).len() - 1 + 8 + 10 + 6] = 99;
+            fs::write(space.picture("a.gif"), source).unwrap();
+            space.run(["import", "--delete-originals", "--report", "r", "pictures"]).expect(0);
+            let lines = fs::read_to_string(space.path("r")).unwrap();
+            assert!(lines.contains("are broken") && lines.contains("original kept"), "{lines}");
+            assert_eq!(space.list()[0]["frames"], json!(good.len()));
+        });
     }
 }
 
@@ -213,7 +229,7 @@ fn drawings_are_stored_without_loss_where_that_is_smaller() {
     let image = import_one(&space, &["--renditions", "none"]);
     assert_eq!(DynamicImage::from(decode(&stored(&space, &image))).into_rgb8(), drawing);
 
-    // Another setting is another image; a photograph is never tried.
+    // Another setting makes another image.
     space.run(["import", "--lossless", "never", "pictures"]).expect(0);
     let lossy = space.ids().into_iter().find(|id| image["id"] != **id).unwrap();
     assert_ne!(DynamicImage::from(decode(&space.stored(&lossy))).into_rgb8(), drawing);
@@ -233,7 +249,7 @@ fn lossless_always_keeps_every_pixel() {
 fn renditions_lie_beside_the_image(space: &Workspace) {
     save(photo(700, 350, 1), &space.picture("a.png"));
     let image = import_one(space, &["--renditions", "640,100,700,900"]);
-    // Those that are not smaller are left out.
+    // Widths that are not smaller are left out.
     assert_eq!(image["renditions"], json!([100, 640]));
     let stats = space.run(["stats", "--json"]).expect(0).json();
     assert_eq!((&stats["renditions"], &stats["images"]), (&json!(2), &json!(1)), "{stats}");
@@ -254,7 +270,7 @@ fn renditions_that_are_missing_are_added_later(space: &Workspace) {
         "{:?}",
         space.list()
     );
-    // What is there stays.
+    // Renditions that are there stay.
     space.run(["import", "--renditions", "100", "pictures"]).expect(0);
     assert!(space.list().iter().all(|image| image["renditions"] == json!([64, 100, 200])));
     space.assert_verified();
@@ -272,12 +288,9 @@ fn icons_targa_qoi_and_netpbm_are_taken_by_their_content() {
     ] {
         picture.save_with_format(space.picture(name), format).unwrap();
     }
-    // A header that could be one of TGA's, over something else.
-    fs::write(
-        space.picture("e.bin"),
-        b"\0\0\x02\0\0\0\0\0\0\0\0\0\x40\0\x40\0\x18\0 and nothing more",
-    )
-    .unwrap();
+    // A header that could be one of TGA, before something else.
+    let no_targa = b"\0\0\x02\0\0\0\0\0\0\0\0\0\x40\0\x40\0\x18\0 and nothing more";
+    fs::write(space.picture("e.bin"), no_targa).unwrap();
     let summary = space.run(["import", "--json", "pictures"]).expect(0).json();
     // Four formats of the same pixels give one image.
     assert_eq!((&summary["imported"], &summary["duplicates"]), (&json!(1), &json!(3)), "{summary}");
@@ -299,13 +312,12 @@ fn deep_and_grey_sources_come_out_right() {
     save(DynamicImage::ImageLuma16(deep), &space.picture("deep.png"));
     let image = import_one(&space, &["--quality", "95"]);
     let found = decode(&stored(&space, &image));
+    let mut failures = Failures::new();
     for x in [2, 30, 60] {
-        let expected = (x * 1040 / 257) as u8;
-        assert!(
-            found.get_pixel(x, 32)[0].abs_diff(expected) <= 4,
-            "{x}: {:?}",
-            found.get_pixel(x, 32)
-        );
+        failures.check(format!("at {x}"), || {
+            let (found, expected) = (found.get_pixel(x, 32)[0], (x * 1040 / 257) as u8);
+            assert!(found.abs_diff(expected) <= 4, "{found}, not {expected}");
+        });
     }
 }
 
@@ -329,8 +341,10 @@ fn nothing_of_the_metadata_is_stored() {
         .unwrap();
     let image = import_one(&space, &[]);
     let stored = stored(&space, &image);
-    for trace in [b"GPS".as_slice(), b"EXIF", b"XMP ", b"48.1372"] {
-        assert!(!stored.windows(trace.len()).any(|window| window == trace), "{trace:?}");
+    let mut failures = Failures::new();
+    for trace in ["GPS", "EXIF", "XMP ", "48.1372"] {
+        let is_trace = |window: &[u8]| window == trace.as_bytes();
+        failures.check(trace, || assert!(!stored.windows(trace.len()).any(is_trace)));
     }
 }
 
@@ -346,7 +360,7 @@ fn a_picture_that_needs_too_much_memory_is_refused_and_the_others_are_not() {
         "more than --memory 12MB",
     ]);
     assert_eq!(import.json()["imported"], 1);
-    // It waits for its turn when there is room for it alone.
+    // A picture waits for its turn when there is room for it alone.
     save(noise(2000, 1500, 2), &space.picture("other.png"));
     let both =
         space.run(["import", "--memory", "150MB", "--jobs", "4", "--json", "pictures"]).expect(0);

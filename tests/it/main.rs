@@ -1,19 +1,22 @@
-//! Tests through the front door: each starts the real binary, on a gallery of its own.
+//! Goes through the front door: each test starts the real binary, on a gallery of its own.
 //!
-//! Tests that need one process only run on every engine, by [`harness::on_each_engine`]; those with a server and a
-//! command at once run on the file engine, which is the one that admits both.
+//! Tests that need one process at a time run on every engine, by [`harness::on_each_engine`]. The
+//! others run on the file engine, which admits a server and a command at once.
+//!
+//! `harness` is the test library and `pictures` makes pictures. `api` tests the HTTP interface
+//! resource by resource, and every other file one concern across commands and server.
 #![allow(unreachable_pub, reason = "nobody reaches into a test crate")]
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "pictures are made of small numbers"
-)]
 #![allow(
     clippy::expect_used,
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test fails by a panic, and prints why it was skipped"
+    reason = "a test fails by a panic, and cargo shows what it printed then"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "pictures are made of small numbers"
 )]
 
 mod api;
@@ -21,18 +24,19 @@ mod architecture;
 mod commands;
 mod connections;
 mod crash;
+mod endpoints;
 mod galleries;
 mod harness;
-mod http;
-mod images;
 mod import;
 mod keys;
 mod kinds;
 mod links;
+mod logs;
 mod originals;
 mod output;
 mod pictures;
 mod policy;
 mod report;
+mod serve;
 mod thread_limits;
 mod watch;

@@ -1,4 +1,6 @@
-//! `import` and the files that images came from: `--prune`, `--delete-originals`, `--skip-similar`.
+//! Tests the flags of `import` for source files that are gone, stored or alike.
+//!
+//! These are `--prune`, `--delete-originals` and `--skip-similar`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +9,7 @@ use image::DynamicImage;
 use image::imageops::FilterType;
 use serde_json::json;
 
-use crate::harness::{Workspace, on_each_engine};
+use crate::harness::{Failures, Workspace, on_each_engine};
 use crate::pictures::{jpeg, noise, photo, save};
 
 on_each_engine!(
@@ -27,7 +29,7 @@ fn prune_removes_what_is_gone_and_nothing_else(space: &Workspace) {
     fs::remove_file(space.picture("gone.png")).unwrap();
     fs::remove_file(space.path("elsewhere/other.png")).unwrap();
     save(photo(50, 50, 5), &space.picture("changed.png"));
-    // Without the flag nothing goes.
+    // Without the flag every image stays.
     space.run(["import", "pictures"]).expect(0);
     assert_eq!(space.ids().len(), 5);
     let pruned = space.run(["import", "--prune", "--json", "--report", "r", "pictures"]).expect(0);
@@ -45,7 +47,7 @@ fn a_picture_that_is_still_somewhere_stays(space: &Workspace) {
     fs::create_dir(space.picture("b")).unwrap();
     fs::copy(space.picture("a/one.png"), space.picture("b/two.png")).unwrap();
     space.import();
-    // Renamed, and its copy gone.
+    // The picture is renamed, and its copy is gone.
     fs::rename(space.picture("a/one.png"), space.picture("a/renamed.png")).unwrap();
     fs::remove_file(space.picture("b/two.png")).unwrap();
     let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(0);
@@ -82,7 +84,7 @@ fn a_file_that_can_not_be_read_any_more_keeps_its_image() {
     fs::write(space.picture("a.jpg"), &whole[..whole.len() / 2]).unwrap();
     let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(1);
     assert_eq!((&pruned.json()["removed"], &pruned.json()["failed"]), (&json!(0), &json!(1)));
-    // What is no picture at all any more is gone.
+    // A file that is no picture any more counts as gone.
     fs::write(space.picture("a.jpg"), "<html>").unwrap();
     let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(0);
     assert_eq!(pruned.json()["removed"], 1);
@@ -99,8 +101,9 @@ fn originals_are_deleted_once_their_images_are_stored(space: &Workspace) {
     let import = space.run(["import", "--delete-originals", "--report", "r", "pictures"]).expect(1);
     import.complains_of(&["broken.jpg"]);
     assert!(!space.picture("deep/a.png").exists() && !space.picture("copy.png").exists());
+    let mut failures = Failures::new();
     for kept in ["notes.txt", "broken.jpg", "wide.png", "link.png"] {
-        assert!(space.picture(kept).exists(), "{kept} was deleted");
+        failures.check(kept, || assert!(space.picture(kept).exists(), "it was deleted"));
     }
     assert!(space.path("outside.png").exists());
     let report = fs::read_to_string(space.path("r")).unwrap();
@@ -109,7 +112,7 @@ fn originals_are_deleted_once_their_images_are_stored(space: &Workspace) {
             && report.contains("original kept: the image does not show all"),
         "{report}"
     );
-    // Their images stay, whatever is pruned afterwards.
+    // Pruning does not remove the images of deleted originals.
     let pruned = space.run(["import", "--prune", "--json", "pictures"]).expect(1);
     assert_eq!((&pruned.json()["removed"], space.ids().len()), (&json!(0), 2), "{}", pruned.stdout);
 }
@@ -117,15 +120,16 @@ fn originals_are_deleted_once_their_images_are_stored(space: &Workspace) {
 #[test]
 fn flags_that_contradict_each_other_are_refused() {
     let space = Workspace::file();
+    let mut failures = Failures::new();
     for flags in [
         ["--prune", "--delete-originals"],
         ["--dry-run", "--delete-originals"],
         ["--dry-run", "--prune"],
     ] {
-        space
-            .run([&["import"], flags.as_slice(), &["pictures"]].concat())
-            .expect(2)
-            .complains_of(&[flags[1]]);
+        failures.check(flags.join(" "), || {
+            let refused = space.run(["import", flags[0], flags[1], "pictures"]).expect(2);
+            refused.complains_of(&[flags[1]]);
+        });
     }
 }
 
@@ -133,22 +137,25 @@ fn flags_that_contradict_each_other_are_refused() {
 fn look_alikes_are_reported_or_left_out() {
     let picture =
         DynamicImage::from(noise(24, 18, 5)).resize_exact(960, 720, FilterType::CatmullRom);
+    let mut failures = Failures::new();
     for (flags, images) in [(&["import"] as &[&str], 3), (&["import", "--skip-similar"], 2)] {
-        let space = Workspace::file();
-        save(picture.clone(), &space.picture("original.png"));
-        save(picture.resize(240, 180, FilterType::Triangle), &space.picture("small.jpg"));
-        save(photo(960, 720, 9), &space.picture("other.png"));
-        let arguments = [flags, &["--report", "r", "--json", "pictures"]].concat();
-        space.run(&arguments).expect(0);
-        assert_eq!(space.ids().len(), images);
-        let report = fs::read_to_string(space.path("r")).unwrap();
-        let lines: Vec<_> = report.lines().filter(|line| line.contains("looks like")).collect();
-        // Whichever was converted later is said to look like the other.
-        assert!(lines.len() == 1 && !lines[0].contains("other.png"), "{report}");
-        // What was left out is known from now on, and imported by who wants it after all.
-        assert_eq!(space.run(&arguments).expect(0).json()["already_present"], 3);
-        space.import();
-        assert_eq!(space.ids().len(), 3);
+        failures.check(flags.join(" "), || {
+            let space = Workspace::file();
+            save(picture.clone(), &space.picture("original.png"));
+            save(picture.resize(240, 180, FilterType::Triangle), &space.picture("small.jpg"));
+            save(photo(960, 720, 9), &space.picture("other.png"));
+            let arguments = [flags, &["--report", "r", "--json", "pictures"]].concat();
+            space.run(&arguments).expect(0);
+            assert_eq!(space.ids().len(), images);
+            let report = fs::read_to_string(space.path("r")).unwrap();
+            let lines: Vec<_> = report.lines().filter(|line| line.contains("looks like")).collect();
+            // Whichever was converted later is said to look like the other.
+            assert!(lines.len() == 1 && !lines[0].contains("other.png"), "{report}");
+            // The gallery remembers what was left out, and an import without the flag adds it.
+            assert_eq!(space.run(&arguments).expect(0).json()["already_present"], 3);
+            space.import();
+            assert_eq!(space.ids().len(), 3);
+        });
     }
 }
 

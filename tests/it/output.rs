@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Ended, PATIENCE, Workspace, wait_for};
+use crate::harness::{Finished, TIMEOUT, Workspace, wait_for};
 use crate::pictures::{photo, save};
 
 /// A place that can't be written, or that nobody reads.
@@ -78,14 +78,14 @@ fn close_at_start(command: &mut Command, descriptor: i32) {
 }
 
 /// Runs a command to its end and returns what it wrote to streams that it was not given a sink for.
-fn run(space: &Workspace, arguments: &[&str], sink: Option<(Stream, Sink)>) -> Ended {
+fn run(space: &Workspace, arguments: &[&str], sink: Option<(Stream, Sink)>) -> Finished {
     let mut command = space.command();
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some((stream, sink)) = sink {
         redirect(&mut command, stream, sink);
     }
     let output = command.spawn().unwrap().wait_with_output().unwrap();
-    Ended {
+    Finished {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -327,7 +327,7 @@ fn a_server_without_stderr_shows_its_first_key_and_serves() {
             }
         };
         let agent: ureq::Agent =
-            ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
+            ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
         for _ in 0..100 {
             assert_eq!(agent.get(&url).call().unwrap().status(), 200, "{sink:?}");
         }

@@ -1,15 +1,16 @@
-//! Pictures that tests make.
+//! Makes pictures for tests, and reads stored ones.
 
 use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageEncoder as _, Rgb, RgbImage, Rgba, RgbaImage};
 
-/// A picture that differs from those of other seeds, smooth enough to look alike after lossy encoding.
+/// A picture that differs from those of other seeds, and is so smooth that lossy encoding changes
+/// little.
 pub fn photo(width: u32, height: u32, seed: u32) -> RgbImage {
     let wave = |position: u32, period: u32| {
         let phase = f64::from(position + seed * 7) / f64::from(period) * std::f64::consts::TAU;
-        // Between 0 and 255.
+        // The value is between 0 and 255.
         phase.sin().mul_add(127.0, 128.0) as u8
     };
     RgbImage::from_fn(width, height, |x, y| {
@@ -17,11 +18,11 @@ pub fn photo(width: u32, height: u32, seed: u32) -> RgbImage {
     })
 }
 
-/// A picture of noise, which takes long to encode.
+/// A picture of noise, which takes long to encode and gets large.
 pub fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
     let mut state = u64::from(seed) + 1;
     RgbImage::from_fn(width, height, |_, _| {
-        // Knuth's MMIX generator; its high bits are the random ones.
+        // This is Knuth's MMIX generator, whose high bits are the random ones.
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let [red, green, blue, ..] = state.to_be_bytes();
@@ -29,17 +30,17 @@ pub fn noise(width: u32, height: u32, seed: u32) -> RgbImage {
     })
 }
 
-/// The left half opaque red, the right half transparent.
+/// A picture whose left half is opaque red and whose right half is transparent.
 pub fn half_transparent(width: u32, height: u32) -> RgbaImage {
     RgbaImage::from_fn(width, height, |x, _| Rgba([255, 0, 0, if x < width / 2 { 255 } else { 0 }]))
 }
 
-/// Saves in the format that the name's ending says.
+/// Saves a picture in the format of the name's ending.
 pub fn save(picture: impl Into<DynamicImage>, path: &Path) {
     picture.into().save(path).unwrap();
 }
 
-/// A JPEG, as bytes.
+/// The bytes of a JPEG.
 pub fn jpeg(picture: &RgbImage, profile: Option<Vec<u8>>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
@@ -50,27 +51,27 @@ pub fn jpeg(picture: &RgbImage, profile: Option<Vec<u8>>) -> Vec<u8> {
     bytes
 }
 
-/// An EXIF block with nothing but this orientation, 1 to 8.
+/// An EXIF block that holds nothing but an orientation, 1 to 8.
 pub fn exif(orientation: u8) -> Vec<u8> {
     let mut block = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
     block.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
     block
 }
 
-/// The JPEG with an EXIF block behind its first marker.
+/// The JPEG with an EXIF block after its first marker.
 pub fn with_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let payload = [b"Exif\0\0".as_slice(), &exif(orientation)].concat();
     let length = u16::try_from(payload.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], &[0xFF, 0xE1], &length, &payload, &jpeg[2..]].concat()
 }
 
-/// A still WebP, as bytes.
+/// The bytes of a still WebP.
 pub fn webp(picture: &RgbImage, quality: f32) -> Vec<u8> {
     let encoder = webpx::Encoder::new_rgb(picture, picture.width(), picture.height());
     encoder.quality(quality).encode(webpx::Unstoppable).unwrap()
 }
 
-/// An animated WebP of three frames, as bytes.
+/// The bytes of an animated WebP of three frames.
 pub fn animation(width: u32, height: u32) -> Vec<u8> {
     let mut encoder = webpx::AnimationEncoder::new(width, height).unwrap();
     for frame in 0..3 {
@@ -81,7 +82,7 @@ pub fn animation(width: u32, height: u32) -> Vec<u8> {
     encoder.finish(300).unwrap()
 }
 
-/// The still WebP in the extended format with an EXIF chunk behind it (RFC 9649).
+/// The still WebP in the extended format (RFC 9649), with an EXIF chunk at its end.
 pub fn webp_with_exif(webp: &[u8], width: u32, height: u32, exif: &[u8]) -> Vec<u8> {
     const EXIF_FLAG: u8 = 0x08;
     let (width, height) = ((width - 1).to_le_bytes(), (height - 1).to_le_bytes());
@@ -105,7 +106,7 @@ pub fn decode(webp: &[u8]) -> RgbaImage {
     RgbaImage::from_raw(width, height, pixels).unwrap()
 }
 
-/// One colour of an animation's frame, over all of it.
+/// Red, green, blue and alpha.
 pub type Colour = [u8; 4];
 
 pub const RED: Colour = [255, 0, 0, 255];
@@ -113,7 +114,7 @@ pub const GREEN: Colour = [0, 255, 0, 255];
 pub const BLUE: Colour = [0, 0, 255, 255];
 pub const NOTHING: Colour = [0, 0, 0, 0];
 
-/// An animated GIF of whole frames, shown for these times of 10 ms each; plays for ever.
+/// An animated GIF that plays for ever. Each frame has one colour, and a delay in units of 10 ms.
 pub fn gif(width: u16, height: u16, frames: &[(Colour, u16)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = gif::Encoder::new(&mut bytes, width, height, &[]).unwrap();
@@ -137,7 +138,8 @@ pub fn gif(width: u16, height: u16, frames: &[(Colour, u16)]) -> Vec<u8> {
     bytes
 }
 
-/// An animated PNG of whole frames, shown for these milliseconds; plays this often, 0 for ever.
+/// An animated PNG that plays `plays` times, or for ever when that is 0. Each frame has one colour,
+/// and a delay in milliseconds.
 pub fn apng(width: u32, height: u32, frames: &[(Colour, u16)], plays: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
@@ -170,7 +172,7 @@ pub fn png_with_profile(
     bytes
 }
 
-/// A chunk of a WebP container put before those of a picture, which is in the simple format.
+/// The still WebP in the extended format, with a colour profile.
 pub fn webp_with_profile(webp: &[u8], width: u32, height: u32, profile: &[u8]) -> Vec<u8> {
     const ICC_FLAG: u8 = 0x20;
     let (width, height) = ((width - 1).to_le_bytes(), (height - 1).to_le_bytes());
@@ -181,7 +183,7 @@ pub fn webp_with_profile(webp: &[u8], width: u32, height: u32, profile: &[u8]) -
     [b"RIFF".as_slice(), &u32::try_from(body.len()).unwrap().to_le_bytes(), &body].concat()
 }
 
-/// Every frame of a stored animation: the colour of its middle, and its milliseconds; and how often it plays.
+/// The middle's colour and the milliseconds of every frame of an animation, and how often it plays.
 pub fn frames(webp: &[u8]) -> (Vec<(Colour, u32)>, u32) {
     let mut decoder = webpx::AnimationDecoder::new(webp).unwrap();
     let plays = decoder.info().loop_count;
@@ -193,7 +195,7 @@ pub fn frames(webp: &[u8]) -> (Vec<(Colour, u32)>, u32) {
     (frames.iter().map(|frame| (middle(frame), frame.duration_ms)).collect(), plays)
 }
 
-/// Whether every channel is about the same; transparent pixels have no colour.
+/// Whether every channel is about the same. Transparent pixels have no colour.
 pub fn is_near(a: Colour, b: Colour) -> bool {
     (a[3] == 0 && b[3] == 0) || a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= 6)
 }

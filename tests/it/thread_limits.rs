@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, kill_process, setrlimit};
 
-use crate::harness::{PATIENCE, Workspace};
+use crate::harness::{TIMEOUT, Workspace};
 
 /// Limits that are tried: from one that allows no thread to one that allows a small server.
 const LIMITS: RangeInclusive<u64> = 1..=12;
@@ -174,7 +174,7 @@ impl User {
     /// Starts a server and stops it when it is ready: exit code, whether it was ready, and its log.
     fn serve(&self, threads: u64) -> (Option<i32>, bool, String) {
         let mut server = self.start(threads, &["serve", "--listen", "127.0.0.1:0"]);
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut is_ready = false;
         while !is_ready && Instant::now() < end && server.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(20));
@@ -194,7 +194,7 @@ impl User {
 
 /// Waits for the end, and kills what does not end.
 fn wait(child: &mut Child) -> Option<i32> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > end {
             child.kill().unwrap();

@@ -1,9 +1,9 @@
-//! `serve --watch`: the gallery follows its folder.
+//! Tests that `serve --watch` makes the gallery follow its folder.
 
 use std::fs;
-use std::path::Path;
+use std::time::Duration;
 
-use crate::harness::{Workspace, wait_for};
+use crate::harness::{Workspace, env_or, wait_for};
 use crate::pictures::{jpeg, photo, save};
 
 /// The sources of all images, sorted.
@@ -35,7 +35,7 @@ fn files_that_come_change_and_go_are_followed() {
         sources(&space) == ["first.png", "new/second.png"] && space.ids() != before
     });
 
-    // The same picture under another name is the same image, from somewhere else.
+    // A renamed picture stays the same image, which still names its first source.
     fs::rename(space.picture("new/second.png"), space.picture("third.png")).unwrap();
     fs::remove_file(space.picture("first.png")).unwrap();
     wait_for_sources(&space, &["new/second.png"]);
@@ -58,13 +58,13 @@ fn half_written_and_temporary_files_are_left_alone() {
     let slow = space.picture("slow.jpg");
     for part in 1..=4 {
         fs::write(&slow, &whole[..whole.len() * part / 5]).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(400));
     }
     fs::write(&slow, &whole).unwrap();
     save(photo(50, 50, 3), &space.picture("c.png"));
     wait_for_sources(&space, &["a.png", "c.png", "slow.jpg"]);
     assert!(!server.log().contains("slow.jpg"), "a half was tried: {}", server.log());
-    // Its final name makes it a picture.
+    // A temporary file becomes a picture with its final name.
     fs::rename(space.picture("b.jpg.part"), space.picture("b.jpg")).unwrap();
     fs::write(space.picture("b.jpg"), jpeg(&photo(300, 200, 4), None)).unwrap();
     wait_for_sources(&space, &["a.png", "b.jpg", "c.png", "slow.jpg"]);
@@ -72,8 +72,7 @@ fn half_written_and_temporary_files_are_left_alone() {
 
 #[test]
 fn a_burst_of_files_is_imported_whole() {
-    let files: u32 =
-        std::env::var("IMAGEPOOL_TEST_BURST").ok().map_or(200, |files| files.parse().unwrap());
+    let files = env_or("IMAGEPOOL_TEST_BURST", 200);
     let space = Workspace::file();
     let _server = space.serve_with(&["--import", "pictures", "--watch"]);
     for seed in 0..files {
@@ -94,7 +93,7 @@ fn a_folder_that_vanishes_takes_nothing_with_it() {
     wait_for_sources(&space, &["a.png"]);
     fs::rename(space.path("pictures"), space.path("unmounted")).unwrap();
     wait_for("the server notices", || server.log().contains("pictures"));
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     assert_eq!(sources(&space), ["a.png"]);
 }
 
@@ -102,5 +101,5 @@ fn a_folder_that_vanishes_takes_nothing_with_it() {
 fn watch_needs_something_to_watch() {
     let space = Workspace::file();
     space.run(["serve", "--watch"]).expect(2).complains_of(&["--import"]);
-    assert!(Path::new(&space.gallery_file()).metadata().is_err());
+    assert!(!space.gallery_file().exists());
 }

@@ -1,0 +1,29 @@
+//! Gives tests a gallery in a temporary folder, commands on it, and a server over it.
+//!
+//! In reading order:
+//! - `workspace`: the temporary folder, its gallery, and the binary run in it;
+//! - `finished`: how a command ended, and what it printed;
+//! - `server`: a running server, requests to it, and its responses;
+//! - `tls`: a self-signed certificate, and HTTPS requests by HTTP/1.1 and HTTP/2;
+//! - `process`: signals, and waiting with a timeout;
+//! - `table`: checks of many rows that report every wrong one;
+//! - `random`: the seed of random tests, and settings from the environment.
+//!
+//! Tests call no other program than the binary, so that a bare machine can run them.
+
+mod finished;
+mod process;
+mod random;
+mod server;
+mod table;
+mod tls;
+mod workspace;
+
+pub use finished::Finished;
+pub use process::{Signal, TIMEOUT, send_signal, wait_for};
+pub use random::{env_or, seeded_rng};
+pub use server::{Response, Server, get_request};
+pub use table::Failures;
+pub use tls::Certificate;
+pub(crate) use workspace::on_each_engine;
+pub use workspace::{Engine, Workspace};

@@ -1,0 +1,27 @@
+//! Sends signals to processes, and waits for what they do.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+
+/// Time that anything may take before a test counts as hung; machines under load are slow.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at a condition that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+pub fn send_signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits until the condition holds, and fails the test when [`TIMEOUT`] has passed.
+#[track_caller]
+pub fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
+    let end = Instant::now() + TIMEOUT;
+    while !is_true() {
+        assert!(Instant::now() < end, "not within {TIMEOUT:?}: {what}");
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}

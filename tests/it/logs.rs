@@ -1,0 +1,140 @@
+//! Tests the forms and the rotation of the server's log, and that it holds no secret.
+
+use std::fs;
+use std::io::Write as _;
+
+use crate::harness::{Failures, Signal, Workspace, wait_for};
+
+#[test]
+fn log_lines_are_json_when_asked() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    space.rotate(&[]);
+    let mut server = space.serve_with(&["--log-format", "json"]);
+    server.get("/random");
+    server.signal(Signal::TERM);
+    server.wait();
+    let lines: Vec<serde_json::Value> = server
+        .log()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    assert!(
+        lines.iter().any(|line| line["path"] == "/random" && line["status"] == 401),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn the_log_file_is_rotated_and_ten_are_kept() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    space.rotate(&[]);
+    fs::write(space.path("server.log"), vec![b'x'; 10 << 20]).unwrap();
+    let mut server = space.serve_with(&["--log-file", "server.log"]);
+    server.get("/random");
+    server.signal(Signal::TERM);
+    server.wait();
+    wait_for("the full file was put aside", || space.path("server.log.1").exists());
+    assert!(fs::metadata(space.path("server.log")).unwrap().len() < 1 << 20);
+    let server = space
+        .command()
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-file", "no/folder/x.log"])
+        .output()
+        .unwrap();
+    assert_eq!(server.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&server.stderr).contains("no/folder/x.log"));
+}
+
+/// The old service wrote its key to the log at every start.
+#[test]
+fn no_log_line_carries_a_secret() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    let key = space.rotate(&[]);
+    let mut server = space.serve_with(&["--log-file", "server.log"]);
+    let secret = &key[16..];
+    server.get(&format!("/random-image/{key}"));
+    server.get(&format!("/random?key={key}&w=1"));
+    server.get(&format!("/no-such-route/{key}"));
+    server.get(&format!("/random-image/{key}/more"));
+    server.request("POST", &format!("/update-key/{key}"), &[]);
+    server.request("GET", "/random", &[("Authorization", &format!("Bearer {key}"))]);
+    server.signal(Signal::TERM);
+    server.wait();
+    let file = fs::read_to_string(space.path("server.log")).unwrap();
+    for log in [server.log(), file] {
+        assert!(log.contains(&format!("path=/random-image/{} status=200", &key[..16])), "{log}");
+        assert!(!log.contains(secret) && !log.contains(&secret[..17]), "{log}");
+    }
+}
+
+/// Keys, their parts and signatures stay out of these texts wherever a client puts them.
+#[test]
+fn no_secret_reaches_a_log_an_error_or_a_metric() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    let key = space.rotate(&[]);
+    let signed = space.run(["key", "sign", "--expires", "1h", "/random"]).expect(0).stdout;
+    let link = signed.trim();
+    let signature = link.rsplit_once("&sig=").unwrap().1;
+    let mut server = space.serve_with(&["--log-file", "server.log", "-v"]);
+    let encoded: String = key.bytes().map(|digit| format!("%{digit:02x}")).collect();
+    let mut texts = Vec::new();
+    for path in paths_with_secrets(&key, &encoded, link, signature) {
+        let response = server.get(&path);
+        texts.push((format!("the body for {path}"), response.text()));
+        for (name, value) in &response.headers {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            texts.push((format!("{name} for {path}"), value));
+        }
+    }
+    server.request("GET", "/random", &[("Authorization", &format!("Bearer {key}"))]);
+    let referer = format!("https://x/?key={key}");
+    server.request("GET", "/random", &[("X-API-Key", &key), ("Referer", &referer)]);
+    let mut garbage = server.connect();
+    write!(garbage, "GET /{key} HTTP/7\r\nX-API-Key: {key}\r\n\r\n").unwrap();
+    drop(garbage);
+    server.signal(Signal::TERM);
+    server.wait();
+    let file = fs::read_to_string(space.path("server.log")).unwrap();
+    assert!(file.contains("sig=***") && file.contains(&key[..16]), "{file}");
+    texts.extend([("stderr".into(), server.log()), ("the log file".into(), file)]);
+
+    let mut failures = Failures::new();
+    for (name, text) in texts {
+        failures.check(name, || {
+            for secret in
+                [&key[16..], &key[16..40], &key[40..], &encoded[48..], &encoded[96..], signature]
+            {
+                assert!(!text.contains(secret), "{secret} of {key} is in {text}");
+            }
+        });
+    }
+}
+
+fn paths_with_secrets(key: &str, encoded: &str, link: &str, signature: &str) -> [String; 19] {
+    let half_encoded = format!("{}{}", &encoded[..96], &key[32..]);
+    let wrong = format!("{}{}", &key[..63], if key.ends_with('0') { '1' } else { '0' });
+    [
+        format!("/random?key={key}"),
+        format!("/random?key={wrong}"),
+        format!("/random?KEY={key}&apikey={key}&x={key}{key}"),
+        format!("/random?k%65y={encoded}"),
+        format!("/random?x={encoded}&y={half_encoded}"),
+        format!("/random?w={key}&key={key}"),
+        format!("/random?{key}"),
+        format!("/random?format={key}&key={key}"),
+        format!("/random-image/{key}/x"),
+        format!("/random-image/{encoded}"),
+        format!("/{key}"),
+        format!("/{encoded}/x"),
+        format!("/images/{key}?key={key}"),
+        format!("/images/{key}.webp?key={key}"),
+        format!("/images?cursor={key}&key={key}"),
+        link.to_owned(),
+        format!("{link}x"),
+        format!("/images?x=1&sig={signature}"),
+        format!("/metrics?key={key}"),
+    ]
+}
