@@ -43,7 +43,14 @@ def built(build: bool = True) -> Path:
         named = os.environ.get("BENCH_IMAGEPOOL_BINARY")
         return Path(named or HERE.parent / "target/release/imagepool").resolve()
     say("building imagepool")
-    command = ["cargo", "build", "--release", "--locked", "--message-format", "json-render-diagnostics"]
+    command = [
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--message-format",
+        "json-render-diagnostics",
+    ]
     done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=True)
     made = [json.loads(line).get("executable") for line in done.stdout.splitlines()]
     return Path(next(path for path in made if path and path.endswith("imagepool")))
@@ -84,7 +91,7 @@ class Load:
     failed: float
 
 
-def wrk(origin: str, paths: Path, seconds: float, connections: int = 64) -> Load:
+def wrk(origin: str, paths: Path, seconds: int, connections: int = 64) -> Load:
     """Loads a server with requests for random ones of the paths in a file."""
     threads = min(2, connections)
     flags = [f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "load.lua"]
@@ -169,7 +176,7 @@ class Gallery:
         status = Path(f"/proc/{self.server.pid}/status").read_text()
         return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) / 1000
 
-    def load(self, paths: list[str], seconds: float, connections: int = 64) -> Load:
+    def load(self, paths: list[str], seconds: int, connections: int = 64) -> Load:
         names = self.folder / "paths"
         names.write_text("\n".join(paths) + "\n")
         return wrk(self.origin, names, seconds, connections)

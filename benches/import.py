@@ -14,10 +14,10 @@ new; imagepool as it comes. Then one JPEG of 16,000 x 16,000 pixels, and 20,000 
   - memory stays below 1,000 MB with the JPEG of 16,000 x 16,000;
   - small pictures keep both cores more than 90 % busy.
 
-The old script's converter leaves orientations and colour profiles as they are, so pictures with a
-profile are left out of the SSIM, and turned ones are compared with their source as each converter
-read it. Files that either can't read are left out of everything, and so is WebP, which imagepool
-does not encode again.
+The old script's converter leaves orientations and colour profiles as they are, so pictures with
+another profile than sRGB are left out of the SSIM, and turned ones are compared with their source
+as each converter read it. Files that either can't read are left out of everything, and so is WebP,
+which imagepool does not encode again.
 
 Needs Linux, cargo, and the Debian package webp. In the environment: ROUNDS (5; medians are shown),
 IMAGEPOOL_BINARY (with --no-build), and TMPDIR, which is to be on a disk, with a few times the size
@@ -25,6 +25,7 @@ of the pictures as WebP. --quick is one round, and 2,000 small pictures.
 """
 
 import argparse
+import io
 import itertools
 import json
 import os
@@ -44,7 +45,7 @@ from pathlib import Path
 
 import numpy as np
 from harness import built, busy_percent, machine, require, say, verdict
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 Image.MAX_IMAGE_PIXELS = None
 JOBS = 2
@@ -158,7 +159,10 @@ def make_small(paths: list[Path], folder: Path, count: int) -> None:
     folder.mkdir()
     each = -(-count // len(paths))
     starts = range(0, count, each)
-    jobs = [(path, folder, start, min(each, count - start)) for path, start in zip(paths, starts)]
+    jobs = [
+        (path, folder, start, min(each, count - start))
+        for path, start in zip(paths, starts, strict=False)
+    ]
     with ProcessPoolExecutor() as pool:
         list(pool.map(cut, jobs))
 
@@ -210,7 +214,8 @@ def similarity(job: tuple[Path, Path, Path]) -> tuple[float, float] | str:
     """
     path, theirs, ours = job
     with Image.open(path) as source:
-        if source.info.get("icc_profile"):
+        profile = source.info.get("icc_profile")
+        if profile and "sRGB" not in ImageCms.getProfileDescription(io.BytesIO(profile)):
             return "profile"
         source.load()
         references = luma(source), luma(ImageOps.exif_transpose(source))
@@ -346,7 +351,9 @@ class Bench:
         found, wall_of_cwebp = self.summary, self.median("cwebp", "wall")
         left = "{webp} WebP, {unread} that cwebp and {failed} that imagepool can not read"
         size_mb = found["bytes_in"] / 1e6
-        yield f"{found['kept']} files, {size_mb:.1f} MB, that both read; left out: " + left.format(**found)
+        yield f"{found['kept']} files, {size_mb:.1f} MB, that both read; left out: " + left.format(
+            **found
+        )
         yield "\n| photographs | wall, s | of cwebp | CPU, s | peak memory, MB | of it anonymous, MB |"
         yield "|---|---:|---:|---:|---:|---:|"
         for name, title in TITLES.items():
@@ -357,11 +364,16 @@ class Bench:
         yield f"| bytes, MB | {found['theirs'] / 1e6:.3f} | {found['ours'] / 1e6:.3f} |"
         theirs, ours = found["ssim"]
         yield f"| mean SSIM of {found['compared']} pictures | {theirs:.5f} | {ours:.5f} |"
-        yield "\nLeft out of the SSIM: {profiles} with a profile, {unlike} of another size.".format(**found)
+        yield "\nLeft out of the SSIM: {profiles} with another profile than sRGB, {unlike} of another size.".format(
+            **found
+        )
         yield "\n| | wall, s | CPU, s | peak memory, MB | of it anonymous, MB | |"
         yield "|---|---:|---:|---:|---:|---|"
         rate = found["small"] / self.median("small", "wall")
-        rows = {"large": f"one JPEG of {LARGE_SIDE} x {LARGE_SIDE}", "small": f"{found['small_count']} of 320 x 240"}
+        rows = {
+            "large": f"one JPEG of {LARGE_SIDE} x {LARGE_SIDE}",
+            "small": f"{found['small_count']} of 320 x 240",
+        }
         words = {"large": " ".join(found["large"]), "small": f"{rate:.0f} a second"}
         for name, title in rows.items():
             times = f"{self.median(name, 'wall'):.2f} | {self.median(name, 'cpu'):.2f}"
@@ -409,8 +421,12 @@ def main() -> int:
         bench.measure(rounds, 2000 if options.quick else 20_000)
         busy = f"others kept the cores {busy_before} % busy before and {busy_percent()} % after"
         cwebp = subprocess.run(["cwebp", "-version"], capture_output=True, text=True).stdout
-        commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True)
-        print(f"{machine()}. imagepool at {commit.stdout.strip()}, cwebp {cwebp.split()[0]}. ", end="")
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True
+        )
+        print(
+            f"{machine()}. imagepool at {commit.stdout.strip()}, cwebp {cwebp.split()[0]}. ", end=""
+        )
         print(f"Medians of {rounds} rounds in turn, {JOBS} at once; {busy}.\n")
         found = list(bench.targets())
         print("\n".join([*bench.report(), *verdict(found)]))

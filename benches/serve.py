@@ -43,7 +43,18 @@ from pathlib import Path
 
 import matplotlib
 import psutil
-from harness import HERE, Gallery, address_in, built, busy_percent, machine, require, say, verdict, wrk
+from harness import (
+    HERE,
+    Gallery,
+    address_in,
+    built,
+    busy_percent,
+    machine,
+    require,
+    say,
+    verdict,
+    wrk,
+)
 from PIL import Image
 from scipy import stats
 
@@ -79,7 +90,9 @@ SIZES = {
 }
 # Of noise at quality 75.
 BYTES_PER_PIXEL = {"photos": 0.61, "small": 0.68}
-COLUMNS = "connections | requests/s | of nginx | median, ms | 99 %, ms | of nginx | CPU a request, µs"
+COLUMNS = (
+    "connections | requests/s | of nginx | median, ms | 99 %, ms | of nginx | CPU a request, µs"
+)
 
 
 # --- files and servers ---
@@ -206,16 +219,25 @@ class Bench:
             return [f"{path}?x={number}" for number in range(COUNTS["photos"])]
 
         with old_service(self.work / f"old-{place}", images) as (old_url, old_pid):
-            old_origin, old_path = old_url[: old_url.index("/", 7)], old_url[old_url.index("/", 7) :]
+            old_origin, old_path = (
+                old_url[: old_url.index("/", 7)],
+                old_url[old_url.index("/", 7) :],
+            )
             servers = {
                 "nginx": (origin, nginx_at[1], files),
-                "imagepool": (gallery.origin, gallery.server.pid, repeated(f"/random-image/{gallery.key}")),
+                "imagepool": (
+                    gallery.origin,
+                    gallery.server.pid,
+                    repeated(f"/random-image/{gallery.key}"),
+                ),
                 "random_index": (origin, nginx_at[1], repeated(f"/random/{place}/")),
                 "old": (old_origin, old_pid, repeated(old_path)),
             }
             # Every image is read, and its bytes checked, once.
             self.load(("warm", "imagepool", 64), *servers["imagepool"])
-            for connections, number in itertools.product(self.options.connections, range(self.options.rounds)):
+            for connections, number in itertools.product(
+                self.options.connections, range(self.options.rounds)
+            ):
                 say(f"{place}, {connections} connections, round {number + 1}")
                 for server, target in servers.items():
                     self.load((place, server, connections), *target)
@@ -298,6 +320,7 @@ def targets(results: dict) -> Iterator[tuple[str, bool]]:
 def plot(results: dict, titles: dict[str, str], path: Path) -> None:
     """Bars of requests/s."""
     matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
     connections = sorted({key[2] for key in results})
@@ -332,8 +355,10 @@ def caption(options: argparse.Namespace, binary: Path, busy: int) -> str:
     control = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     gunicorn = version(sys.executable, "-m", "gunicorn", "--version")
     names = f"{version(binary, '--version')}, {version('nginx', '-v')}, {gunicorn}"
-    medians = f"medians of {options.rounds} rounds of {options.seconds:g} s in turn"
-    return f"{machine()}, {control} for TCP. {names}; {medians}; others kept the cores {busy} % busy."
+    medians = f"medians of {options.rounds} rounds of {options.seconds} s in turn"
+    return (
+        f"{machine()}, {control} for TCP. {names}; {medians}; others kept the cores {busy} % busy."
+    )
 
 
 def parse() -> argparse.Namespace:
@@ -345,7 +370,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-build", action="store_true")
     options = parser.parse_args()
     options.rounds = 1 if options.quick else int(os.environ.get("ROUNDS", 5))
-    options.seconds = float(os.environ.get("ROUND_SECONDS", 3))
+    options.seconds = int(os.environ.get("ROUND_SECONDS", 3))
     options.connections = [64] if options.quick else [1, 16, 64, 256]
     return options
 

@@ -118,7 +118,10 @@ def stood(found: Found) -> bool:
 
 def bad_requests(key: str) -> dict[str, tuple[bytes, set]]:
     """By name the bytes, and which statuses may come first."""
-    noise, ask = random.Random(1).randbytes, f"GET /random?key={key} HTTP/1.1\r\nhost: x\r\n".encode()
+    noise, ask = (
+        random.Random(1).randbytes,
+        f"GET /random?key={key} HTTP/1.1\r\nhost: x\r\n".encode(),
+    )
     length, chunked = b"content-length: 5\r\n", b"transfer-encoding: chunked"
     tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     no_answer = {"cut head": ask[:-9], "cut line": b"GET /ran"}

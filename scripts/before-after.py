@@ -6,7 +6,7 @@
 Makes a source picture of every kind in before-after.toml (orientations, colour profiles, bit
 depths, disposals, headers and so on), imports them all into a gallery in a scratch folder, exports
 them, and writes OUT/index.html: a row for each kind with the picture before, after, and their
-difference, and OUT/results.json for other programs.
+difference.
 
 A kind is right when it was imported, has its size, frames, times and loops, carries no metadata,
 and differs from what it must look like by no more than lossy coding does: --mean on average,
@@ -100,7 +100,6 @@ def main() -> int:
     for number, result in enumerate(results):
         write_images(result, number, out)
     write_page(results, options)
-    write_json(results, out)
     return summarise(results, out)
 
 
@@ -371,25 +370,6 @@ def write_page(results: list[Result], options: argparse.Namespace) -> None:
         plays=plays,
     )
     (options.out / "index.html").write_text(page)
-
-
-def write_json(results: list[Result], out: Path) -> None:
-    rows = [
-        {
-            "group": result.kind.group,
-            "name": result.kind.name,
-            "file": result.kind.file and f"sources/{result.kind.file.name}",
-            "status": result.report["status"],
-            "notes": result.report.get("notes", []),
-            "wrong": result.wrong,
-            "mean": result.mean and round(result.mean, 3),
-            "block": result.block and round(result.block, 3),
-            "coding": result.stored and result.stored.coding,
-            "bytes_out": len(result.stored.data) if result.stored else 0,
-        }
-        for result in results
-    ]
-    (out / "results.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def summarise(results: list[Result], out: Path) -> int:

@@ -116,7 +116,7 @@ class Check:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.corpus = os.path.abspath(options.corpus)
-        self.work = Path(tempfile.mkdtemp(prefix="check-corpus.", dir=options.work))
+        self.work = Path(tempfile.mkdtemp(prefix="check-corpus."))
         self.exports = self.work / "exports"
         self.exceptions = tomllib.loads((HERE / "corpus.toml").read_text())["exception"]
         self.violations: list[tuple] = []
@@ -388,27 +388,15 @@ class Check:
             self.options.markdown.write_text(text, encoding="utf-8")
         else:
             print(text)
-        if self.options.json:
-            names = ("facts", "violations", "excepted", "doubtful", "lenient", "files")
-            everything = {name: getattr(self, name) for name in names}
-            self.options.json.write_text(json.dumps(everything, indent=1), encoding="utf-8")
 
     def whole(self) -> int:
         suspects = self.import_everything()
         self.import_special_files()
         self.import_alone(suspects)
-        if not self.options.import_only:
-            self.ask_references()
-            self.weigh()
-        else:
-            for entry in self.files.values():
-                imported = bool(entry["line"].get("id"))
-                entry.update(shown=False, imported=imported, agrees=False)
+        self.ask_references()
+        self.weigh()
         self.save()
-        if self.options.keep:
-            print(f"kept {self.work}", file=sys.stderr)
-        else:
-            shutil.rmtree(self.work)
+        shutil.rmtree(self.work)
         return 1 if self.violations else 0
 
 
@@ -427,19 +415,15 @@ def arguments() -> argparse.Namespace:
     add, binary = parser.add_argument, HERE.parent / "target/release/imagepool"
     add("corpus", help="folder made by scripts/fetch-corpus.py")
     add("--binary", default=binary)
-    add("--work", help="folder for galleries and exported pictures (a temporary one)")
-    add("--keep", action="store_true", help="leave galleries and exported pictures there")
     add("--max-rss", type=int, default=1000, help="peak memory of an import, in MB (1000)")
     add("--time-limit", type=int, default=1800, help="of the import of all, in seconds (1800)")
     add("--file-limit", type=float, default=20, help="of any file alone, in seconds (20)")
     quality = "of the WebP, high so that noise hides nothing (95)"
     add("--quality", type=int, default=references.QUALITY, help=quality)
     add("--jobs", type=int, default=2, help="reference decoders at once (2)")
-    add("--import-only", action="store_true", help="ask no reference decoder")
     add("--each", action="store_true", help="import each file alone too, not only the suspicious")
     add("--strict", action="store_true", help="doubtful files are violations too")
     add("--markdown", type=Path, help="file for the result (stdout)")
-    add("--json", type=Path, help="file for everything, for programs")
     return parser.parse_args()
 
 
