@@ -351,10 +351,10 @@ class Bench:
         found, wall_of_cwebp = self.summary, self.median("cwebp", "wall")
         left = "{webp} WebP, {unread} that cwebp and {failed} that imagepool can not read"
         size_mb = found["bytes_in"] / 1e6
-        yield f"{found['kept']} files, {size_mb:.1f} MB, that both read; left out: " + left.format(
-            **found
-        )
-        yield "\n| photographs | wall, s | of cwebp | CPU, s | peak memory, MB | of it anonymous, MB |"
+        yield f"{found['kept']} files, {size_mb:.1f} MB, that both read; left out:"
+        yield left.format(**found)
+        memory = "peak memory, MB | of it anonymous, MB"
+        yield f"\n| photographs | wall, s | of cwebp | CPU, s | {memory} |"
         yield "|---|---:|---:|---:|---:|---:|"
         for name, title in TITLES.items():
             wall, cpu = self.median(name, "wall"), self.median(name, "cpu")
@@ -364,9 +364,8 @@ class Bench:
         yield f"| bytes, MB | {found['theirs'] / 1e6:.3f} | {found['ours'] / 1e6:.3f} |"
         theirs, ours = found["ssim"]
         yield f"| mean SSIM of {found['compared']} pictures | {theirs:.5f} | {ours:.5f} |"
-        yield "\nLeft out of the SSIM: {profiles} with another profile than sRGB, {unlike} of another size.".format(
-            **found
-        )
+        left = "{profiles} with another profile than sRGB, {unlike} of another size."
+        yield "\nLeft out of the SSIM: " + left.format(**found)
         yield "\n| | wall, s | CPU, s | peak memory, MB | of it anonymous, MB | |"
         yield "|---|---:|---:|---:|---:|---|"
         rate = found["small"] / self.median("small", "wall")
