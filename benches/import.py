@@ -35,17 +35,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from harness import built, busy_percent, machine, require, say, verdict
+from harness import HERE, built, busy_percent, machine, require, say, verdict
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+sys.path.append(str(HERE.parent / "scripts"))
+
+from pictures.running import Run, run  # noqa: E402
 
 Image.MAX_IMAGE_PIXELS = None
 JOBS = 2
@@ -68,47 +69,6 @@ TITLES = {
     "second": "the same once more",
     "default": "imagepool, as it comes",
 }
-
-
-@dataclass
-class Cost:
-    """What a command took: seconds, children included, and the memory of its largest process."""
-
-    wall: float
-    cpu: float
-    peak_mb: float
-    anonymous_mb: float
-
-
-def run(command: list[object], log: Path) -> tuple[int, Cost]:
-    """Runs a command; its exit code and cost.
-
-    A gallery is mapped into memory, and its pages count as held while they are in the page cache,
-    though the kernel takes them back when it needs them. So the anonymous memory, which it can't
-    take back, is sampled as well.
-    """
-    most, ended = [0], threading.Event()
-
-    def sample(pid: int) -> None:
-        while not ended.wait(0.05):
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("RssAnon:"):
-                    most[0] = max(most[0], int(line.split()[1]))
-
-    os.sync()
-    started = time.monotonic()
-    with log.open("w") as file:
-        process = subprocess.Popen([str(word) for word in command], stdout=file, stderr=file)
-        sampler = threading.Thread(target=sample, args=(process.pid,))
-        sampler.start()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        wall = time.monotonic() - started
-        ended.set()
-        sampler.join()
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
-    return process.returncode, Cost(wall, cpu, peak * 1024 / 1e6, most[0] * 1024 / 1e6)
 
 
 # --- pictures to be imported ---
@@ -239,7 +199,7 @@ class Bench:
         # A build that is under way elsewhere must not change what is measured halfway.
         self.binary = Path(shutil.copy(binary, work / "imagepool"))
         self.work, self.pictures, self.set = work, pictures, work / "set"
-        self.costs: dict[str, list[Cost]] = defaultdict(list)
+        self.costs: dict[str, list[Run]] = defaultdict(list)
         self.summary: dict = {}
 
     def cwebp(self, name: str) -> None:
@@ -252,22 +212,22 @@ class Bench:
         listed = self.work / "cwebp.list"
         listed.write_text("\0".join([*words, ""]))
         xargs = ["xargs", "-0", "-n", 3, "-P", JOBS, "-a", listed]
-        _, cost = run([*xargs, "cwebp", "-quiet", "-q", QUALITY], self.work / "log")
-        self.costs[name].append(cost)
+        os.sync()
+        self.costs[name].append(run([*xargs, "cwebp", "-quiet", "-q", QUALITY]))
 
     def imported(self, name: str, path: Path, *flags: str, again: bool = False) -> list[dict]:
         """The report of an import, into a new gallery unless it is done `again`."""
         if not again:
             for left in self.work.glob("gallery.pool*"):
                 left.unlink()
-        report, log = self.work / f"{name}.jsonl", self.work / "log"
+        report = self.work / f"{name}.jsonl"
         report.unlink(missing_ok=True)
+        os.sync()
         command = [self.binary, "--quiet", "--gallery", self.work / "gallery.pool", "import"]
-        code, cost = run([*command, "--jobs", JOBS, *flags, "--report", report, path], log)
-        # 1: some pictures could not be imported; the report says which.
-        if code not in (0, 1):
-            sys.exit(f"the import of {path} ended with {code}: {log.read_text()[-2000:]}")
-        self.costs[name].append(cost)
+        done = run([*command, "--jobs", JOBS, *flags, "--report", report, path])
+        if not done.ended_well:
+            sys.exit(f"the import of {path}: {done.ending}: {done.words[-2000:]}")
+        self.costs[name].append(done)
         return [json.loads(line) for line in report.read_text().splitlines()]
 
     def choose(self) -> None:
@@ -342,13 +302,17 @@ class Bench:
     def median(self, name: str, what: str) -> float:
         return statistics.median(getattr(cost, what) for cost in self.costs[name])
 
-    def most(self, name: str, what: str) -> float:
-        return max(getattr(cost, what) for cost in self.costs[name])
+    def most_mb(self, name: str, what: str) -> float:
+        return max(getattr(cost, what) for cost in self.costs[name]) / 1e6
+
+    def memory(self, name: str) -> str:
+        peak, anonymous = (self.most_mb(name, f"{what}_bytes") for what in ("peak", "anonymous"))
+        return f"{peak:.0f} | {anonymous:.0f}"
 
     # --- report ---
 
     def report(self) -> Iterator[str]:
-        found, wall_of_cwebp = self.summary, self.median("cwebp", "wall")
+        found, wall_of_cwebp = self.summary, self.median("cwebp", "seconds")
         left = "{webp} WebP, {unread} that cwebp and {failed} that imagepool can not read"
         size_mb = found["bytes_in"] / 1e6
         yield f"{found['kept']} files, {size_mb:.1f} MB, that both read; left out:"
@@ -357,9 +321,8 @@ class Bench:
         yield f"\n| photographs | wall, s | of cwebp | CPU, s | {memory} |"
         yield "|---|---:|---:|---:|---:|---:|"
         for name, title in TITLES.items():
-            wall, cpu = self.median(name, "wall"), self.median(name, "cpu")
-            memory = f"{self.most(name, 'peak_mb'):.0f} | {self.most(name, 'anonymous_mb'):.0f}"
-            yield f"| {title} | {wall:.2f} | {wall / wall_of_cwebp:.2f} | {cpu:.2f} | {memory} |"
+            wall, cpu = self.median(name, "seconds"), self.median(name, "cpu_seconds")
+            yield f"| {title} | {wall:.2f} | {wall / wall_of_cwebp:.2f} | {cpu:.2f} | {self.memory(name)} |"
         yield "\n| | cwebp | imagepool |\n|---|---:|---:|"
         yield f"| bytes, MB | {found['theirs'] / 1e6:.3f} | {found['ours'] / 1e6:.3f} |"
         theirs, ours = found["ssim"]
@@ -368,21 +331,20 @@ class Bench:
         yield "\nLeft out of the SSIM: " + left.format(**found)
         yield "\n| | wall, s | CPU, s | peak memory, MB | of it anonymous, MB | |"
         yield "|---|---:|---:|---:|---:|---|"
-        rate = found["small"] / self.median("small", "wall")
+        rate = found["small"] / self.median("small", "seconds")
         rows = {
             "large": f"one JPEG of {LARGE_SIDE} x {LARGE_SIDE}",
             "small": f"{found['small_count']} of 320 x 240",
         }
         words = {"large": " ".join(found["large"]), "small": f"{rate:.0f} a second"}
         for name, title in rows.items():
-            times = f"{self.median(name, 'wall'):.2f} | {self.median(name, 'cpu'):.2f}"
-            memory = f"{self.most(name, 'peak_mb'):.0f} | {self.most(name, 'anonymous_mb'):.0f}"
-            yield f"| {title} | {times} | {memory} | {words[name]} |"
+            times = f"{self.median(name, 'seconds'):.2f} | {self.median(name, 'cpu_seconds'):.2f}"
+            yield f"| {title} | {times} | {self.memory(name)} | {words[name]} |"
         yield ""
 
     def targets(self) -> Iterator[tuple[str, bool]]:
         found = self.summary
-        wall = {name: self.median(name, "wall") for name in self.costs}
+        wall = {name: self.median(name, "seconds") for name in self.costs}
         ratio = wall["plain"] / wall["cwebp"]
         words = f"wall time without renditions {ratio:.3f} of cwebp's, at most {MOST_WALL_RATIO}"
         yield words, ratio <= MOST_WALL_RATIO
@@ -390,15 +352,15 @@ class Bench:
         yield f"{100 * (ratio - 1):+.2f} % more bytes, at most 3", ratio <= MOST_BYTES_RATIO
         loss = found["ssim"][0] - found["ssim"][1]
         yield f"SSIM {loss:.5f} lower, at most {MOST_SSIM_LOSS}", loss <= MOST_SSIM_LOSS
-        peak = max(self.most("same", "peak_mb"), self.most("plain", "peak_mb"))
+        peak = max(self.most_mb("same", "peak_bytes"), self.most_mb("plain", "peak_bytes"))
         yield f"{peak:.0f} MB without renditions, below {MOST_MB}", peak < MOST_MB
         share = wall["second"] / wall["plain"]
         words = f"a second import takes {100 * share:.2f} % of the first one's time, below 5"
         yield words, share < MOST_SECOND_SHARE
-        peak, status = self.most("large", "peak_mb"), found["large"][0]
+        peak, status = self.most_mb("large", "peak_bytes"), found["large"][0]
         words = f"{peak:.0f} MB with the large JPEG, below {MOST_LARGE_MB}, and it is {status}"
         yield words, peak < MOST_LARGE_MB and status == "imported"
-        busy = self.median("small", "cpu") / (JOBS * wall["small"])
+        busy = self.median("small", "cpu_seconds") / (JOBS * wall["small"])
         words = f"cores {100 * busy:.1f} % busy with small pictures, above {100 * LEAST_BUSY:.0f}"
         came = f", and {found['small']} of {found['small_count']} imported"
         yield words + came, busy > LEAST_BUSY and found["small"] == found["small_count"]

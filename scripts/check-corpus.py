@@ -33,81 +33,26 @@ import json
 import os
 import resource
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 
 import pebble  # noqa: E402
 from pictures import references  # noqa: E402
+from pictures.running import Run, run  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
+MB = 1 << 20
 STAND_ALONE_SECONDS = 2.0
 REFERENCE_SECONDS = 3 * references.TOOL_SECONDS
 REFERENCE_MEMORY_BYTES = 6 << 30
 IN_GALLERY = ("imported", "already_present", "duplicate")
-
-
-@dataclass
-class Run:
-    """One run of the binary."""
-
-    code: int  # negative: the signal that ended it
-    seconds: float
-    peak_mb: float
-    words: str
-    # Seconds, lines in the report, and resident megabytes, again and again.
-    samples: list[tuple[float, int, float]] = field(default_factory=list)
-    lines: list[dict] = field(default_factory=list)  # of the report
-
-    @property
-    def ending(self) -> str:
-        return f"signal {-self.code}" if self.code < 0 else f"exit code {self.code}"
-
-    @property
-    def ended_well(self) -> bool:
-        return self.code in (0, 1)
-
-
-def run(command: list[object], seconds: float, report: Path | None = None) -> Run:
-    """Runs a command, and looks at its memory and its report meanwhile."""
-    started, samples = time.monotonic(), []
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=words, stderr=words
-        )
-        ended, killed = 0, False
-        while not ended:
-            now = time.monotonic() - started
-            time.sleep(0.02 if now < 5 else 0.2)
-            count = report.read_bytes().count(b"\n") if report and report.exists() else 0
-            samples.append((now, count, resident_mb(process.pid)))
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if now > seconds and not killed and not ended:
-                os.kill(process.pid, signal.SIGKILL)
-                killed = True
-        process.returncode = os.waitstatus_to_exitcode(status)
-        words.seek(0)
-        said = words.read().decode(errors="replace")
-    took = time.monotonic() - started
-    return Run(process.returncode, took, usage.ru_maxrss / 1024, said, samples)
-
-
-def resident_mb(pid: int) -> float:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0.0
-    return pages * resource.getpagesize() / (1 << 20)
 
 
 class Check:
@@ -164,12 +109,13 @@ class Check:
         """Imports, verifies and exports the corpus; returns the files to be imported alone."""
         options = self.options
         done = self.import_into("all", self.corpus, options.time_limit)
-        what = f"{done.seconds:.1f} s, peak {done.peak_mb:.0f} MB, {len(done.lines)} lines"
+        peak = done.peak_bytes / MB
+        what = f"{done.seconds:.1f} s, peak {peak:.0f} MB, {len(done.lines)} lines"
         self.fact(f"import: {done.ending}, {what}")
         ending = f"import ended with {done.ending}: {done.words[-500:]}"
         self.demand(done.ended_well, "ending", None, ending)
-        memory = f"import took {done.peak_mb:.0f} MB, more than {options.max_rss}"
-        self.demand(done.peak_mb <= options.max_rss, "memory", None, memory)
+        memory = f"import took {peak:.0f} MB, more than {options.max_rss}"
+        self.demand(peak <= options.max_rss, "memory", None, memory)
         self.read_lines(done.lines)
         verify = self.run("all", "verify", "--deep")
         self.fact(f"verify --deep: {verify.ending}, {verify.seconds:.1f} s")
@@ -221,13 +167,13 @@ class Check:
         """Bombs, and files whose lines came late or while memory was high."""
         chosen = {path for path in self.files if path.startswith("bombs/")}
         late, before = 0.0, 0
-        for now, count, memory in done.samples:
+        for now, count, memory, _ in done.samples:
             found = []
             if count > before:
                 if now - late > STAND_ALONE_SECONDS:
                     found += done.lines[before : min(count, before + 20)]
                 late, before = now, count
-            if memory > 0.7 * self.options.max_rss:
+            if memory > 0.7 * self.options.max_rss * MB:
                 found += done.lines[count : count + 10]
             chosen |= {self.relative(line["path"]) for line in found}
         return sorted(chosen & self.files.keys())
@@ -237,14 +183,15 @@ class Check:
         for path in suspects:
             entry = self.files[path]
             done = self.import_into("alone", entry["path"], 2 * seconds)
-            entry["alone"] = {"seconds": round(done.seconds, 2), "peak_mb": round(done.peak_mb)}
+            peak = done.peak_bytes / MB
+            entry["alone"] = {"seconds": round(done.seconds, 2), "peak_mb": round(peak)}
             took = f"{done.seconds:.1f} s"
             words = f"alone: {done.ending} after {took}: {done.words[-300:]}"
             self.demand(done.ended_well, "ending", path, words)
             slow = f"alone: {took}, more than {seconds}"
             self.demand(done.seconds <= seconds, "time", path, slow)
-            large = f"alone: {done.peak_mb:.0f} MB, more than {megabytes}"
-            self.demand(done.peak_mb <= megabytes, "memory", path, large)
+            large = f"alone: {peak:.0f} MB, more than {megabytes}"
+            self.demand(peak <= megabytes, "memory", path, large)
             count = len(done.lines)
             self.demand(count == 1, "lines", path, f"alone: {count} lines in the report")
             for left in self.work.glob("alone.*"):

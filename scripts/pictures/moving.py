@@ -103,7 +103,9 @@ def animated_gifs(make: Maker) -> None:
     _, palette = stage()
     clear = len(palette) - 1
 
-    def add(name: str, frames: list[GifFrame], says: str = "", loops: int | None = 0, **more: bool):
+    def add(
+        name: str, frames: list[GifFrame], says: str = "", loops: int | None = 0, **more: bool
+    ) -> None:
         """`loops` counts repeats in the file: one less than the plays, but 0 is for ever."""
         plays = 1 if loops is None else loops + 1 if loops else 0
         truth = shown([frame.painted(palette) for frame in frames], plays)
@@ -162,7 +164,9 @@ def soft_discs(first: Array, disposals: tuple[str, ...], blends: tuple[str, ...]
 def apngs(make: Maker) -> None:
     first = opaque(backdrop())
 
-    def add(name: str, frames: list, plays: int = 0, says: str = "", hidden: Array | None = None):
+    def add(
+        name: str, frames: list, plays: int = 0, says: str = "", hidden: Array | None = None
+    ) -> None:
         data = writers.apng(STAGE, frames, plays, hidden)
         make.add(name, "png", data, shown(frames, plays), says=says)
 
