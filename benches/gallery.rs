@@ -1,7 +1,7 @@
 //! How fast the parts of a request and of an import are: the read, the key check, the conversion.
 //!
 //! Everything is made here from fixed seeds, so that two runs measure the same work. Whole requests through the
-//! server are measured by `compare.sh`, the pick by
+//! server are measured by `serve.sh`, the pick by
 //! `pick.rs`, the start of a large gallery by `start.rs`.
 
 use std::hint::black_box;
