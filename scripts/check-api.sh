@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Lets Schemathesis loose on a server of this repository's samples, with and without a key, by the description at
-# /openapi.json. Needs schemathesis (pip install schemathesis) and curl.
+# Lets Schemathesis loose on a server of this repository's samples, with and without a key, by the
+# description at /openapi.json. Needs schemathesis (pip install schemathesis) and curl.
+#
+# EXAMPLES in the environment is how many requests a route gets (200).
 #
 #   scripts/check-api.sh [IMAGEPOOL_BINARY]
 set -euo pipefail
@@ -22,14 +24,16 @@ until curl -sf -o /dev/null "$address/readyz"; do sleep 0.1; done
 # The three old routes get the key in their path.
 printf '[parameters]\n"path.key" = "%s"\n' "$key" > keyed.toml
 : > none.toml
-# That seed excludes shuffle, that shuffle needs n and count needs format=json can't be said in OpenAPI: on the random
-# routes a request may be refused that follows the description.
+# That seed excludes shuffle, that shuffle needs n and count needs format=json can't be said in
+# OpenAPI: on the random routes a request may be refused that follows the description.
 for who in keyed none; do
     auth=()
     [ "$who" = none ] || auth=(-H "X-API-Key: $key")
-    for routes in "--exclude-path-regex ^/random" "--include-path-regex ^/random --exclude-checks positive_data_acceptance"; do
+    for routes in "--exclude-path-regex ^/random" \
+        "--include-path-regex ^/random --exclude-checks positive_data_acceptance"; do
         # shellcheck disable=SC2086 # several words
-        schemathesis --config-file "$who.toml" run "$address/openapi.json" "${auth[@]}" --max-examples 200 $routes
+        schemathesis --config-file "$who.toml" run "$address/openapi.json" "${auth[@]}" \
+            --max-examples "${EXAMPLES:-200}" $routes
     done
 done
 kill -TERM "$server"
