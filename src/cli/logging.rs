@@ -80,6 +80,8 @@ fn open(path: &Path) -> anyhow::Result<logroller::LogRoller> {
     LogRollerBuilder::new(folder, Path::new(name))
         .rotation(Rotation::SizeBased(RotationSize::Bytes(FILE_BYTES)))
         .max_keep_files(FILES_KEPT)
+        // Without it a rotation under way at the end leaves a file under a temporary name.
+        .graceful_shutdown(true)
         .build()
         .with_context(failed)
 }
