@@ -133,7 +133,7 @@ pub(crate) fn decode(
     })
 }
 
-fn decode_error(format: PictureFormat, error: image::ImageError) -> CodecError {
+fn decode_error(format: PictureFormat, error: ImageError) -> CodecError {
     CodecError::Decode { format, source: error.into() }
 }
 
