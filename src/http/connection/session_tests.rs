@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::activity::{ConnectionActivity, ServerState, Timeouts};
 use super::session::{CHECK_INTERVAL, Session};
@@ -16,6 +16,8 @@ const TIMEOUTS: Timeouts = Timeouts {
     idle: Duration::from_secs(75),
     write: Duration::from_secs(60),
 };
+/// Time, of the virtual kind, after which a session that should have ended never will.
+const LONGEST: Duration = Duration::from_secs(300);
 /// Bytes that the stream holds in each direction, as a socket's buffers do.
 const STREAM_BYTES: usize = 64 << 10;
 /// A response that neither the stream nor one chunk can hold.
@@ -75,8 +77,8 @@ impl Connected {
     /// Reads until the server closes; returns how many bytes came and how long the session lasted.
     async fn read_to_end(mut self) -> (usize, Duration) {
         let mut rest = Vec::new();
-        self.client.read_to_end(&mut rest).await.unwrap();
-        self.session.await.unwrap();
+        timeout(LONGEST, self.client.read_to_end(&mut rest)).await.expect("it ends").unwrap();
+        timeout(LONGEST, self.session).await.expect("it ends").unwrap();
         assert_eq!(self.server.buffered_bytes(), 0);
         (rest.len(), self.opened.elapsed())
     }
@@ -251,7 +253,7 @@ async fn a_stalled_http_2_response_is_cut() {
     let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
     // The window that a client grants without reading is smaller than the response.
     let response = sender.send_request(request).await.unwrap();
-    session.await.unwrap().unwrap();
+    timeout(LONGEST, session).await.expect("it ends").unwrap().unwrap();
     assert_timed_out(opened.elapsed(), TIMEOUTS.write);
     assert_eq!(server.buffered_bytes(), 0);
     drop(response);
