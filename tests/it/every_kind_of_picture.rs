@@ -1,4 +1,4 @@
-//! Imports every kind of picture in `tests/data/kinds`, and compares it with what it must look like.
+//! Imports every kind of picture in `tests/data/kinds`, and compares each with what it must show.
 //!
 //! The folder's README says what is in it. `kinds.rs` tests what single kinds need beyond that.
 
@@ -106,7 +106,9 @@ impl Picture {
             let size = (width as usize, height as usize);
             return Self { size, frames: vec![pixels], durations: Vec::new(), plays: 0 };
         }
-        let mut decoder = webpx::AnimationDecoder::new(webp).unwrap();
+        let (color_mode, limits) = (webpx::ColorMode::Rgba, webpx::Limits::none());
+        let mut decoder =
+            webpx::AnimationDecoder::with_options_limits(webp, color_mode, false, &limits).unwrap();
         let info = decoder.info();
         let (size, plays) = ((info.width as usize, info.height as usize), info.loop_count);
         let frames = decoder.decode_all().unwrap();
