@@ -172,7 +172,8 @@ fn difference(ground: i64, width: usize, truth: &[u8], stored: &[u8]) -> (f64, f
         .filter(|(pixels, _)| *pixels >= SMALLEST_BLOCK)
         .flat_map(|(pixels, sums)| sums.map(|sum| mean_of(sum, *pixels)))
         .fold(0.0, f64::max);
-    (mean_of(total, truth.len() as i64 / 4 * 3), largest)
+    let pixels: i64 = blocks.iter().map(|(pixels, _)| pixels).sum();
+    (mean_of(total, pixels * 3), largest)
 }
 
 /// Asserts what must hold of the stored file, whatever it shows.
