@@ -1,4 +1,4 @@
-//! imagepool: a folder of pictures, served at random, out of one data file.
+//! A folder of pictures, served at random, out of one data file.
 //!
 //! The crate in reading order, lowest first; a module uses only what stands above it:
 //!

@@ -11,9 +11,9 @@
 //! The times of a million images need not be computed to find the earliest. The earliest of `2^k`
 //! such times is exponentially distributed with mean `2^-k` and falls into either half with
 //! probability 1/2. The earliest of the other half is later by an exponentially distributed time
-//! with mean `2^-(k-1)`, because such times have no memory. So the times are *defined* from the
-//! top: each stretch of ordinals from `2^k` to `2^(k+1)` has its earliest time from a hash of seed
-//! and stretch, and halves inherit or add to it, down to the single ordinal.
+//! with mean `2^-(k-1)`, because the exponential distribution is memoryless. So the times are
+//! *defined* from the top: each stretch of ordinals from `2^k` to `2^(k+1)` has its earliest time
+//! from a hash of seed and stretch, and halves inherit or add to it, down to the single ordinal.
 //!
 //! The search opens stretches in the order of their earliest times and passes those without a
 //! match. It opens some forty stretches when most ordinals match, and at worst a multiple of the
@@ -69,7 +69,7 @@ pub(super) struct Ranking<'c> {
     selection: &'c Selection,
     seed: [u64; 2],
     /// Stretches that were found and not yet split.
-    open: BinaryHeap<Stretch>,
+    pending: BinaryHeap<Stretch>,
 }
 
 impl<'c> Ranking<'c> {
@@ -85,21 +85,21 @@ impl<'c> Ranking<'c> {
         for (number, bytes) in seed.iter_mut().zip(hash.as_chunks().0) {
             *number = u64::from_le_bytes(*bytes);
         }
-        let mut ranking = Self { ordinals, selection, seed, open: BinaryHeap::new() };
+        let mut ranking = Self { ordinals, selection, seed, pending: BinaryHeap::new() };
         // The stretches are ordinal 0, then 1, then 2 to 3, 4 to 7 and so on.
-        ranking.open_root(0, 0, 0..octaves[0]);
+        ranking.push_root(0, 0, 0..octaves[0]);
         for bits in 0..32 {
-            ranking.open_root(1 << bits, bits, octaves[bits as usize]..octaves[bits as usize + 1]);
+            ranking.push_root(1 << bits, bits, octaves[bits as usize]..octaves[bits as usize + 1]);
         }
         ranking
     }
 
-    fn open_root(&mut self, first: u32, bits: u32, positions: Range<usize>) {
+    fn push_root(&mut self, first: u32, bits: u32, positions: Range<usize>) {
         let ranks = self.selection.rank(positions.start)..self.selection.rank(positions.end);
         if !ranks.is_empty() {
-            // The lowest bit is never set for the middle of a stretch, see `split`.
+            // Roots have odd numbers and middles even ones, so none share a hash, see `split`.
             let random = self.random(u64::from(first) << 1 | 1);
-            self.open.push(Stretch {
+            self.pending.push(Stretch {
                 time: exponential(random, bits),
                 first,
                 bits,
@@ -109,9 +109,9 @@ impl<'c> Ranking<'c> {
         }
     }
 
-    /// Computes 64 random bits from the seed and a number that names a stretch or its middle.
-    fn random(&self, name: u64) -> u64 {
-        mix(mix(name ^ self.seed[0]) ^ self.seed[1])
+    /// Computes 64 random bits from the seed and the number of a stretch or its middle.
+    fn random(&self, node: u64) -> u64 {
+        mix(mix(node ^ self.seed[0]) ^ self.seed[1])
     }
 
     /// Splits a stretch in halves, and returns the one with the earlier time or `None` if that one
@@ -144,7 +144,7 @@ impl<'c> Ranking<'c> {
         };
         let (earlier, later) = if lower_is_earlier { (lower, upper) } else { (upper, lower) };
         if !later.ranks.is_empty() {
-            self.open.push(later);
+            self.pending.push(later);
         }
         (!earlier.ranks.is_empty()).then_some(earlier)
     }
@@ -164,14 +164,14 @@ impl Iterator for Ranking<'_> {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let mut stretch = self.open.pop()?;
+        let mut stretch = self.pending.pop()?;
         loop {
             if stretch.bits == 0 {
                 return Some(self.selection.select(stretch.ranks.start));
             }
             stretch = match self.split(stretch) {
                 Some(earlier) => earlier,
-                None => self.open.pop()?,
+                None => self.pending.pop()?,
             };
         }
     }

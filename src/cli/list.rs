@@ -40,14 +40,15 @@ impl Args {
                 serde_json::to_writer(&mut *stdout, &infos)?;
                 writeln!(stdout)
             } else {
-                images.iter().try_for_each(|(id, record)| describe(stdout, *id, record))
+                images.iter().try_for_each(|(id, record)| write_line(stdout, *id, record))
             }
         })?;
         Ok(ExitReason::Done)
     }
 }
 
-fn describe(stdout: &mut dyn Write, id: ImageId, record: &ImageRecord) -> io::Result<()> {
+/// Writes what a person sees of an image.
+fn write_line(stdout: &mut dyn Write, id: ImageId, record: &ImageRecord) -> io::Result<()> {
     let size = format!("{}x{}", record.width, record.height);
     let bytes = DecimalBytes(record.size_bytes).to_string();
     let renditions = format!("+{}", record.renditions.len());

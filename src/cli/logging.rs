@@ -19,9 +19,9 @@ use tracing_subscriber::{Layer, fmt};
 use super::log_format::PlainFormat;
 use super::log_writer::{self, LogWriter, WriterThread};
 
-/// Size at which the log file is rotated, in bytes. It is the old service's.
-const FILE_BYTES: u64 = 10 << 20;
-/// Number of rotated files that are kept. It is the old service's.
+/// Size at which the log file is rotated, in bytes, as in the Flask service.
+const ROTATE_AT_BYTES: u64 = 10 << 20;
+/// Number of rotated files that are kept, as in the Flask service.
 const FILES_KEPT: u64 = 10;
 
 /// How log lines look.
@@ -47,7 +47,7 @@ pub(super) fn start(format: LogFormat, level: Level, file: Option<&Path>) -> any
     let to_file = match file {
         None => None,
         Some(path) => {
-            let (writer, guard) = log_writer::start(open(path)?)?;
+            let (writer, guard) = log_writer::start(open_log_file(path)?)?;
             writers.push(guard);
             Some(layer(format, writer, false))
         }
@@ -69,7 +69,7 @@ where
     }
 }
 
-fn open(path: &Path) -> anyhow::Result<logroller::LogRoller> {
+fn open_log_file(path: &Path) -> anyhow::Result<logroller::LogRoller> {
     let path = std::path::absolute(path)?;
     let failed = || format!("the log file {} can't be opened", path.display());
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -78,7 +78,7 @@ fn open(path: &Path) -> anyhow::Result<logroller::LogRoller> {
     // logroller makes missing folders, which would hide a mistyped path.
     anyhow::ensure!(folder.is_dir(), "{}: the folder does not exist", failed());
     LogRollerBuilder::new(folder, Path::new(name))
-        .rotation(Rotation::SizeBased(RotationSize::Bytes(FILE_BYTES)))
+        .rotation(Rotation::SizeBased(RotationSize::Bytes(ROTATE_AT_BYTES)))
         .max_keep_files(FILES_KEPT)
         // Without it a rotation under way at the end leaves a file under a temporary name.
         .graceful_shutdown(true)

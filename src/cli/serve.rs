@@ -97,7 +97,7 @@ impl Args {
         if let Some(tls) = &tls {
             tokio::spawn(reload_on_hangup(Arc::clone(tls), HangupSignal::listen()?));
         }
-        let has_new_key = threads::run("first-key", {
+        let has_new_key = threads::run_on_own_thread("first-key", {
             let (store, origin) = (store.clone(), origin.clone());
             move || ensure_key(&store, &origin)
         })??;

@@ -11,7 +11,7 @@ use super::panics;
 const NO_THREAD: &str = "no thread can be started; raise the limit of processes and threads \
                          (`ulimit -u`, TasksMax=, --pids-limit)";
 
-/// Starts a thread.
+/// Starts a thread, or says what to do when the system refuses one.
 pub(super) fn start<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -21,16 +21,17 @@ pub(super) fn start<T: Send + 'static>(
 
 /// Runs `work` on a thread of its own and waits for it, so that the memory that it needed goes back
 /// to the system with that thread.
-pub(super) fn run<T: Send + 'static>(
+pub(super) fn run_on_own_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<T> {
     start(name, work)?.join().map_err(|_| anyhow::anyhow!("the thread {name:?} panicked"))
 }
 
-/// Makes an event loop for this thread, with a blocking thread that is idle for 10 seconds. tokio
-/// panics in `spawn_blocking` when it can't start the first blocking thread; when it can't start a
-/// further one, the work waits for those that are there.
+/// Makes an event loop for this thread, and starts one blocking thread ahead.
+///
+/// tokio panics in `spawn_blocking` when it can't start its first blocking thread; when it can't
+/// start a further one, the work waits. The thread ends after it has idled for 10 seconds.
 pub(super) fn event_loop() -> anyhow::Result<Runtime> {
     let event_loop = Builder::new_current_thread()
         .enable_all()

@@ -134,7 +134,7 @@ pub(super) fn open_frames<'s>(
                     .map_err(|source| CodecError::Decode { format, source })?,
             ),
             PictureFormat::WebP => Box::new(WebPFrames::open(source)?),
-            other => unreachable!("{other} has no animations here"),
+            other => return Err(CodecError::Unsupported(other.name())),
         })
     })
 }

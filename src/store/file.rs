@@ -203,6 +203,9 @@ pub(super) struct FileWriter<'w> {
 }
 
 impl FileWriter<'_> {
+    /// Makes the changes durable: LMDB syncs the data and then its meta page before this returns.
+    ///
+    /// No flag of ours turns that off.
     pub(super) fn commit(self) -> Result<(), StoreError> {
         self.txn.commit().map_err(|source| self.engine.wrap(source))
     }

@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::{ico, pnm, qoi, tga};
+use image::error::ImageFormatHint;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageResult};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageResult};
 
 use super::bmp::{RunLengthBitmap, without_os2_fields};
 use super::tga::with_valid_alpha_bits;
@@ -32,7 +33,10 @@ fn open<'s>(
         PictureFormat::Pnm => Box::new(pnm::PnmDecoder::new(reader)?),
         PictureFormat::Qoi => Box::new(qoi::QoiDecoder::new(reader)?),
         PictureFormat::Tga => Box::new(tga::TgaDecoder::new(reader)?),
-        other => unreachable!("{other} has a decoder of its own"),
+        other => {
+            let format = ImageFormatHint::Name(other.name().to_owned());
+            return Err(ImageError::Unsupported(format.into()));
+        }
     })
 }
 
@@ -129,7 +133,7 @@ pub(crate) fn decode(
     })
 }
 
-fn decode_error(format: PictureFormat, error: image::ImageError) -> CodecError {
+fn decode_error(format: PictureFormat, error: ImageError) -> CodecError {
     CodecError::Decode { format, source: error.into() }
 }
 

@@ -343,14 +343,15 @@ fn add_block(block: &[u8], sum: &mut [u64]) {
                 *alpha += weight;
             }
         }
-        [red, green, blue] => {
+        // Without alpha there are three channels.
+        sum => {
+            let [red, green, blue] = sum else { return };
             for [r, g, b] in block.as_chunks::<3>().0 {
                 *red += u64::from(to_linear[usize::from(*r)]);
                 *green += u64::from(to_linear[usize::from(*g)]);
                 *blue += u64::from(to_linear[usize::from(*b)]);
             }
         }
-        _ => unreachable!("a pixel has 3 or 4 channels here"),
     }
 }
 

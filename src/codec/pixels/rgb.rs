@@ -20,11 +20,7 @@ pub(crate) fn from_pixels(width: u32, height: u32, pixels: Vec<u8>) -> DynamicIm
 
 /// Returns the bytes of an RGB or RGBA picture, and the number of bytes a pixel.
 pub(crate) fn pixels_of(picture: &DynamicImage) -> (&[u8], usize) {
-    match picture {
-        DynamicImage::ImageRgb8(rgb) => (rgb, 3),
-        DynamicImage::ImageRgba8(rgba) => (rgba, 4),
-        _ => unreachable!("pictures are RGB or RGBA here"),
-    }
+    (picture.as_bytes(), picture.color().bytes_per_pixel().into())
 }
 
 /// Drops an alpha channel that hides nothing.

@@ -90,7 +90,7 @@ struct World {
     max_per_address: usize,
     /// Bytes that a connection's stream holds in each direction.
     stream_bytes: usize,
-    clients: Vec<Client>,
+    clients: Vec<SimulatedClient>,
     /// Address and session of clients that went away. The server may not have seen it yet.
     departed: Vec<(Option<IpAddr>, JoinHandle<()>)>,
     next_client: u32,
@@ -113,7 +113,7 @@ enum Phase {
 }
 
 /// The client's side of a connection.
-struct Client {
+struct SimulatedClient {
     number: u32,
     address: Option<IpAddr>,
     activity: Arc<ConnectionActivity>,
@@ -249,7 +249,7 @@ impl World {
         });
         let opened = Instant::now();
         let phase = Phase::Waiting { earliest: opened, latest: opened, is_first: true };
-        self.clients.push(Client {
+        self.clients.push(SimulatedClient {
             number,
             address,
             activity,
@@ -413,7 +413,7 @@ impl World {
     }
 }
 
-impl Client {
+impl SimulatedClient {
     /// Counts bytes of a response, whose head ends with an empty line.
     fn receive(&mut self, mut bytes: &[u8]) {
         let Phase::Receiving { ready, took, left } = &mut self.phase else { return };

@@ -1,7 +1,7 @@
-//! What is answered: one file for each route, or for a few that belong together.
+//! The route handlers: one file for each route, or for a few that belong together.
 //!
 //! In reading order: `random` picks images; `images` sends them, with `image_body` as the bytes
-//! that follow a head; `listing` and `info` describe them; `lookup` is what several of these read;
+//! that follow a head; `listing` and `info` describe them; `lookup` has the reads that several share;
 //! `updates` keeps the old service's routes; `health` and `metrics` are for monitors; `page` is for
 //! browsers and `openapi` for generated clients.
 

@@ -121,8 +121,8 @@ fn a_map_names_each_file_of_its_folder() {
         ("src/hall.rs", "//! One."),
         (
             "src/room/mod.rs",
-            "//! `one`, [`two`], `three.rs`; four, `fives`.\n/// `four`\nmod one; mod two; mod three;\n\
-             mod four; mod five; #[cfg(test)] mod tests;",
+            "//! `one`, [`two`], `three.rs`; four, `fives`.\n/// `four`\nmod one; mod two;\n\
+             mod three; mod four; mod five; #[cfg(test)] mod tests;",
         ),
         ("src/room/one.rs", ""),
         ("src/room/two/mod.rs", "//! `deep`."),

@@ -60,7 +60,7 @@ const CODEC: Table = &[
     ("limits", &["header", "error"]),
     ("pixels", &["error"]),
     ("encode", &["sniff", "settings", "memory", "error", "timer", "pixels"]),
-    // The formats' glue reads EXIF, which is TIFF, and our TIFF reader uses the glue of JPEG and WebP.
+    // The formats' glue reads EXIF, which is TIFF, and our TIFF reader uses JPEG and WebP.
     ("decoders/tiff/error", &["sniff", "error"]),
     ("decoders/tiff/directory", &["decoders/tiff/error"]),
     ("decoders/tiff/exif", &["decoders/tiff/directory"]),
@@ -161,7 +161,10 @@ pub(super) fn check_layers(tree: &Tree) -> Vec<Violation> {
                     names.modules[*at].path.first().and_then(|other| {
                         let fits = other == module || allowed.contains(&other.as_str());
                         (!fits).then(|| {
-                            format!("{module} may not name {other}; move what both need to a lower module")
+                            format!(
+                                "{module} may not name {other}; \
+                                 move what both need to a lower module"
+                            )
                         })
                     })
                 }

@@ -18,8 +18,8 @@ use crate::codec::pixels::raster::Raster;
 
 const ITEM_TYPE: [u8; 4] = *b"av01";
 
-/// Most frames in the bytes of one picture. AV1 has four layers, each of a size. Frames that are
-/// not shown cost time and memory like others, at some hundred bytes each.
+/// Most frames in the bytes of one picture: at most four spatial layers, one frame each. A hidden
+/// frame of a hundred bytes costs as much time and memory as a visible one.
 const MAX_FRAMES: u64 = 4;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,25 +31,26 @@ enum AvifError {
     #[error("a coded picture is empty")]
     Empty,
     #[error("a coded picture is a film")]
-    Frames,
+    TooManyFrames,
 }
 
-/// Reads the size and needs of the primary picture, from the container and the frames' headers.
+/// Reads the size of the primary picture, and the memory that decoding takes, from the container
+/// and the frames' headers.
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
     let container = HeifContainer::parse(source)?;
     let picture = container.primary_picture(ITEM_TYPE)?;
-    read_needs(&container, &picture, source.len())
+    read_header(&container, &picture, source.len())
 }
 
 /// Decodes the primary picture within `memory_limit` bytes.
 pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
     let picture = container.primary_picture(ITEM_TYPE)?;
-    let needs = read_needs(&container, &picture, source.len())?;
-    tiles::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
+    let header = read_header(&container, &picture, source.len())?;
+    tiles::decode(&picture, &header, memory_limit, |tile| decode_tile(&container, tile))
 }
 
-fn read_needs(
+fn read_header(
     container: &HeifContainer,
     picture: &PrimaryPicture,
     source_bytes: usize,
@@ -63,7 +64,7 @@ fn read_needs(
     // A pixel takes 6 bytes at most, in 4:4:4 of more than 8 bits. Each frame may be kept, and film
     // grain is applied to a copy. Measured: 1.5 for 4:2:0 of 8 bits, 6 for 4:4:4 of 10 bits.
     let cost = DecodeCost { bytes_per_pixel: 6 * (frames + 1), fixed_bytes: 20 << 20 };
-    Ok(tiles::header(picture, source_bytes, &cost))
+    Ok(tiles::estimate_header(picture, source_bytes, &cost))
 }
 
 /// Counts the frames in a stream of OBUs (AV1 specification, 5.3) by their headers.
@@ -88,13 +89,13 @@ fn count_frames(mut obus: &[u8]) -> Result<u64, AvifError> {
         obus =
             usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
     }
-    if frames > MAX_FRAMES { Err(AvifError::Frames) } else { Ok(frames) }
+    if frames > MAX_FRAMES { Err(AvifError::TooManyFrames) } else { Ok(frames) }
 }
 
-/// Decodes one coded picture in one thread, because files are decoded side by side. Film grain is
-/// applied by default.
+/// Decodes one coded picture on one thread, because an import decodes several files in parallel.
+/// Film grain is applied by default.
 fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<Av1Tile, BoxedError> {
-    let data = container.data(tile.item)?.into_owned();
+    let data = container.data(tile.item_id)?.into_owned();
     let mut settings = Settings::new();
     settings.set_n_threads(1);
     settings.set_max_frame_delay(1);
@@ -146,7 +147,7 @@ impl Av1Tile {
     }
 
     fn plane<'p>(&self, plane: &'p re_rav1d::Plane, channel: PlanarImageComponent) -> Plane<'p> {
-        // Strides are in bytes.
+        // Strides are in bytes, and `WordBytes` counts samples of two.
         let stride = self.picture.stride(channel) as usize;
         let (samples, stride) = if self.picture.bit_depth() == 8 {
             (PlaneSamples::Bytes(plane), stride)

@@ -37,9 +37,10 @@ enum HeicError {
     Incomplete,
 }
 
-/// Reads the size and needs of the primary picture, from the container alone.
+/// Reads the size of the primary picture, and the memory that decoding takes, from the container
+/// alone.
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
-    Ok(tiles::header(
+    Ok(tiles::estimate_header(
         &HeifContainer::parse(source)?.primary_picture(ITEM_TYPE)?,
         source.len(),
         &COST,
@@ -50,8 +51,8 @@ pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
 pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
     let picture = container.primary_picture(ITEM_TYPE)?;
-    let needs = tiles::header(&picture, source.len(), &COST);
-    tiles::decode(&picture, &needs, memory_limit, |tile| decode_tile(&container, tile))
+    let header = tiles::estimate_header(&picture, source.len(), &COST);
+    tiles::decode(&picture, &header, memory_limit, |tile| decode_tile(&container, tile))
 }
 
 /// A decoded HEVC picture and the window of it that is shown.
@@ -136,8 +137,8 @@ fn split_nal_units<'t>(
 }
 
 fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, BoxedError> {
-    let configuration = container.configuration(tile.item).ok_or(HeicError::Configuration)?;
-    let data = container.data(tile.item)?;
+    let configuration = container.configuration(tile.item_id).ok_or(HeicError::Configuration)?;
+    let data = container.data(tile.item_id)?;
     let units = split_nal_units(configuration, &data)?;
     let mut sets = ParameterSets::default();
     // Parameter sets behind the first slice are for later pictures.

@@ -1,4 +1,4 @@
-//! Reads AVIF and HEIC: pictures coded as frames of a film, in the container they share.
+//! Reads AVIF and HEIC: pictures coded as video frames, in the container they share.
 //!
 //! In reading order: `boxes` reads the container's boxes, `primary` finds which coded pictures make
 //! up the primary picture, `tiles` decodes these one by one and puts them together, `avif` and
@@ -8,7 +8,7 @@
 //! The container reader is our own because no crate's memory and time are bounded by the file's
 //! length. heifer-isobmff, at 0.3.22, takes quadratic time, and copies an item's location for each
 //! entry with its number, so some kilobytes can ask for gigabytes. The reader goes when that crate,
-//! or another, is bounded so. The decoders of AV1 and HEVC are crates.
+//! or another, has such bounds. The decoders of AV1 and HEVC are crates.
 
 #[cfg(feature = "avif")]
 pub(in crate::codec) mod avif;

@@ -1,7 +1,7 @@
 //! Decodes the coded pictures of a primary picture one by one and paints them into a raster.
 //!
-//! It is given a decoder of one coded picture. What the container says is in `primary`, and how
-//! samples become bytes in `planes`.
+//! The caller passes a function that decodes one tile. `primary` knows what the container says, and
+//! `planes` how samples become bytes.
 
 use super::cicp::{Cicp, SrgbConverter};
 use super::planes::{PixelBuffer, Planes, is_supported, paint};
@@ -15,13 +15,13 @@ use crate::codec::pixels::rgb::divide_by_alpha;
 /// A decoded picture that owns its planes.
 pub(super) trait DecodedTile {
     fn planes(&self) -> Planes<'_>;
-    /// Returns the code points of the coded picture. The container's outrank them.
+    /// Returns the code points of the coded picture. Those in the container take precedence.
     fn cicp(&self) -> Cicp;
 }
 
 /// A coded picture that is to be decoded.
 pub(super) struct CodedTile {
-    pub(super) item: u32,
+    pub(super) item_id: u32,
     pub(super) width: u32,
     pub(super) height: u32,
 }
@@ -37,14 +37,14 @@ pub(super) struct DecodeCost {
 #[derive(Debug, thiserror::Error)]
 enum TileError {
     #[error("a coded picture is smaller than the container says")]
-    Small,
+    TooSmall,
     #[error("its colour matrix is not supported")]
     Matrix,
     #[error("it needs {needed} bytes of memory, of {limit}")]
     Memory { needed: u64, limit: u64 },
 }
 
-/// Most pixels a side by which a coded picture exceeds what is shown: the codecs' largest block.
+/// Largest padding of a coded picture a side, in pixels: codecs round up to their largest block.
 const MAX_PADDING: u64 = 64;
 
 /// Returns the most pixels that a tile may have as coded.
@@ -52,22 +52,27 @@ pub(super) fn max_coded_pixels(tile: &CodedTile) -> u64 {
     (u64::from(tile.width) + MAX_PADDING).saturating_mul(u64::from(tile.height) + MAX_PADDING)
 }
 
-/// Returns the size and needs of a picture.
-pub(super) fn header(picture: &PrimaryPicture, source_bytes: usize, cost: &DecodeCost) -> Header {
+/// Returns the size of a picture and the memory that decoding it takes.
+pub(super) fn estimate_header(
+    picture: &PrimaryPicture,
+    source_bytes: usize,
+    cost: &DecodeCost,
+) -> Header {
     let pixels = |grid: &TileGrid| u64::from(grid.width) * u64::from(grid.height);
-    let decoding = |grid: &TileGrid| {
-        let tile = CodedTile { item: 0, width: grid.tile_width, height: grid.tile_height };
+    let decoding_bytes_of = |grid: &TileGrid| {
+        let tile = CodedTile { item_id: 0, width: grid.tile_width, height: grid.tile_height };
         max_coded_pixels(&tile)
             .saturating_mul(cost.bytes_per_pixel)
             .saturating_add(cost.fixed_bytes)
     };
-    let buffer =
+    let buffer_bytes =
         pixels(&picture.colour).saturating_mul(if picture.alpha.is_some() { 4 } else { 3 });
     let alpha = picture.alpha.as_ref();
-    let decoding = decoding(&picture.colour)
-        .max(alpha.map_or(0, |alpha| decoding(alpha).saturating_add(pixels(alpha))));
+    let decoding_bytes = decoding_bytes_of(&picture.colour)
+        .max(alpha.map_or(0, |alpha| decoding_bytes_of(alpha).saturating_add(pixels(alpha))));
     let (width, height) = picture.size();
-    let decode_bytes = buffer.saturating_add(decoding).saturating_add(source_bytes as u64);
+    let decode_bytes =
+        buffer_bytes.saturating_add(decoding_bytes).saturating_add(source_bytes as u64);
     Header {
         width,
         height,
@@ -78,12 +83,12 @@ pub(super) fn header(picture: &PrimaryPicture, source_bytes: usize, cost: &Decod
     }
 }
 
-/// Decodes a picture. `decode` is called with one coded picture at a time.
+/// Decodes a picture. `decode_tile` is called with one coded picture at a time.
 pub(super) fn decode<D: DecodedTile>(
     picture: &PrimaryPicture,
     header: &Header,
     memory_limit: u64,
-    decode: impl Fn(&CodedTile) -> Result<D, BoxedError>,
+    decode_tile: impl Fn(&CodedTile) -> Result<D, BoxedError>,
 ) -> Result<Raster, BoxedError> {
     if header.decode_bytes > memory_limit {
         return Err(TileError::Memory { needed: header.decode_bytes, limit: memory_limit }.into());
@@ -94,7 +99,7 @@ pub(super) fn decode<D: DecodedTile>(
     let mut buffer = PixelBuffer { width: 0, height: 0, channels: 0, bytes: Vec::new() };
     let mut convert = None;
     for (position, item) in picture.colour.tiles.iter().enumerate() {
-        let decoded = decode(&coded_tile(&picture.colour, *item))?;
+        let decoded = decode_tile(&coded_tile(&picture.colour, *item))?;
         let planes = planes_of(&decoded, &picture.colour)?;
         let cicp = picture.cicp.unwrap_or_else(|| decoded.cicp());
         if planes.chroma.is_some() && !is_supported(cicp) {
@@ -118,13 +123,13 @@ pub(super) fn decode<D: DecodedTile>(
         paint(&planes, cicp, convert.as_ref(), &mut buffer, left, top);
     }
     if let Some(alpha) = &picture.alpha {
-        let alpha = decode_alpha(alpha, picture.alpha_cicp, decode)?;
+        let alpha = decode_alpha(alpha, picture.alpha_cicp, decode_tile)?;
         insert_alpha(&mut buffer, &alpha, picture.premultiplied);
     }
-    Ok(into_raster(picture, buffer, profile, notes))
+    Ok(crop_into_raster(picture, buffer, profile, notes))
 }
 
-fn into_raster(
+fn crop_into_raster(
     picture: &PrimaryPicture,
     mut buffer: PixelBuffer,
     profile: Option<&[u8]>,
@@ -160,7 +165,7 @@ fn into_raster(
 }
 
 fn coded_tile(grid: &TileGrid, item: u32) -> CodedTile {
-    CodedTile { item, width: grid.tile_width, height: grid.tile_height }
+    CodedTile { item_id: item, width: grid.tile_width, height: grid.tile_height }
 }
 
 /// Returns the column and row of a tile's first pixel.
@@ -177,7 +182,7 @@ fn planes_of<'d>(decoded: &'d impl DecodedTile, grid: &TileGrid) -> Result<Plane
     let mut planes = decoded.planes();
     let (width, height) = (grid.tile_width as usize, grid.tile_height as usize);
     if planes.width < width || planes.height < height {
-        return Err(TileError::Small);
+        return Err(TileError::TooSmall);
     }
     (planes.width, planes.height) = (width, height);
     Ok(planes)

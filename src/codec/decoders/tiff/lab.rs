@@ -3,36 +3,38 @@
 use super::directory::tag;
 use super::layout::{SampleKind, TiffLayout};
 
-/// Chromaticity of D50 and D65, the white lights of ISO 3664 and IEC 61966-2-1.
+/// Chromaticity of D50, the white point of ISO 3664.
 const D50: [f64; 2] = [0.3457, 0.3585];
+/// Chromaticity of D65, the white point of IEC 61966-2-1.
 const D65: [f64; 2] = [0.3127, 0.3290];
 
 type ColourMatrix = [[f64; 3]; 3];
 
-/// From XYZ to the responses of the eye's receptors, where adaptation to light takes place, and
-/// back (Bradford; ICC.1:2010, annex E).
-const RECEPTORS: ColourMatrix =
+/// From XYZ to cone responses, in which adaptation to light is a scaling (Bradford; ICC.1:2010,
+/// annex E).
+const XYZ_TO_CONES: ColourMatrix =
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]];
-const FROM_RECEPTORS: ColourMatrix = [
+/// From cone responses back to XYZ.
+const CONES_TO_XYZ: ColourMatrix = [
     [0.986_992_9, -0.147_054_3, 0.159_962_7],
     [0.432_305_3, 0.518_360_3, 0.049_291_2],
     [-0.008_528_7, 0.040_042_8, 0.968_486_7],
 ];
 
-/// From XYZ under D65 to linear light (IEC 61966-2-1, with the digits that keep white white).
+/// From XYZ under D65 to linear light (IEC 61966-2-1, with enough digits that white is 255).
 const TO_RGB: ColourMatrix = [
     [3.240_454_2, -1.537_138_5, -0.498_531_4],
     [-0.969_266_0, 1.876_010_8, 0.041_556_0],
     [0.055_643_4, -0.204_025_9, 1.057_225_2],
 ];
 
-/// How the 16 bits of a sample encode L*, a* and b*.
+/// How samples, widened to 16 bits, encode L*, a* and b*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LabEncoding {
     /// TIFF 6.0, section 23: a* and b* are signed.
     Signed8,
     Signed16,
-    /// ICC.1:2001-04, annex A: a* and b* begin at -128. Floating-point samples are brought to
+    /// ICC.1:2001-04, annex A: a* and b* begin at -128. Floating-point samples are scaled to
     /// `Icc8`.
     Icc8,
     Icc16,
@@ -59,10 +61,10 @@ impl LabConverter {
             (false, 8) => LabEncoding::Signed8,
             (false, _) => LabEncoding::Signed16,
         };
-        let is_libvips = matches!(tags.number(tag::SAMPLE_FORMAT, 0), Some(2 | 3));
+        let is_signed_or_float = matches!(tags.number(tag::SAMPLE_FORMAT, 0), Some(2 | 3));
         let white = match [0, 1].map(|index| tags.real(tag::WHITE_POINT, index)) {
             [Some(x), Some(y)] if (0.1..0.9).contains(&x) && (0.1..0.9).contains(&y) => [x, y],
-            _ if is_libvips => D65,
+            _ if is_signed_or_float => D65,
             _ => D50,
         };
         Self::with_white(encoding, white)
@@ -89,7 +91,7 @@ impl LabConverter {
         clippy::cast_sign_loss,
         reason = "casts from floats saturate"
     )]
-    pub(super) fn convert(&self, samples: [u16; 3]) -> [u8; 3] {
+    pub(super) fn to_srgb(&self, samples: [u16; 3]) -> [u8; 3] {
         let [l, a, b] = self.decode(samples);
         // CIE 15:2004, section 8.2.1, solved for X, Y and Z.
         let y = (l + 16.0) / 116.0;
@@ -108,20 +110,20 @@ impl LabConverter {
 
     /// Returns L* from 0 to 100, a* and b*.
     fn decode(&self, [l, a, b]: [u16; 3]) -> [f32; 3] {
-        let fraction = f32::from(l) / 655.35;
+        let lightness = f32::from(l) / 655.35;
         match self.encoding {
-            // In samples of 8 bits both bytes are the same.
+            // A sample of 8 bits was widened by repeating its byte, so one of them is enough.
             LabEncoding::Signed8 => {
                 let [a, b] = [a, b].map(|value| f32::from(value.to_be_bytes()[0].cast_signed()));
-                [fraction, a, b]
+                [lightness, a, b]
             }
             LabEncoding::Signed16 => {
                 let [a, b] = [a, b].map(|value| f32::from(value.cast_signed()) / 256.0);
-                [fraction, a, b]
+                [lightness, a, b]
             }
             LabEncoding::Icc8 => {
                 let [a, b] = [a, b].map(|value| f32::from(value) / 257.0 - 128.0);
-                [fraction, a, b]
+                [lightness, a, b]
             }
             LabEncoding::Icc16 => {
                 let [a, b] = [a, b].map(|value| f32::from(value) / 256.0 - 128.0);
@@ -135,13 +137,13 @@ impl LabConverter {
 #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough")]
 fn to_rgb(white: [f64; 2]) -> [[f32; 3]; 3] {
     let [from, to] = [white, D65].map(|[x, y]| [x / y, 1.0, (1.0 - x - y) / y]);
-    let [seen, wanted] =
-        [from, to].map(|light| RECEPTORS.map(|row| (0..3).map(|i| row[i] * light[i]).sum::<f64>()));
-    let mut adapted = RECEPTORS;
+    let [seen, wanted] = [from, to]
+        .map(|light| XYZ_TO_CONES.map(|row| (0..3).map(|i| row[i] * light[i]).sum::<f64>()));
+    let mut adapted = XYZ_TO_CONES;
     for (row, (seen, wanted)) in adapted.iter_mut().zip(seen.into_iter().zip(wanted)) {
         *row = row.map(|value| value * wanted / seen);
     }
-    let mut matrix = product(&product(&TO_RGB, &FROM_RECEPTORS), &adapted);
+    let mut matrix = matrix_product(&matrix_product(&TO_RGB, &CONES_TO_XYZ), &adapted);
     for row in &mut matrix {
         for (value, light) in row.iter_mut().zip(from) {
             *value *= light;
@@ -150,7 +152,7 @@ fn to_rgb(white: [f64; 2]) -> [[f32; 3]; 3] {
     matrix.map(|row| row.map(|value| value as f32))
 }
 
-fn product(a: &ColourMatrix, b: &ColourMatrix) -> ColourMatrix {
+fn matrix_product(a: &ColourMatrix, b: &ColourMatrix) -> ColourMatrix {
     a.map(|row| [0, 1, 2].map(|column| (0..3).map(|i| row[i] * b[i][column]).sum()))
 }
 
@@ -170,7 +172,7 @@ mod tests {
             (LabEncoding::Signed16, D50, [35_579, 20_687, 17_892], [255, 0, 0]),
             (LabEncoding::Signed16, D65, [34_891, 20_503, 17_203], [255, 0, 0]),
         ] {
-            let rgb = LabConverter::with_white(encoding, white).convert(lab);
+            let rgb = LabConverter::with_white(encoding, white).to_srgb(lab);
             let is_near = rgb.iter().zip(expected).all(|(a, b): (&u8, u8)| a.abs_diff(b) <= 1);
             assert!(is_near, "{encoding:?} {lab:?} {rgb:?}");
         }

@@ -99,7 +99,7 @@ impl Painter {
                 pixel.copy_from_slice(&rgb.map(finish));
             }
             (Colour::Lab { .. }, Some(lab)) => {
-                pixel.copy_from_slice(&lab.convert([samples[0][x], samples[1][x], samples[2][x]]));
+                pixel.copy_from_slice(&lab.to_srgb([samples[0][x], samples[1][x], samples[2][x]]));
             }
             (Colour::Grey { white_is_zero: true }, _) => pixel[0] = u8::MAX - finish(samples[0][x]),
             _ => {
