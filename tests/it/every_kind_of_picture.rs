@@ -22,6 +22,12 @@ const SMALLEST_BLOCK: i64 = 128;
 const GROUNDS: [i64; 2] = [0, 255];
 /// What the sources' metadata holds, and no stored image may.
 const SECRETS: [&[u8]; 5] = [b"SECRET", b"2001:02:03", b"xpacket", b"Exif\0\0", b"rdf:RDF"];
+/// The formats that features add, and whether this build has them.
+const OPTIONAL_FORMATS: [(&str, bool); 3] = [
+    ("AVIF", cfg!(feature = "avif")),
+    ("HEIC", cfg!(feature = "heic")),
+    ("JPEG XL", cfg!(feature = "jxl")),
+];
 const METADATA_CHUNKS: [&[u8]; 3] = [b"EXIF", b"XMP ", b"ICCP"];
 
 /// A row of `index.json`: a source, and what must become of it.
@@ -64,12 +70,8 @@ struct Kind {
 
 impl Kind {
     fn is_built_in(&self) -> bool {
-        match self.format.as_str() {
-            "AVIF" => cfg!(feature = "avif"),
-            "HEIC" => cfg!(feature = "heic"),
-            "JPEG XL" => cfg!(feature = "jxl"),
-            _ => true,
-        }
+        let feature = OPTIONAL_FORMATS.iter().find(|(format, _)| self.format == *format);
+        feature.is_none_or(|(_, is_built_in)| *is_built_in)
     }
 }
 
