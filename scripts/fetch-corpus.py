@@ -13,9 +13,9 @@ DEST gets one folder a package with the paths that the package gives the files, 
 and the folder `bombs` with files made here (pictures/bombs.py, corpus.toml). DEST.manifest.tsv
 names each file with its length, its SHA-256 and its package.
 
-Needs Python 3.11 with pip, numpy, Pillow and tifffile, npm, apt-get with its sources as Debian sets
-them up (deb-src lines are made here where there are none; the lists go into a temporary folder),
-about 1 GB in TMPDIR and five minutes.
+Needs Python 3.11 with pip, npm, apt-get with its sources as Debian sets them up (deb-src lines are
+made here where there are none; the lists go into a temporary folder), about 1 GB in TMPDIR and five
+minutes.
 """
 
 import hashlib

@@ -1,7 +1,6 @@
-"""Pictures for the checks: how they are made, how other programs show them, how far apart they are.
+"""Pictures for check-corpus.py and fetch-corpus.py: what other programs show, and hostile files.
 
-`display` (what a viewer shows) and `compare` (how far two pictures are apart) serve both
-before-after.py and check-corpus.py. The others make the sources of before-after.py: `scene` draws
-samples, `profiles` and `writers` put them into files, `moving` makes animations, `recipes` the
-kinds that are no row of before-after.toml, and `kinds` reads that table.
+`display` (what a viewer shows) and `compare` (how far two pictures are apart) serve `references`,
+which asks other decoders. `bombs` makes small files that ask for much, and `running` runs a program
+and says what it took.
 """

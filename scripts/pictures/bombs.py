@@ -9,8 +9,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from .writers import png_chunk
-
 Bombs = Iterator[tuple[str, bytes]]
 HUGE = 60_000
 CLAIM = f"claims-{HUGE}x{HUGE}"
@@ -22,6 +20,11 @@ def deflated_zeros(length: int) -> bytes:
     stream, block = zlib.compressobj(9), bytes(1 << 20)
     parts = [stream.compress(block) for _ in range(length >> 20)]
     return b"".join([*parts, stream.compress(bytes(length % (1 << 20))), stream.flush()])
+
+
+def png_chunk(name: bytes, data: bytes = b"") -> bytes:
+    checksum = zlib.crc32(name + data)
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
 
 
 def png(

@@ -1,4 +1,4 @@
-"""How far two pictures of one size are apart: noise as a mean, a wrong colour or place by blocks.
+"""How far two pictures of one size are apart, block by block.
 
 Pictures are laid on black and on white, so that alpha counts and colours that nobody sees do not.
 Lossy coding makes single pixels differ by much; means of blocks, signed, it leaves alone.
@@ -19,9 +19,7 @@ BAND_ROWS = 512
 class Apart:
     """Differences on one ground, of 255. Blocks at the right and below may be smaller."""
 
-    pixel_mean: float
     blocks: Array  # absolute mean of each block and channel: n x 3
-    block_pixels: Array  # pixels of each block: n
     averages: tuple[list[int], list[int]]  # colour of either picture
 
 
@@ -30,26 +28,22 @@ def on(ground: int, rgba: Array) -> Array:
     return rgba[..., :3] * alpha + ground * (1 - alpha)
 
 
-def block_means(values: Array, side: int) -> tuple[Array, Array]:
+def block_means(values: Array, side: int) -> Array:
     height, width = values.shape[:2]
     rows, columns = np.arange(0, height, side), np.arange(0, width, side)
     sums = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
     counts = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
-    return (sums / counts[..., None]).reshape(-1, 3), counts.reshape(-1)
+    return (sums / counts[..., None]).reshape(-1, 3)
 
 
 def apart(first: Array, second: Array, side: int) -> Iterator[Apart]:
     """The differences of two RGBA pictures on each ground, in blocks of `side` pixels."""
     pixels = first.shape[0] * first.shape[1]
     for ground in GROUNDS:
-        total, sums, blocks, counts = 0.0, np.zeros((2, 3)), [], []
+        sums, blocks = np.zeros((2, 3)), []
         for top in range(0, first.shape[0], BAND_ROWS):
             ours, theirs = (on(ground, part[top : top + BAND_ROWS]) for part in (first, second))
-            total += float(np.abs(ours - theirs).sum(dtype=float))
             sums += [part.sum(axis=(0, 1), dtype=float) for part in (ours, theirs)]
-            means, sizes = block_means(ours - theirs, side)
-            blocks.append(np.abs(means))
-            counts.append(sizes)
+            blocks.append(np.abs(block_means(ours - theirs, side)))
         averages = (sums / pixels).round().astype(int).tolist()
-        mean = total / (3 * pixels)
-        yield Apart(mean, np.concatenate(blocks), np.concatenate(counts), tuple(averages))
+        yield Apart(np.concatenate(blocks), tuple(averages))

@@ -4,15 +4,12 @@ It does not judge: `compare` says how far two pictures are apart.
 """
 
 import io
-from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 Image.MAX_IMAGE_PIXELS = None
 Array = np.ndarray
-# Formats whose further pictures are frames of an animation, not pages.
-ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 PROFILE_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 WITH_ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 
@@ -21,45 +18,8 @@ class Refused(Exception):
     """A picture that a reference does not show, with its words."""
 
 
-@dataclass
-class Picture:
-    """RGBA frames. A still has one and no durations; `loops` 0 is for ever."""
-
-    frames: list[Array]
-    durations: list[int] = field(default_factory=list)  # milliseconds
-    loops: int | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        height, width = self.frames[0].shape[:2]
-        return width, height
-
-    def at(self, moment: float) -> Array:
-        """The frame that is shown so many milliseconds after the start."""
-        for frame, duration in zip(self.frames, self.durations, strict=True):
-            moment -= duration
-            if moment < 0:
-                return frame
-        return self.frames[-1]
-
-    def resized(self, size: tuple[int, int]) -> "Picture":
-        smooth = Image.Resampling.BICUBIC
-        frames = [np.asarray(Image.fromarray(frame).resize(size, smooth)) for frame in self.frames]
-        return Picture(frames, self.durations, self.loops)
-
-
-def still(array: Array) -> Picture:
-    """A picture of one frame, from grey, grey with alpha, RGB or RGBA of 8 bits."""
-    array = np.asarray(array)
-    if array.shape[2] < 3:
-        array = np.concatenate([array[..., [0, 0, 0]], array[..., 1:]], axis=2)
-    if array.shape[2] == 3:
-        array = np.pad(array, ((0, 0), (0, 0), (0, 1)), constant_values=255)
-    return Picture([array.astype(np.uint8)])
-
-
-def to_rgba(image: Image.Image, profile: bytes | None, intent: int | None = None) -> Array:
-    """A decoded image in sRGB. `intent` None takes the profile's own."""
+def to_rgba(image: Image.Image, profile: bytes | None, intent: int) -> Array:
+    """A decoded image in sRGB."""
     alpha = None
     if image.mode.startswith("I"):
         samples = np.asarray(image).astype(np.int64)
@@ -91,49 +51,30 @@ def without_alpha(image: Image.Image) -> Image.Image:
     return image
 
 
-def to_srgb(image: Image.Image, profile: bytes, intent: int | None) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes, intent: int) -> Image.Image:
     """A profile that is broken, or for other colours than the picture's, changes nothing."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if PROFILE_SPACES.get(source.profile.xcolor_space.strip()) != image.mode:
             return image
-        if intent is None:
-            chosen, flags = ImageCms.getDefaultIntent(source), ImageCms.Flags.NONE
-        else:
-            chosen, flags = intent, ImageCms.Flags.BLACKPOINTCOMPENSATION
-        return ImageCms.profileToProfile(image, source, srgb(), chosen, "RGB", flags=flags)
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        return ImageCms.profileToProfile(image, source, srgb(), intent, "RGB", flags=flags)
     except (OSError, ImageCms.PyCMSError):
         return image
 
 
 def srgb() -> ImageCms.ImageCmsProfile:
-    """Of version 2.
+    """Of version 2, which the header says at byte 8.
 
     With a profile of version 4, lcms stretches the darkest ink to black, which browsers do not.
     """
-    from . import profiles
-
-    data = profiles.rgb_profile("sRGB", profiles.SRGB, profiles.table_tag(4096))
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    data[8:12] = 2, 0x40, 0, 0
     return ImageCms.ImageCmsProfile(io.BytesIO(data))
 
 
-def frame_of(image: Image.Image, intent: int | None = None, turn: bool = True) -> Array:
+def frame_of(image: Image.Image, intent: int) -> Array:
     """The image's current frame, as it is shown."""
     image.load()
     profile = image.info.get("icc_profile")
-    upright = ImageOps.exif_transpose(image) if turn else image
-    return to_rgba(upright, profile, intent)
-
-
-def decode(path: object, turn: bool = True) -> Picture:
-    """A picture with all of its frames. Raises what Pillow raises."""
-    with Image.open(path) as image:
-        animated = getattr(image, "is_animated", False) and image.format in ANIMATED
-        frames, durations = [], []
-        for number in range(image.n_frames if animated else 1):
-            if animated:
-                image.seek(number)
-            frames.append(frame_of(image, turn=turn))
-            durations.append(round(image.info.get("duration", 0) or 0))
-        loops = image.info.get("loop") if animated else None
-    return Picture(frames, durations if animated else [], loops)
+    return to_rgba(ImageOps.exif_transpose(image), profile, intent)

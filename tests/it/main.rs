@@ -25,6 +25,7 @@ mod commands;
 mod connections;
 mod crash;
 mod endpoints;
+mod every_kind_of_picture;
 mod galleries;
 mod harness;
 mod import;
