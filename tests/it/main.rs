@@ -24,6 +24,7 @@ mod architecture;
 mod commands;
 mod connections;
 mod crash;
+mod disks;
 mod endpoints;
 mod every_kind_of_picture;
 mod galleries;

@@ -7,13 +7,13 @@ use std::fs::{self, File};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::{chown, lchown};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, kill_process, setrlimit};
 
-use crate::harness::{TIMEOUT, Workspace};
+use crate::harness::{Finished, TIMEOUT, Workspace, wait_or_kill};
 
 /// Limits that are tried: from one that allows no thread to one that allows a small server.
 const LIMITS: RangeInclusive<u64> = 1..=12;
@@ -40,7 +40,7 @@ fn a_command_that_gets_no_thread_says_so() {
     let mut wrong = Vec::new();
     for limit in LIMITS {
         for &arguments in COMMANDS {
-            let (code, stdout, stderr) = user.run(limit, arguments);
+            let Finished { code, stdout, stderr } = user.run(limit, arguments);
             let is_plain = match code {
                 Some(0) => true,
                 Some(1) => stderr.contains("error: ") || stderr.contains("failed: "),
@@ -112,7 +112,7 @@ impl User {
             Err(error) => return skip(&format!("no program starts as another user: {error}")),
             Ok(status) => assert!(status.success(), "{status}"),
         }
-        if user.run(1, &["list"]).0 == Some(0) {
+        if user.run(1, &["list"]).code == Some(0) {
             return skip("the system does not count a user's threads");
         }
         Some(user)
@@ -130,14 +130,8 @@ impl User {
 
     /// The program as this user, with at most so many threads.
     fn command(&self, threads: u64, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.space.path("imagepool"));
-        for (name, value) in self.space.command().get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.current_dir(self.space.dir.path()).args(arguments).uid(self.id).gid(self.id);
+        let mut command = self.space.command_of(self.space.path("imagepool"));
+        command.args(arguments).uid(self.id).gid(self.id);
         let limit = move || {
             let limit = Rlimit { current: Some(threads), maximum: Some(threads) };
             Ok(setrlimit(Resource::Nproc, limit)?)
@@ -150,35 +144,22 @@ impl User {
         command
     }
 
-    /// Exit code, stdout and stderr; the code is `None` when it had to be killed.
-    fn run(&self, threads: u64, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let mut child = self.start(threads, arguments);
-        let code = wait(&mut child);
-        (code, self.read("stdout"), self.read("stderr"))
-    }
-
-    fn start(&self, threads: u64, arguments: &[&str]) -> Child {
-        let file = |name| File::create(self.space.path(name)).unwrap();
-        self.command(threads, arguments)
-            .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .spawn()
-            .unwrap()
-    }
-
-    fn read(&self, name: &str) -> String {
-        String::from_utf8_lossy(&fs::read(self.space.path(name)).unwrap()).into_owned()
+    fn run(&self, threads: u64, arguments: &[&str]) -> Finished {
+        Finished::of(self.command(threads, arguments))
     }
 
     /// Starts a server and stops it when it is ready: exit code, whether it was ready, and its log.
     fn serve(&self, threads: u64) -> (Option<i32>, bool, String) {
-        let mut server = self.start(threads, &["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = self.command(threads, &["serve", "--listen", "127.0.0.1:0"]);
+        let file = File::create(self.space.path("stderr")).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let mut server = command.spawn().unwrap();
+        let log = || fs::read_to_string(self.space.path("stderr")).unwrap();
         let end = Instant::now() + TIMEOUT;
         let mut is_ready = false;
         while !is_ready && Instant::now() < end && server.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(20));
-            let log = self.read("stderr");
+            let log = log();
             let address =
                 log.split_once("listening on ").and_then(|(_, rest)| rest.split_once(' '));
             is_ready = address
@@ -188,18 +169,6 @@ impl User {
             let pid = Pid::from_child(&server);
             kill_process(pid, Signal::TERM).unwrap();
         }
-        (wait(&mut server), is_ready, self.read("stderr"))
+        (wait_or_kill(&mut server), is_ready, log())
     }
-}
-
-/// Waits for the end, and kills what does not end.
-fn wait(child: &mut Child) -> Option<i32> {
-    let end = Instant::now() + TIMEOUT;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > end {
-            child.kill().unwrap();
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait().unwrap().code()
 }

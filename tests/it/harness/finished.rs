@@ -1,6 +1,12 @@
 //! Says how a command ended: its exit code and what it printed.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
+
+use super::process::wait_or_kill;
 
 pub struct Finished {
     /// `None` when a signal ended the process.
@@ -10,6 +16,15 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Runs a command to its end, and kills it when it seems to hang.
+    pub fn of(mut command: Command) -> Self {
+        let (stdout, stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        command.stdin(Stdio::null());
+        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        let code = wait_or_kill(&mut command.spawn().unwrap());
+        Self { code, stdout: read_back(stdout), stderr: read_back(stderr) }
+    }
+
     /// Asserts the exit code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
@@ -31,4 +46,11 @@ impl Finished {
         assert!(missing.is_empty(), "{missing:?} is not in {:?}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
     }
+}
+
+fn read_back(mut file: File) -> String {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -4,6 +4,7 @@
 //! - `workspace`: the temporary folder, its gallery, and the binary run in it;
 //! - `finished`: how a command ended, and what it printed;
 //! - `server`: a running server, requests to it, and its responses;
+//! - `disk`: a small file system that can be filled or made read-only;
 //! - `tls`: a self-signed certificate, and HTTPS requests by HTTP/1.1 and HTTP/2;
 //! - `process`: signals, and waiting with a timeout;
 //! - `table`: checks of many rows that report every wrong one;
@@ -11,6 +12,7 @@
 //!
 //! Tests call no other program than the binary, so that a bare machine can run them.
 
+mod disk;
 mod finished;
 mod process;
 mod random;
@@ -19,8 +21,9 @@ mod table;
 mod tls;
 mod workspace;
 
+pub use disk::{Disk, NOBODY, with_disk};
 pub use finished::Finished;
-pub use process::{Signal, TIMEOUT, send_signal, wait_for};
+pub use process::{Signal, TIMEOUT, send_signal, wait_for, wait_or_kill};
 pub use random::{env_or, seeded_rng};
 pub use server::{Response, Server, get_request};
 pub use table::Failures;

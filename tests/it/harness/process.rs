@@ -25,3 +25,16 @@ pub fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
         std::thread::sleep(POLL_INTERVAL);
     }
 }
+
+/// Waits for the end of a process, and kills it when [`TIMEOUT`] has passed. Returns its exit code,
+/// which is `None` when a signal ended it.
+pub fn wait_or_kill(child: &mut Child) -> Option<i32> {
+    let end = Instant::now() + TIMEOUT;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > end {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    child.wait().unwrap().code()
+}

@@ -107,7 +107,12 @@ impl Workspace {
 
     /// The binary in the workspace's folder, without the caller's own `IMAGEPOOL_` variables.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imagepool"));
+        self.command_of(env!("CARGO_BIN_EXE_imagepool"))
+    }
+
+    /// The same, of the binary at a path of its own.
+    pub fn command_of(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.dir.path());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("IMAGEPOOL_") {
