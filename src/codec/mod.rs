@@ -29,8 +29,8 @@
 //! 3. `decode.rs`: one arm in `read_header`, one in `decode`, and one in `open_frames` for
 //!    animations. Formats without an arm go to `formats/image_crate.rs`.
 //!
-//! Then come the module in `formats/mod.rs`, the crate in `Cargo.toml`, a picture in `tests/it/`, and
-//! a row in `docs/formats.md`.
+//! Then come the module in `formats/mod.rs`, the crate in `Cargo.toml`, a picture in `tests/it/`,
+//! and a row in `docs/formats.md`.
 
 mod convert;
 mod estimate;
