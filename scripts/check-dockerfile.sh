@@ -20,16 +20,13 @@ set -euo pipefail
 readonly debian_image=docker.io/library/debian:bookworm-slim
 readonly rust_image=docker.io/library/rust:1.95-slim-bookworm
 readonly image=localhost/imagepool-dockerfile-check
-readonly system_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # TEST-NET-1 (RFC 5737), on the container's loopback: it answers only if the server left 127.0.0.1.
 export address=192.0.2.1
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 store=${IMAGEPOOL_DOCKERFILE_CHECK:-${TMPDIR:-/tmp}/imagepool-dockerfile-check}
 scratch=$(mktemp -d)
-container=
-server=
-failures=0
+container= server= path= failures=0
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -52,6 +49,10 @@ b() {
         --storage-driver "${STORAGE_DRIVER:-vfs}" "$@"
 }
 
+config() { b inspect --type image --format "{{$1}}" "$image"; }
+
+list() { b inspect --type image --format "{{range $1}}{{println .}}{{end}}" "$image"; }
+
 cleanup() {
     set +e
     # By its own id: a process that changed its user is not covered by unshare's --kill-child.
@@ -61,21 +62,6 @@ cleanup() {
     b rmi --force "$image"
     rm -rf --one-file-system "$scratch"
 } >/dev/null 2>&1
-
-prepare() {
-    local tool
-    [[ $EUID -eq 0 ]] || die "must run as root: debootstrap and chroot need it"
-    for tool in buildah debootstrap curl ip rustc unshare nsenter; do
-        command -v "$tool" >/dev/null || die "$tool not found"
-    done
-    mkdir -p "$store/cargo-registry"
-    exec 9>"$store/lock"
-    flock --nonblock 9 || die "another run is using $store"
-    trap cleanup EXIT
-    # Short names must resolve to the stand-ins, whatever this machine has configured.
-    printf 'unqualified-search-registries = ["docker.io"]\n' >"$scratch/registries.conf"
-    export CONTAINERS_REGISTRIES_CONF=$scratch/registries.conf
-}
 
 # Debian with some packages, and a folder's content in /usr/local: stand_in IMAGE PACKAGES FOLDER
 stand_in() {
@@ -88,13 +74,13 @@ stand_in() {
         tar --extract --no-same-owner --directory "$root/usr/local"
     working=$(b from scratch)
     b add --quiet "$working" "$root" / >/dev/null
-    b config --env PATH="$system_path" --env CARGO_HOME=/usr/local/cargo --cmd bash "$working"
+    b config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        --env CARGO_HOME=/usr/local/cargo --cmd bash "$working"
     b commit --quiet --rm --format docker "$working" "$1" >/dev/null
     rm -rf "$root"
 }
 
 build_image() {
-    step "buildah bud"
     local name options=(--volume "$store/cargo-registry:/usr/local/cargo/registry")
     for name in {http,https,no}_proxy {HTTP,HTTPS,NO}_PROXY; do
         [[ -z ${!name:-} ]] || options+=(--build-arg "$name=${!name}")
@@ -106,12 +92,8 @@ build_image() {
         "${options[@]}" --file "$checkout/Dockerfile" "$checkout"
 }
 
-config() { b inspect --type image --format "{{$1}}" "$image"; }
-
-list() { b inspect --type image --format "{{range $1}}{{println .}}{{end}}" "$image"; }
-
+# The first two variables of the environment are the stand-in's.
 check_config() {
-    step "image configuration"
     local what format want label='index .Docker.Config.Labels "org.opencontainers.image'
     while IFS='|' read -r what format want; do
         expect "$what" "$want" "$(config "$format")"
@@ -126,25 +108,14 @@ stop signal|.Docker.Config.StopSignal|SIGTERM
 healthcheck|.Docker.Config.Healthcheck.Test|[CMD imagepool health]
 title|$label.title"|imagepool
 licences|$label.licenses"|MIT OR Apache-2.0
+gallery|index .Docker.Config.Env 2|IMAGEPOOL_GALLERY=/data/gallery.pool
+address|index .Docker.Config.Env 3|IMAGEPOOL_LISTEN=0.0.0.0:5000
+time to stop|index .Docker.Config.Env 4|IMAGEPOOL_SHUTDOWN_TIMEOUT=8s
 EOF
-    for want in IMAGEPOOL_GALLERY=/data/gallery.pool IMAGEPOOL_LISTEN=0.0.0.0:5000; do
-        expect environment "$want" "$(list .Docker.Config.Env | grep "^${want%%=*}=")"
-    done
 }
 
 # Without empty files: buildah leaves them where it mounted something during a build.
-files() { (cd "$1" && find . -xdev ! -type d ! -empty | LC_ALL=C sort); }
-
-check_contents() {
-    step "image contents"
-    local base want
-    want=./usr/local/bin/imagepool$(cd "$checkout" &&
-        printf ' ./usr/share/doc/imagepool/%s' LICENSE-*)
-    base=$(b mount "$(b from --pull-never "$debian_image")")
-    expect 'files added outside /etc' "$want" "$(comm -13 <(files "$base") <(files "$1") |
-        grep -v '^\./etc/' | paste --serial --delimiters=' ')"
-    expect 'owner of /data' 10001:10001 "$(stat --format %u:%g "$1/data")"
-}
+files() { (cd "$1" && find . -xdev ! -type d ! -empty ! -path './etc/*' | LC_ALL=C sort); }
 
 # Runs in fresh namespaces and gives way to the image's own program, which is then process 1.
 become_container() {
@@ -166,48 +137,38 @@ inside() {
         env --ignore-environment "${environment[@]}" "$@"
 }
 
-# The status of a command that is tried until it succeeds, for 20 seconds.
-eventually() {
-    local attempt
-    for attempt in {1..100}; do
-        ! "$@" >/dev/null 2>&1 || return 0
-        sleep 0.2
-    done
-    echo "not after $attempt attempts: $*" >&2
-    return 1
-}
-
+# Retries while the server starts, and while its gallery is still empty.
 fetch() {
     nsenter --target "$server" --net curl --noproxy '*' --silent --fail --max-time 5 \
-        --output "$scratch/picture" --write-out '%{http_code} %{content_type}\n' \
-        "http://$address:5000$path"
+        --retry 20 --retry-all-errors --retry-delay 1 --output "$scratch/picture" \
+        --write-out '%{http_code} %{content_type} ' "http://$address:5000$path"
+    head --bytes=4 "$scratch/picture"
 }
 
-# Starts the image's program, checks what it serves, and stops it: ROOT COMMAND...
+# Starts the image's program, checks what it serves, and stops it: COMMAND...
 check_container() {
-    local root=$1 status=0
-    step "container: ${*:2}"
+    local status=0
+    step "container: $*"
     unshare --mount --pid --net --fork --kill-child bash -euc 'become_container "$@"' - \
-        "$root" "$scratch/volume" "$scratch/pictures" "${environment[@]}" imagepool "${@:2}" \
+        "$root" "$scratch/volume" "$scratch/pictures" "${environment[@]}" imagepool "$@" \
         >"$scratch/out" 2>"$scratch/err" 9>&- &
     container=$!
     # unshare's one child; it stays the same process when the image's program takes over.
-    until read -r server _ < <(cat "/proc/$container/task/$container/children" && echo) &&
-        [[ -n $server ]]; do
+    until read -r server _ <"/proc/$container/task/$container/children" || [[ -n $server ]]; do
         sleep 0.1
     done
-    mapfile -t probe < <(list .Docker.Config.Healthcheck.Test)
-    eventually inside "${probe[@]:1}" && status=healthy
-    expect "${probe[*]:1}, inside" healthy "$status"
-    expect 'process 1' imagepool "$(inside cat /proc/1/comm)"
-    expect 'its user' 10001 "$(inside stat --format %u /proc/1)"
+    for _ in {1..100}; do
+        ! inside "${probe[@]:1}" >/dev/null 2>&1 || break
+        sleep 0.2
+    done
+    inside "${probe[@]:1}" >/dev/null 2>&1 || status=$?
+    expect "${probe[*]:1}, inside" 0 "$status"
+    expect 'process 1 and its user' 'imagepool 10001' \
+        "$(inside cat /proc/1/comm) $(inside stat --format %u /proc/1)"
     # The first start prints an address with a key, which stays good.
     path=${path:-$(grep --only-matching --extended-regexp '/random-image/[0-9a-f]{64}' \
         "$scratch/out" || true)}
-    expect 'an address with a key is printed' 1 "$((${#path} > 64))"
-    eventually fetch || true
-    expect 'random image' '200 image/webp' "$(fetch || true)"
-    expect 'its first bytes' RIFF "$(head --bytes=4 "$scratch/picture" || true)"
+    expect 'a random image at the printed address' '200 image/webp RIFF' "$(fetch || true)"
     # Docker kills after 10 seconds, so an idle server has to be gone by then.
     kill -TERM "$server"
     timeout 10 tail --pid="$server" --follow /dev/null || kill -KILL "$server"
@@ -217,22 +178,38 @@ check_container() {
     expect 'exit status after SIGTERM, within 10 s' 0 "$status"
 }
 
-prepare
+[[ $EUID -eq 0 ]] || die "must run as root: debootstrap and chroot need it"
+trap cleanup EXIT
+mkdir -p "$store/cargo-registry"
+exec 9>"$store/lock"
+flock --nonblock 9 || die "another run is using $store"
+# Short names must resolve to the stand-ins, whatever this machine has configured.
+printf 'unqualified-search-registries = ["docker.io"]\n' >"$scratch/registries.conf"
+export CONTAINERS_REGISTRIES_CONF=$scratch/registries.conf
 stand_in "$debian_image" "" ""
 stand_in "$rust_image" ca-certificates,gcc,libc6-dev "$(rustc --print sysroot)"
+step "buildah bud"
 build_image
+step "image configuration"
 check_config
+
+step "image contents"
+base=$(b mount "$(b from --pull-never "$debian_image")")
 root=$(b mount "$(b from --pull-never "$image")")
-check_contents "$root"
+licences=$(cd "$checkout" && printf ' ./usr/share/doc/imagepool/%s' LICENSE-*)
+expect 'files added outside /etc' "./usr/local/bin/imagepool$licences" \
+    "$(comm -13 <(files "$base") <(files "$root") | paste --serial --delimiters=' ')"
+expect 'owner of /data' 10001:10001 "$(stat --format %u:%g "$root/data")"
+
 mapfile -t environment < <(list .Docker.Config.Env)
+mapfile -t command < <(list .Docker.Config.Cmd)
+mapfile -t probe < <(list .Docker.Config.Healthcheck.Test)
 export -f become_container
 mkdir "$scratch/pictures"
 cp "$checkout"/samples/*/*.jpg "$scratch/pictures"
 # What Docker makes of an empty named volume.
 cp --archive "$root/data" "$scratch/volume"
-path=
-check_container "$root" serve --import /pictures
-mapfile -t command < <(list .Docker.Config.Cmd)
-check_container "$root" "${command[@]}"
+check_container serve --import /pictures
+check_container "${command[@]}"
 ((failures == 0)) || die "$failures checks failed: $(tail -n 20 "$scratch/err")"
 printf '\nAll checks passed.\n'
