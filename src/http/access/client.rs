@@ -53,14 +53,6 @@ fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
-    }
-
     #[test]
     fn a_proxy_is_believed_only_when_told_to_and_only_its_own_entry() {
         let connected = Client::connected(Some("[::ffff:10.0.0.1]:99".parse().unwrap()));
@@ -74,7 +66,10 @@ mod tests {
             ("nonsense", "10.0.0.1:99"),
             ("203.0.113.5,", "10.0.0.1:99"),
         ] {
-            let headers = headers(&[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", value)]);
+            let mut headers = HeaderMap::new();
+            for value in ["9.9.9.9", value] {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
             assert_eq!(connected.of_request(&headers, true).name, expected, "{value}");
             assert_eq!(connected.of_request(&headers, false).name, "10.0.0.1:99");
         }
