@@ -103,9 +103,8 @@ fn a_copy_onto_a_full_disk_fails_and_leaves_no_half_file() {
     });
 }
 
-/// sled 0.34.7 itself hangs for ever on a full disk, and what it had flushed before can't be opened
-/// any more. So the sled engine stops while 64 MB are free, and that is what is checked of it; no
-/// byte more is filled.
+/// The sled engine stops while 64 MB are free, and no byte more is filled here. sled 0.34.7 itself
+/// hangs for ever on a full disk, and what it had flushed before can't be opened any more.
 #[cfg(feature = "sled")]
 #[test]
 fn an_import_into_sled_stops_before_the_disk_is_full() {
@@ -201,7 +200,7 @@ fn a_server_needs_a_gallery_with_a_key_on_a_read_only_disk() {
     });
 }
 
-/// sled writes when it opens, so on a read-only disk it can only refuse.
+/// On a read-only disk sled can only refuse, for it writes when it opens.
 #[cfg(feature = "sled")]
 #[test]
 fn a_sled_gallery_on_a_read_only_disk_is_refused() {
