@@ -155,6 +155,7 @@ check_container() {
     container=$!
     # unshare's one child; it stays the same process when the image's program takes over.
     until read -r server _ <"/proc/$container/task/$container/children" || [[ -n $server ]]; do
+        kill -0 "$container" || die "it ended: $(tail -n 20 "$scratch/err")"
         sleep 0.1
     done
     for _ in {1..100}; do

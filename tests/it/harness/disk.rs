@@ -83,6 +83,7 @@ impl<'a> Disk<'a> {
         self.root.join(name)
     }
 
+    /// Sets the size, and makes the file system writable if it was not.
     pub fn resize(&self, mebibytes: u32) {
         mount_remount(&self.root, MountFlags::empty(), format!("size={mebibytes}m")).unwrap();
     }
@@ -94,10 +95,6 @@ impl<'a> Disk<'a> {
         wait_for("the disk is read-only", || {
             mount_remount(&self.root, MountFlags::RDONLY, "").is_ok()
         });
-    }
-
-    pub fn make_writable(&self) {
-        mount_remount(&self.root, MountFlags::empty(), "").unwrap();
     }
 
     /// Writes a file that takes every byte that is left.
