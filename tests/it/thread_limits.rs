@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, kill_process, setrlimit};
 
-use crate::harness::{Finished, TIMEOUT, Workspace, wait_or_kill};
+use crate::harness::{Finished, TIMEOUT, Workspace, skip, wait_or_kill};
 
 /// Limits that are tried: from one that allows no thread to one that allows a small server.
 const LIMITS: RangeInclusive<u64> = 1..=12;
@@ -89,12 +89,12 @@ struct User {
 impl User {
     /// Returns `None`, and says why, where no such user can be had.
     fn new() -> Option<Self> {
-        let skip = |reason: &str| {
-            eprintln!("skipped: {reason}");
+        let no_user = |reason: &str| {
+            skip(reason);
             None
         };
         if !geteuid().is_root() {
-            return skip("only root can start a program as another user");
+            return no_user("only root can start a program as another user");
         }
         let space = Workspace::with_photos(2);
         space.import();
@@ -109,11 +109,11 @@ impl User {
         fs::hard_link(program, &copy).or_else(|_| fs::copy(program, &copy).map(drop)).unwrap();
         user.own_everything();
         match user.command(100, &["--version"]).stdout(Stdio::null()).status() {
-            Err(error) => return skip(&format!("no program starts as another user: {error}")),
+            Err(error) => return no_user(&format!("no program starts as another user: {error}")),
             Ok(status) => assert!(status.success(), "{status}"),
         }
         if user.run(1, &["list"]).code == Some(0) {
-            return skip("the system does not count a user's threads");
+            return no_user("the system does not count a user's threads");
         }
         Some(user)
     }

@@ -20,6 +20,7 @@ use rustix::process::geteuid;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::process::wait_for;
+use super::random::skip;
 use super::workspace::Workspace;
 
 /// The user and the group called nobody and nogroup.
@@ -37,15 +38,14 @@ pub struct Disk<'a> {
 /// Says why, and runs nothing, where nobody lets this process mount.
 pub fn with_disk(mebibytes: u32, test: impl FnOnce(&Disk<'_>) + Send) {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can mount a file system");
-        return;
+        return skip("only root can mount a file system");
     }
     let elsewhere = Workspace::file();
     // The namespace must end before the workspace is removed, so it gets a thread of its own.
     let run = || match Disk::mount(&elsewhere, mebibytes) {
         Ok(disk) => test(&disk),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            eprintln!("skipped: this root may not mount a file system: {error}");
+            skip(&format!("this root may not mount a file system: {error}"));
         }
         Err(error) => panic!("no file system can be mounted: {error}"),
     };

@@ -8,7 +8,7 @@
 //! - `tls`: a self-signed certificate, and HTTPS requests by HTTP/1.1 and HTTP/2;
 //! - `process`: signals, and waiting with a timeout;
 //! - `table`: checks of many rows that report every wrong one;
-//! - `random`: the seed of random tests, and settings from the environment.
+//! - `random`: the seed of random tests, settings from the environment, and tests not run.
 //!
 //! Tests call no other program than the binary, so that a bare machine can run them.
 
@@ -24,7 +24,7 @@ mod workspace;
 pub use disk::{Disk, NOBODY, with_disk};
 pub use finished::Finished;
 pub use process::{Signal, TIMEOUT, send_signal, wait_for, wait_or_kill};
-pub use random::{env_or, seeded_rng};
+pub use random::{env_or, seeded_rng, skip};
 pub use server::{Response, Server, get_request};
 pub use table::Failures;
 pub use tls::Certificate;

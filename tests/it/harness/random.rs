@@ -15,6 +15,16 @@ pub fn env_or<T: FromStr<Err: Display>>(name: &str, default: T) -> T {
     }
 }
 
+/// Says why a test is not run here.
+///
+/// With `IMAGEPOOL_TEST_NO_SKIP` set, as in CI for root, that is a failure.
+#[track_caller]
+pub fn skip(reason: &str) {
+    let is_allowed = std::env::var_os("IMAGEPOOL_TEST_NO_SKIP").is_none();
+    assert!(is_allowed, "this test must not be skipped, but {reason}");
+    eprintln!("skipped: {reason}");
+}
+
 /// A generator for a random test, seeded by `IMAGEPOOL_TEST_SEED` or afresh.
 ///
 /// The seed is printed, and cargo shows what a test printed when it fails.
