@@ -37,6 +37,11 @@ def require(*tools: str) -> None:
             sys.exit(f"{tool} not found")
 
 
+def require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        sys.exit(f"{folder}: there is no such folder")
+
+
 def built(build: bool = True) -> Path:
     """The release binary of this checkout; without a build, or another that is named."""
     if not build:

@@ -41,7 +41,16 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from harness import HERE, built, busy_percent, machine, require, say, verdict
+from harness import (
+    HERE,
+    built,
+    busy_percent,
+    machine,
+    require,
+    require_folder,
+    say,
+    verdict,
+)
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 sys.path.append(str(HERE.parent / "scripts"))
@@ -375,6 +384,7 @@ def main() -> int:
     parser.add_argument("--no-build", action="store_true")
     options = parser.parse_args()
     require("cwebp", "xargs")
+    require_folder(options.pictures)
     rounds = 1 if options.quick else int(os.environ.get("ROUNDS", 5))
     with tempfile.TemporaryDirectory() as work:
         bench = Bench(built(not options.no_build), Path(work), options.pictures.resolve())

@@ -51,6 +51,7 @@ from harness import (
     busy_percent,
     machine,
     require,
+    require_folder,
     say,
     verdict,
     wrk,
@@ -378,6 +379,8 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     require("wrk", "nginx")
+    if options.pictures:
+        require_folder(options.pictures)
     binary = built(not options.no_build)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         work = Path(folder)
