@@ -18,7 +18,8 @@ class Run:
     code: int  # negative: the signal that ended it
     seconds: float
     cpu_seconds: float
-    peak_bytes: int  # most memory of its largest process
+    # Most memory of its largest process. It is at least what the caller held as it started it.
+    peak_bytes: int
     words: str  # of stdout and stderr
     # Seconds, lines in the report, resident and anonymous bytes, again and again.
     samples: list[tuple[float, int, int, int]] = field(default_factory=list)
