@@ -1,0 +1,38 @@
+//! What LMDB's errors mean, in words for the person who has to mend the gallery.
+
+use std::path::Path;
+
+use heed::MdbError;
+
+use crate::store::error::StoreError;
+
+/// Free space below which an I/O error is taken for a full disk, in bytes: LMDB reports a write
+/// that a full disk cut short as an I/O error.
+const NEARLY_FULL_BYTES: u64 = 64 << 20;
+
+/// The system's number of "Input/output error".
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+
+fn nearly_full(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail * disk.f_frsize < NEARLY_FULL_BYTES)
+}
+
+pub(super) fn lmdb_error(path: &Path, source: heed::Error) -> StoreError {
+    match source {
+        heed::Error::Io(source) if source.raw_os_error() == Some(EIO) && nearly_full(path) => {
+            StoreError::DiskFull { path: path.to_owned() }
+        }
+        heed::Error::Io(source) => StoreError::io(path, source),
+        heed::Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
+            StoreError::NotAGallery {
+                path: path.to_owned(),
+                reason: "its first pages are damaged".into(),
+            }
+        }
+        heed::Error::Mdb(
+            MdbError::Corrupted | MdbError::PageNotFound | MdbError::Panic | MdbError::Problem,
+        ) => StoreError::BadPages { path: path.to_owned(), source },
+        source => StoreError::Lmdb { path: path.to_owned(), source },
+    }
+}

@@ -1,0 +1,206 @@
+//! Opens a gallery's file, after examining what LMDB would trust.
+#![allow(unsafe_code)] // Opening a memory map is unsafe: see `open_environment`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use heed::types::Bytes;
+use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
+
+use super::lmdb_error::lmdb_error;
+use crate::store::error::StoreError;
+use crate::store::locator::{Locator, lock_path};
+use crate::store::tree::{Access, Tree};
+
+/// Address space reserved for the map, in bytes. It is far above any gallery and takes no memory;
+/// where the system gives less, it is halved.
+const MAP_BYTES: usize = 1 << 40;
+/// Smallest map that is tried, in bytes.
+const MIN_MAP_BYTES: usize = 1 << 32;
+/// Number of read transactions at once, over all processes. Each lasts for the copy of one chunk.
+const MAX_READERS: u32 = 2_048;
+/// Number of trees in a file.
+#[expect(clippy::cast_possible_truncation, reason = "there are six")]
+const MAX_TREES: u32 = Tree::ALL.len() as u32;
+/// Length of the lock file, in bytes: 64 for each reader, and a header.
+const LOCK_BYTES: u64 = MAX_READERS as u64 * 64 + 4_096;
+/// Number of pages that may be missing at the end of a sound file; one that lacks more, or more
+/// than an eighth of its pages, was cut.
+///
+/// LMDB hands out page numbers and leaves unwritten what it freed in the same transaction, so the
+/// missing pages are free ones.
+const MAX_MISSING_PAGES: u64 = 256;
+/// Number of pages that may be missing even from the smallest file.
+const MIN_MISSING_PAGES: u64 = 8;
+/// `MDB_MAGIC`, which stands in the first page of every LMDB file.
+const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_le_bytes();
+/// Offset of the magic number in the first page, in bytes: behind the page header.
+const LMDB_MAGIC_OFFSET: usize = 16;
+
+/// LMDB's handle of one of our trees.
+pub(super) type TreeHandle = Database<Bytes, Bytes>;
+
+/// Examines the file before LMDB does, because LMDB's errors say little.
+pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
+    let not_a_gallery =
+        |reason: &str| StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() };
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            return match access {
+                Access::Create if parent.is_dir() => Ok(()),
+                Access::Create => Err(StoreError::NoParent { path: path.to_owned() }),
+                Access::Read | Access::Write => {
+                    Err(StoreError::Missing { locator: Locator::File(path.to_owned()) })
+                }
+            };
+        }
+        Err(error) => return Err(StoreError::io(path, error)),
+    };
+    if metadata.is_dir() {
+        return Err(not_a_gallery(
+            "it is a folder; a gallery is one file (for a sled gallery write sled:DIR)",
+        ));
+    }
+    if !metadata.is_file() {
+        return Err(not_a_gallery("it is no regular file"));
+    }
+    if metadata.len() == 0 {
+        return if access == Access::Create { Ok(()) } else { Err(not_a_gallery("it is empty")) };
+    }
+    let mut head = [0; LMDB_MAGIC_OFFSET + LMDB_MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    match read {
+        Ok(()) if head[LMDB_MAGIC_OFFSET..] == LMDB_MAGIC => Ok(()),
+        Ok(()) => Err(not_a_gallery("its first bytes are not a gallery's")),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(not_a_gallery("it is too short"))
+        }
+        Err(error) => Err(StoreError::io(path, error)),
+    }
+}
+
+/// Allocates the lock file before LMDB maps it: a hole in it on a full disk would end the process
+/// with SIGBUS.
+fn allocate_lock_file(path: &Path) -> Result<(), StoreError> {
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(lock_path(path));
+    let lock = lock.map_err(|source| StoreError::io(path, source))?;
+    match rustix::fs::fallocate(&lock, rustix::fs::FallocateFlags::empty(), 0, LOCK_BYTES) {
+        Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
+            Err(StoreError::io(path, error.into()))
+        }
+        // Some file systems can't allocate ahead; they are used all the same.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+pub(super) fn open_environment(
+    path: &Path,
+    flags: EnvFlags,
+) -> Result<Env<WithoutTls>, StoreError> {
+    if !flags.contains(EnvFlags::READ_ONLY) {
+        allocate_lock_file(path)?;
+    }
+    let mut map_bytes = MAP_BYTES;
+    loop {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.map_size(map_bytes).max_readers(MAX_READERS).max_dbs(MAX_TREES);
+        // SAFETY: NO_SUB_DIR and READ_ONLY change neither locking nor durability. The map's bytes
+        // are changed by LMDB alone, under its lock file; whoever writes to a gallery by other
+        // means breaks it, as with any database.
+        let opened = unsafe { options.flags(EnvFlags::NO_SUB_DIR | flags).open(path) };
+        match opened {
+            Err(heed::Error::Io(error))
+                if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > MIN_MAP_BYTES =>
+            {
+                map_bytes /= 2;
+            }
+            opened => return opened.map_err(|source| lmdb_error(path, source)),
+        }
+    }
+}
+
+/// Refuses a file that was cut, and fills up one that lacks a little.
+///
+/// Touching a page behind a file's end would end the process with SIGBUS, while a page of zeros is
+/// damage that can be reported.
+pub(super) fn check_length(
+    env: &Env<WithoutTls>,
+    path: &Path,
+    writable: bool,
+) -> Result<(), StoreError> {
+    let (found, needed, page_bytes) = lengths(env, path)?;
+    let pages = needed / page_bytes;
+    let allowed_bytes = MAX_MISSING_PAGES.min(pages / 8).max(MIN_MISSING_PAGES) * page_bytes;
+    if found + allowed_bytes < needed {
+        return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
+    }
+    if found < needed && writable {
+        // Under the write lock nobody else makes the file longer, so this can't make it shorter.
+        let _lock = env.write_txn().map_err(|source| lmdb_error(path, source))?;
+        let (found, needed, _) = lengths(env, path)?;
+        if found < needed {
+            let file = env.try_clone_inner_file().map_err(|source| lmdb_error(path, source))?;
+            file.set_len(needed).map_err(|source| StoreError::io(path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the file's length, the length up to its last page number, and the length of a page, all
+/// in bytes.
+fn lengths(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64, u64), StoreError> {
+    // Pages are counted first: a commit in between makes the file longer, never shorter.
+    let pages = env.info().last_page_number as u64 + 1;
+    let page_bytes = u64::from(env.stat().page_size);
+    let found = env.real_disk_size().map_err(|source| lmdb_error(path, source))?;
+    Ok((found, pages * page_bytes, page_bytes))
+}
+
+/// Opens the trees. Returns `None` if one is missing.
+pub(super) fn open_trees(
+    env: &Env<WithoutTls>,
+) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
+    let txn = env.read_txn()?;
+    let mut trees = Vec::with_capacity(Tree::ALL.len());
+    for tree in Tree::ALL {
+        match env.open_database(&txn, Some(tree.name()))? {
+            Some(handle) => trees.push(handle),
+            None => return Ok(None),
+        }
+    }
+    // The handles outlive the transaction only if it is committed.
+    txn.commit()?;
+    Ok(trees.try_into().ok())
+}
+
+/// Opens the trees, or makes them in a file that has none at all. Returns `None` for a file with
+/// other trees.
+pub(super) fn create_trees(
+    env: &Env<WithoutTls>,
+) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
+    if let Some(trees) = open_trees(env)? {
+        return Ok(Some(trees));
+    }
+    let mut txn = env.write_txn()?;
+    // Counted under the write lock, because another process may have made them just now.
+    let entries =
+        env.open_database::<Bytes, Bytes>(&txn, None)?.map_or(Ok(0), |root| root.len(&txn))?;
+    if entries != 0 && entries != Tree::ALL.len() as u64 {
+        return Ok(None);
+    }
+    let mut trees = Vec::with_capacity(Tree::ALL.len());
+    for tree in Tree::ALL {
+        trees.push(env.create_database(&mut txn, Some(tree.name()))?);
+    }
+    txn.commit()?;
+    Ok(trees.try_into().ok())
+}
