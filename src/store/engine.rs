@@ -87,14 +87,22 @@ impl Engine {
         &self,
         change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let mut writer = match self {
-            Self::File(engine) => Writer::File(engine.begin()?),
+        match self {
+            Self::File(engine) => engine.write(|writer| run(Writer::File(writer), change)),
             #[cfg(feature = "sled")]
-            Self::Sled(engine) => Writer::Sled(engine.begin()),
-        };
-        let result = change(&mut writer)?;
-        on_writer!(writer, writer => writer.commit())?;
-        Ok(result)
+            Self::Sled(engine) => run(Writer::Sled(engine.begin()), change),
+        }
+    }
+
+    /// Looks whether the gallery is still there, and opens the one that took its place. Returns
+    /// whether it did.
+    pub(super) fn look_after(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::File(engine) => engine.look_after(),
+            // A sled directory is locked against others, and stays open as it is.
+            #[cfg(feature = "sled")]
+            Self::Sled(_) => Ok(false),
+        }
     }
 
     /// Writes a compact copy in the file engine's format; see `Store::backup`.
@@ -111,6 +119,15 @@ impl Engine {
             }
         }
     }
+}
+
+fn run<R>(
+    mut writer: Writer<'_>,
+    change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
+) -> Result<R, StoreError> {
+    let result = change(&mut writer)?;
+    on_writer!(writer, writer => writer.commit())?;
+    Ok(result)
 }
 
 /// A write transaction. What a change means is in `changes`.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::locator::Locator;
+use super::locator::{Locator, lock_path};
 use crate::keys::KeyError;
 
 /// Why a gallery could not be opened, read or written.
@@ -31,6 +31,34 @@ pub enum StoreError {
          stop that one first, or use the default file engine, which admits several", path.display()
     )]
     InUse { path: PathBuf },
+    #[error(
+        "{}: another process has this data file open with another lock file, so the two would \
+         overwrite each other's images; stop that process first. The lock file {} must not be \
+         deleted meanwhile, the gallery neither renamed nor opened by a second name (a hard link), \
+         and containers must mount the gallery's folder, not its file alone",
+        path.display(),
+        lock_path(path).display()
+    )]
+    OtherLock { path: PathBuf },
+    #[error(
+        "{}: the gallery was moved, replaced or deleted while this was running; \
+         nothing of this change was stored; run it again on the gallery that is there now",
+        path.display()
+    )]
+    Moved { path: PathBuf },
+    #[error(
+        "{}: the gallery can't be opened at the moment; the server's log says why",
+        path.display()
+    )]
+    NotOpen { path: PathBuf },
+    #[error(
+        "{}: another process that has the gallery open has the process number {number} too, as \
+         the first processes of two containers do, and LMDB tells processes apart by numbers; \
+         run the command inside the other container (`docker exec`), or give the two one set of \
+         numbers (`--pid container:NAME` or `--pid host`)",
+        path.display()
+    )]
+    SameProcessNumber { path: PathBuf, number: u32 },
     #[error(
         "{}: the disk is full; nothing of this change was stored, what was stored before is safe; \
          free some space and run it again", path.display()
@@ -69,6 +97,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same error, about another path.
+    pub(super) fn at(self, path: &Path) -> Self {
+        let path = path.to_owned();
+        match self {
+            Self::DiskFull { .. } => Self::DiskFull { path },
+            Self::Denied { advice, source, .. } => Self::Denied { path, advice, source },
+            Self::ReadOnly { .. } => Self::ReadOnly { locator: Locator::File(path) },
+            Self::Io { source, .. } => Self::Io { path, source },
+            Self::Lmdb { source, .. } => Self::Lmdb { path, source },
+            other => other,
+        }
+    }
+
+    /// Whether LMDB refuses all transactions after this error, until the file is opened anew.
+    pub(super) fn stops_lmdb(&self) -> bool {
+        matches!(self, Self::BadPages { source: heed::Error::Mdb(heed::MdbError::Panic), .. })
+    }
+
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {
         let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
         Self::Damaged { tree, key, reason: reason.into() }

@@ -11,6 +11,7 @@ use super::blob::Blob;
 use super::changes::merge_tags;
 use super::engine::{Engine, Writer};
 use super::error::StoreError;
+use super::file;
 use super::locator::Locator;
 use super::migrate;
 use super::record::{StoredImage, blob_key, decode_image, decode_key, encode_key};
@@ -35,6 +36,17 @@ impl Store {
     /// A [`StoreError`] of its own each for a gallery that is missing, is none, is of a newer
     /// format, is not permitted, is in use, or lies on a read-only file system.
     pub fn open(locator: &Locator, access: Access) -> Result<Self, StoreError> {
+        if let (Locator::File(path), Access::Create) = (locator, access)
+            && !path.exists()
+        {
+            file::publish_new(path, |path| {
+                Self::open_or_initialise(&Locator::File(path.to_owned()), access).map(|_| ())
+            })?;
+        }
+        Self::open_or_initialise(locator, access)
+    }
+
+    fn open_or_initialise(locator: &Locator, access: Access) -> Result<Self, StoreError> {
         let engine = Engine::open(locator, access)?;
         let store = Self { engine: Arc::new(engine), locator: locator.clone() };
         if access == Access::Create && store.get(Tree::Meta, migrate::FORMAT_KEY, |_| ())?.is_none()
@@ -65,6 +77,22 @@ impl Store {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.engine.version()
+    }
+
+    /// Whether two versions are of the same file: what was read at one of them holds for the other
+    /// where ids and stamps agree.
+    #[must_use]
+    pub const fn is_same_file(one: u64, other: u64) -> bool {
+        file::FileEngine::is_same_file(one, other)
+    }
+
+    /// Looks whether the gallery is still there and whole, and opens the one that took its place.
+    /// Returns whether it did, and then the version has moved. It may wait for the disk.
+    ///
+    /// # Errors
+    /// When the gallery is gone, was cut, or can't be opened.
+    pub fn look_after(&self) -> Result<bool, StoreError> {
+        self.engine.look_after()
     }
 
     /// Size of the gallery on disk, in bytes.

@@ -39,6 +39,7 @@ mod output;
 mod pictures;
 mod policy;
 mod report;
+mod same_file;
 mod serve;
 mod thread_limits;
 mod watch;

@@ -1,5 +1,6 @@
 //! What LMDB's errors mean, in words for the person who has to mend the gallery.
 
+use std::io;
 use std::path::Path;
 
 use heed::MdbError;
@@ -22,6 +23,10 @@ pub(super) fn lmdb_error(path: &Path, source: heed::Error) -> StoreError {
     match source {
         heed::Error::Io(source) if source.raw_os_error() == Some(EIO) && nearly_full(path) => {
             StoreError::DiskFull { path: path.to_owned() }
+        }
+        // LMDB asks for a lock at the offset of the process number when it first reads.
+        heed::Error::Io(source) if source.kind() == io::ErrorKind::WouldBlock => {
+            StoreError::SameProcessNumber { path: path.to_owned(), number: std::process::id() }
         }
         heed::Error::Io(source) => StoreError::io(path, source),
         heed::Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
