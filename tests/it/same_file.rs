@@ -142,7 +142,7 @@ fn a_gallery_moved_over_a_live_one_keeps_its_images_and_keys_without_a_server() 
 }
 
 #[test]
-fn a_server_says_when_its_gallery_is_gone_or_cut() {
+fn a_server_says_when_its_gallery_is_gone() {
     let space = Workspace::with_photos(40);
     space.import();
     let key = space.rotate(&[]);
@@ -158,6 +158,18 @@ fn a_server_says_when_its_gallery_is_gone_or_cut() {
     wait_for("it is there again", || ready() == 200);
     assert_eq!(shown(&server, &key), 30, "a page of the list");
 
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn a_server_says_when_its_gallery_is_cut_and_takes_the_backup() {
+    let space = Workspace::with_photos(40);
+    space.import();
+    let key = space.rotate(&[]);
+    space.run(["backup", "backup.pool"]).expect(0);
+    let mut server = space.serve();
+    let ready = || server.get("/readyz").status;
     let file = fs::File::options().write(true).open(space.gallery_file()).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
     wait_for("a gallery that was cut is noticed", || ready() == 503);
@@ -182,4 +194,16 @@ fn a_gallery_is_private_and_whole_before_it_has_its_name() {
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(names.len(), 3, "{names:?}");
+}
+
+/// `cat backup > gallery` once ended a running server by SIGBUS, without a word.
+#[test]
+fn a_process_whose_gallery_is_overwritten_says_so_and_ends() {
+    let space = Workspace::with_photos(3);
+    space.import();
+    let mut server = space.serve();
+    fs::File::options().write(true).open(space.gallery_file()).unwrap().set_len(0).unwrap();
+    let (code, _) = server.wait();
+    assert_eq!(code, Some(3), "{}", server.log());
+    wait_for("it is told", || server.log().contains("cut or overwritten while it was open"));
 }

@@ -11,6 +11,7 @@
 //! - `inode_lock`: locks that bind a data file to its lock file.
 //! - `files`: the two files, opened and bound to each other.
 //! - `open`: opening a file, after examining what LMDB would trust.
+//! - `map_fault`: what is said when the map has lost its file.
 //! - `publish`: making a gallery that is whole before it has its name.
 //! - `open_file`: reading, writing and copying one file.
 //! - `engine`: the file that is at the path, also after another took its place.
@@ -19,6 +20,7 @@ mod engine;
 mod files;
 mod inode_lock;
 mod lmdb_error;
+mod map_fault;
 mod open;
 mod open_file;
 mod publish;

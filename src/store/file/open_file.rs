@@ -9,6 +9,7 @@ use heed::{CompactionOption, Env, RoTxn, RwTxn, WithoutTls};
 
 use super::files::FilePair;
 use super::lmdb_error::lmdb_error;
+use super::map_fault;
 use super::open::{
     Environment, TreeHandle, check_length, create_trees, examine, find_cut, open_trees,
 };
@@ -38,6 +39,7 @@ impl OpenFile {
     pub(super) fn open(path: &Path, access: Access, number: u64) -> Result<Self, StoreError> {
         examine(path, access)?;
         let Environment { env, files, writable } = Environment::open(path, access)?;
+        map_fault::watch(path);
         let wrap = |source| lmdb_error(path, source);
         if writable {
             // The slots of processes that were killed would pin old pages for ever.
