@@ -65,6 +65,20 @@ pub enum StoreError {
     )]
     DiskFull { path: PathBuf },
     #[error(
+        "{}: this process may not write so long a file; nothing of this change was stored, what \
+         was stored before is safe; raise the limit of file sizes (`ulimit -f`, LimitFSIZE=) and \
+         run it again",
+        path.display()
+    )]
+    FileLimit { path: PathBuf },
+    #[error(
+        "{}: this process gets too little address space to map the gallery; raise the limit of \
+         virtual memory (`ulimit -v`, LimitAS=): 4 GiB are needed at least, and more than the \
+         gallery's length",
+        path.display()
+    )]
+    AddressSpace { path: PathBuf },
+    #[error(
         "{}: truncated: it has {found} bytes and needs {needed}; restore it from a backup",
         path.display()
     )]
@@ -102,6 +116,8 @@ impl StoreError {
         let path = path.to_owned();
         match self {
             Self::DiskFull { .. } => Self::DiskFull { path },
+            Self::FileLimit { .. } => Self::FileLimit { path },
+            Self::AddressSpace { .. } => Self::AddressSpace { path },
             Self::Denied { advice, source, .. } => Self::Denied { path, advice, source },
             Self::ReadOnly { .. } => Self::ReadOnly { locator: Locator::File(path) },
             Self::Io { source, .. } => Self::Io { path, source },
@@ -125,6 +141,7 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::DiskFull { path: path.to_owned() }
             }
+            io::ErrorKind::FileTooLarge => Self::FileLimit { path: path.to_owned() },
             io::ErrorKind::PermissionDenied => Self::Denied {
                 path: path.to_owned(),
                 advice: "the gallery, its lock file and their folder must be accessible \

@@ -38,6 +38,7 @@ mod originals;
 mod output;
 mod pictures;
 mod policy;
+mod process_limits;
 mod report;
 mod same_file;
 mod serve;

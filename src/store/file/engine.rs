@@ -51,7 +51,10 @@ impl FileEngine {
         let number = self.last_version.load(Ordering::Relaxed) >> TRANSACTION_BITS;
         if let Some(file) = self.current.load_full() {
             match file.fault() {
-                None if !self.is_stuck.load(Ordering::Relaxed) => return Ok(false),
+                None if !self.is_stuck.load(Ordering::Relaxed) => {
+                    file.clear_stale_readers()?;
+                    return Ok(false);
+                }
                 // What is open can be read on, but it has no name any more.
                 Some(error @ StoreError::Missing { .. }) => return Err(error),
                 None | Some(_) => {}

@@ -31,6 +31,13 @@ static EARLIER: [AtomicPtr<libc::sigaction>; 2] =
 
 const SIGNALS: [libc::c_int; 2] = [libc::SIGBUS, libc::SIGSEGV];
 
+/// Makes a write beyond the limit of file sizes an error, which can be told, and no signal, which
+/// would end the process.
+pub(super) fn ignore_file_limit_signal() {
+    // SAFETY: to ignore a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Watches the map of the data file at `path`, which must be open.
 pub(super) fn watch(path: &Path) {
     let Some((start, end)) = find_map(path) else { return };

@@ -37,14 +37,11 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens the file at an absolute path.
     pub(super) fn open(path: &Path, access: Access, number: u64) -> Result<Self, StoreError> {
+        map_fault::ignore_file_limit_signal();
         examine(path, access)?;
         let Environment { env, files, writable } = Environment::open(path, access)?;
         map_fault::watch(path);
         let wrap = |source| lmdb_error(path, source);
-        if writable {
-            // The slots of processes that were killed would pin old pages for ever.
-            env.clear_stale_readers().map_err(wrap)?;
-        }
         check_length(&env, path, writable)?;
         let trees = if access == Access::Create { create_trees(&env) } else { open_trees(&env) };
         let trees = trees.map_err(wrap)?.ok_or_else(|| StoreError::NotAGallery {
@@ -53,7 +50,10 @@ impl OpenFile {
                      `imagepool import DIR` on a new path makes a gallery"
                 .into(),
         })?;
-        Ok(Self { env, trees, path: path.to_owned(), writable, number, files: Arc::new(files) })
+        let file =
+            Self { env, trees, path: path.to_owned(), writable, number, files: Arc::new(files) };
+        file.clear_stale_readers()?;
+        Ok(file)
     }
 
     /// The number of the file, and the id of the last committed transaction, of whichever process.
@@ -63,6 +63,14 @@ impl OpenFile {
 
     fn version_of(&self, transaction: usize) -> u64 {
         self.number << TRANSACTION_BITS | transaction as u64
+    }
+
+    /// Frees the slots of processes that were killed, which would pin old pages for ever.
+    pub(super) fn clear_stale_readers(&self) -> Result<(), StoreError> {
+        if self.writable {
+            self.env.clear_stale_readers().map_err(|source| self.wrap(source))?;
+        }
+        Ok(())
     }
 
     /// Why this file can't be used any longer, if so.
