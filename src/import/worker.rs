@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +11,7 @@ use super::options::ImportOptions;
 use super::outcome::{FileOutcome, ReadSource, WorkResult, skipped_key};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
-use super::walk::{FileStamp, FoundEntry, SourceFile};
+use super::walk::{FoundEntry, SourceFile};
 use crate::codec::{
     self, CodecError, Converted, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, Timer,
 };
@@ -246,11 +245,10 @@ impl<'i> ImportWorker<'i> {
         if size_bytes == 0 {
             return Err((FileStatus::NotImage, "an empty file".into()));
         }
-        let mut opened = File::open(&file.path).map_err(failed)?;
-        if FileStamp::of(&opened.metadata().map_err(failed)?) != file.stamp {
+        let Some(mut opened) = file.open().map_err(failed)? else {
             let reason = "it changed since it was found; import it again".into();
             return Err((FileStatus::Failed, reason));
-        }
+        };
         let mut bytes = Vec::with_capacity(SNIFF_BYTES);
         opened.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         match codec::sniff(&bytes) {

@@ -4,12 +4,17 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use image::DynamicImage;
 use image::imageops::FilterType;
+use rustix::fs::{CWD, Mode, RenameFlags, mkfifoat, renameat_with};
 use serde_json::json;
 
-use crate::harness::{Failures, Workspace, on_each_engine};
+use crate::harness::{Failures, TIMEOUT, Workspace, on_each_engine};
 use crate::pictures::{jpeg, noise, photo, save};
 
 on_each_engine!(
@@ -171,4 +176,58 @@ fn two_files_of_one_look_alike_are_both_left_out() {
     let summary = space.run(["import", "--skip-similar", "--json", "pictures"]).expect(0).json();
     assert_eq!((&summary["duplicates"], &summary["failed"]), (&json!(2), &json!(0)), "{summary}");
     assert_eq!(space.ids().len(), 1);
+}
+
+/// Importers read and deleted pictures elsewhere when a folder was swapped for a link between the
+/// walk and the opening, and waited for ever for a FIFO in a file's place.
+#[test]
+fn what_is_swapped_during_an_import_leads_nowhere() {
+    const ROUNDS: u32 = 6;
+    const FILES: u32 = 20;
+    let space = Workspace::file();
+    let (folder, link) = (space.path("pictures/folder"), space.path("link"));
+    let (file, fifo) = (space.path("pictures/file.png"), space.path("fifo"));
+    fs::create_dir(space.path("elsewhere")).unwrap();
+    fs::create_dir(&folder).unwrap();
+    symlink(space.path("elsewhere"), &link).unwrap();
+    for number in 0..FILES {
+        let secret = space.path(format!("elsewhere/secret{number}.png"));
+        save(photo(40, 40, 1_000 + number), &secret);
+    }
+    let swap = |one: &Path, other: &Path| {
+        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
+    };
+    for round in 0..ROUNDS {
+        for number in 0..FILES {
+            save(photo(40, 40, round * FILES + number), &folder.join(format!("{number}.png")));
+        }
+        for old in [&file, &fifo] {
+            let _ = fs::remove_file(old);
+        }
+        save(photo(40, 40, 2_000 + round), &file);
+        mkfifoat(CWD, &fifo, Mode::from_raw_mode(0o600)).unwrap();
+        let mut import = space.command();
+        import.args(["import", "--delete-originals", "pictures"]).stderr(Stdio::null());
+        let mut import = import.spawn().unwrap();
+        let mut swaps = 0;
+        let deadline = Instant::now() + TIMEOUT;
+        while import.try_wait().unwrap().is_none() {
+            swaps += u32::from(swap(&folder, &link));
+            // Once the file is deleted there is nothing to swap.
+            swap(&file, &fifo);
+            if Instant::now() > deadline {
+                import.kill().unwrap();
+                panic!("the import does not end; does it wait for the FIFO?");
+            }
+            thread::sleep(Duration::from_micros(300));
+        }
+        if swaps % 2 == 1 {
+            assert!(swap(&folder, &link));
+        }
+    }
+    let left = fs::read_dir(space.path("elsewhere")).unwrap().count();
+    assert_eq!(left, FILES as usize, "what is elsewhere was deleted");
+    let sources: Vec<_> = space.list().iter().map(|image| image["source"].to_string()).collect();
+    assert!(sources.iter().all(|source| !source.contains("secret")), "{sources:?}");
+    space.assert_verified();
 }
