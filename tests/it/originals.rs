@@ -231,3 +231,70 @@ fn what_is_swapped_during_an_import_leads_nowhere() {
     assert!(sources.iter().all(|source| !source.contains("secret")), "{sources:?}");
     space.assert_verified();
 }
+
+/// Flips a bit in the middle of `bytes`, wherever the gallery's file has them.
+fn damage(space: &Workspace, bytes: &[u8]) {
+    let mut gallery = fs::read(space.gallery_file()).unwrap();
+    let places: Vec<_> = memchr::memmem::find_iter(&gallery, bytes).collect();
+    assert!(!places.is_empty(), "the bytes are not in the gallery");
+    places.iter().for_each(|place| gallery[place + bytes.len() / 2] ^= 1);
+    fs::write(space.gallery_file(), gallery).unwrap();
+}
+
+/// `--delete-originals` deleted pictures whose stored image was damaged, because it asked the
+/// record alone, and a second import did not mend them.
+#[test]
+fn a_damaged_image_is_mended_before_its_original_is_deleted() {
+    let mut failures = Failures::new();
+    for (what, flags) in [
+        ("its bytes", &["--delete-originals"] as &[&str]),
+        ("its rendition", &["--delete-originals"]),
+        ("its record", &["--delete-originals"]),
+        ("its bytes, and the original stays", &[]),
+    ] {
+        failures.check(what, || {
+            let space = Workspace::file();
+            save(photo(300, 200, 1), &space.picture("one.png"));
+            fs::copy(space.picture("one.png"), space.picture("copy.png")).unwrap();
+            save(photo(300, 200, 2), &space.picture("other.png"));
+            space.run(["import", "--renditions", "160", "pictures"]).expect(0);
+            let image = space.list().into_iter().find(|image| image["source"] != "other.png");
+            let image = image.unwrap();
+            let (id, source) = (image["id"].as_str().unwrap(), image["source"].as_str().unwrap());
+            let whole = space.stored(id);
+            match what {
+                "its record" => {
+                    let length = (source.len() as u64).to_le_bytes();
+                    damage(&space, &[b"PNG", &length as &[u8], source.as_bytes()].concat());
+                }
+                "its rendition" => {
+                    let (server, key) = space.serve_with_key();
+                    let key = ("Authorization", &*format!("Bearer {key}"));
+                    let rendition = server.request("GET", &format!("/images/{id}?w=160"), &[key]);
+                    assert_eq!(rendition.status, 200);
+                    drop(server);
+                    damage(&space, &rendition.body);
+                }
+                _ => damage(&space, &whole),
+            }
+            space.run(["verify"]).expect(1);
+            let dry = space.run(["import", "--dry-run", "--json", "pictures"]).expect(0).json();
+            assert_eq!(dry["mended"], 1, "{dry}");
+
+            let arguments = [&["import", "--json", "--report", "r", "pictures"], flags].concat();
+            let again = space.run(&arguments).expect(0);
+            let summary = again.json();
+            let report = fs::read_to_string(space.path("r")).unwrap();
+            assert_eq!(
+                [&summary["mended"], &summary["duplicates"], &summary["already_present"]],
+                [&json!(1), &json!(1), &json!(1)],
+                "{report}"
+            );
+            again.complains_of(&["mended: pictures/", "was damaged"]);
+            space.assert_verified();
+            assert_eq!(space.stored(id), whole);
+            assert_eq!(space.picture("one.png").exists(), flags.is_empty(), "{report}");
+            assert_eq!(space.list().len(), 2);
+        });
+    }
+}
