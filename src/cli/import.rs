@@ -139,6 +139,7 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
     for (count, what) in [
         (summary.already_present, "already present"),
         (summary.duplicates, "duplicates"),
+        (summary.mended, "mended"),
         (summary.not_images, "not pictures"),
         (summary.failed, "failed"),
         (summary.removed, "removed"),
@@ -209,6 +210,9 @@ impl Observer for ImportConsole<'_> {
             }
             (FileStatus::NotImage, Some(reason)) if self.globals.verbose => {
                 Some(format!("skipped: {}: {reason}", report.path.display()))
+            }
+            (FileStatus::Mended, _) => {
+                Some(format!("mended: {}: {}", report.path.display(), report.notes.join("; ")))
             }
             _ => None,
         };

@@ -43,6 +43,8 @@ pub enum FileStatus {
     AlreadyPresent,
     /// The file's image is in the gallery already, from another file.
     Duplicate,
+    /// The file was imported before, but its stored image was damaged and is stored anew.
+    Mended,
     NotImage,
     Failed,
     /// The file is gone, so its image was removed.
@@ -57,6 +59,7 @@ impl FileStatus {
             Self::Imported => "imported",
             Self::AlreadyPresent => "already_present",
             Self::Duplicate => "duplicate",
+            Self::Mended => "mended",
             Self::NotImage => "not_image",
             Self::Failed => "failed",
             Self::Removed => "removed",
@@ -133,6 +136,8 @@ pub struct ImportSummary {
     pub imported: u64,
     pub already_present: u64,
     pub duplicates: u64,
+    /// Number of images that were damaged and are stored anew.
+    pub mended: u64,
     pub not_images: u64,
     pub failed: u64,
     /// Number of images removed because their source is gone.
@@ -164,6 +169,7 @@ impl ImportSummary {
             }
             FileStatus::AlreadyPresent => self.already_present += 1,
             FileStatus::Duplicate => self.duplicates += 1,
+            FileStatus::Mended => self.mended += 1,
             FileStatus::NotImage => self.not_images += 1,
             FileStatus::Failed => self.failed += 1,
             FileStatus::Removed => self.removed += 1,

@@ -290,7 +290,7 @@ impl Store {
         self.engine.copy_to(target, scratch)
     }
 
-    fn get<R>(
+    pub(super) fn get<R>(
         &self,
         tree: Tree,
         key: &[u8],

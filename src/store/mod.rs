@@ -19,6 +19,7 @@
 //! - `gallery`: the [`Store`] itself.
 //! - `origins`: which files images came from.
 //! - `check`: verification.
+//! - `mend`: whether one image is whole, and storing it anew.
 
 mod addition;
 mod blob;
@@ -29,6 +30,7 @@ mod error;
 mod file;
 mod gallery;
 mod locator;
+mod mend;
 mod migrate;
 mod origins;
 mod record;
@@ -42,6 +44,7 @@ pub use check::{Damage, Verified};
 pub use error::StoreError;
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};
+pub use mend::Condition;
 pub use migrate::FORMAT_VERSION;
 #[cfg(fuzzing)]
 pub use record::fuzz_records;
