@@ -27,6 +27,7 @@ mod crash;
 mod disks;
 mod endpoints;
 mod every_kind_of_picture;
+mod file_rights;
 mod galleries;
 mod harness;
 mod import;
