@@ -15,17 +15,28 @@ pub struct FileCall {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    Open { flags: i32, existed: bool },
+    Open {
+        flags: i32,
+        existed: bool,
+    },
     Read,
-    Write { offset: u64, parts: Vec<(u64, u64)>, is_synced: bool },
+    Write {
+        offset: u64,
+        parts: Vec<(u64, u64)>,
+        is_synced: bool,
+    },
     SetLength(u64),
     /// Makes the file this long, if it is shorter.
     Allocate(u64),
     Sync,
     /// Starts or awaits the writing of pages. It makes no length durable, nor a disk's own cache.
     SyncRange,
-    Rename { to: PathBuf },
-    Link { to: PathBuf },
+    Rename {
+        to: PathBuf,
+    },
+    Link {
+        to: PathBuf,
+    },
     Remove,
     MakeFolder,
     Close,

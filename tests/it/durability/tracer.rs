@@ -71,7 +71,8 @@ fn follow(main: i32, root: &Path, watcher: &mut impl Watcher) -> Option<i32> {
     loop {
         let mut status = 0;
         // SAFETY: the status is written to a variable of the right type.
-        let thread = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+        let thread =
+            unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
         if thread < 0 {
             match io::Error::last_os_error().kind() {
                 io::ErrorKind::Interrupted => continue,
