@@ -17,8 +17,10 @@ use crate::harness::{Engine, Failures, seeded_rng, skip};
 
 /// Bytes that a disk writes whole.
 const SECTOR: usize = 512;
-/// States of one cut that are drawn at random, in the long run.
+/// States of one cut that are drawn at random.
 const DRAWN: usize = 8;
+/// The same in the long run.
+const DRAWN_OF_ALL: usize = 40;
 /// States of one command in the short run.
 const SHORT_STATES: usize = 14;
 
@@ -108,7 +110,7 @@ fn states(
         };
         add("all written".into(), rebuild(scene, events, end, &mut Cut::AllWritten));
         add("none written".into(), rebuild(scene, events, end, &mut Cut::NoneWritten));
-        for draw in 0..DRAWN {
+        for draw in 0..if all_cases() { DRAWN_OF_ALL } else { DRAWN } {
             let files = rebuild(scene, events, end, &mut Cut::Drawn(rng));
             add(format!("draw {draw}"), files);
         }
