@@ -53,10 +53,10 @@ impl FileCall {
             Some(Self { path: path_at(thread, folder, address)?, action })
         };
         match number {
-            libc::SYS_openat => open(path_at(thread, first, second)?, third as i32),
+            libc::SYS_openat => Some(open(path_at(thread, first, second)?, third as i32)),
             libc::SYS_openat2 => {
                 let flags = memory(thread, third, 4).try_into().ok().map(i32::from_ne_bytes)?;
-                open(path_at(thread, first, second)?, flags)
+                Some(open(path_at(thread, first, second)?, flags))
             }
             libc::SYS_read | libc::SYS_readv | libc::SYS_pread64 | libc::SYS_preadv => {
                 by_descriptor(Action::Read)
@@ -107,7 +107,7 @@ fn old_call(thread: i32, number: i64, arguments: &[u64; 6]) -> Option<FileCall> 
     let [first, second, ..] = *arguments;
     let by_path = |action| Some(FileCall { path: path_at(thread, here, first)?, action });
     match number {
-        libc::SYS_open => open(path_at(thread, here, first)?, second as i32),
+        libc::SYS_open => Some(open(path_at(thread, here, first)?, second as i32)),
         libc::SYS_rename => by_path(Action::Rename { to: path_at(thread, here, second)? }),
         libc::SYS_link => by_path(Action::Link { to: path_at(thread, here, second)? }),
         libc::SYS_unlink | libc::SYS_rmdir => by_path(Action::Remove),
@@ -116,9 +116,9 @@ fn old_call(thread: i32, number: i64, arguments: &[u64; 6]) -> Option<FileCall> 
     }
 }
 
-fn open(path: PathBuf, flags: i32) -> Option<FileCall> {
+fn open(path: PathBuf, flags: i32) -> FileCall {
     let existed = path.exists();
-    Some(FileCall { path, action: Action::Open { flags, existed } })
+    FileCall { path, action: Action::Open { flags, existed } }
 }
 
 fn write(
