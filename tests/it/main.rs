@@ -25,6 +25,7 @@ mod commands;
 mod connections;
 mod crash;
 mod disks;
+mod durability;
 mod endpoints;
 mod every_kind_of_picture;
 mod file_rights;
