@@ -133,7 +133,7 @@ mod tests {
         symlink("../../elsewhere", root.join("given/a/link")).unwrap();
         symlink("b", root.join("given/a/inner")).unwrap();
         symlink("file", root.join("given/a/b/name")).unwrap();
-        let given = openat(CWD, &root.join("given"), FOLDER, Mode::empty()).unwrap();
+        let given = openat(CWD, root.join("given"), FOLDER, Mode::empty()).unwrap();
         for (way, open) in WAYS {
             let mut text = String::new();
             let file = open(given.as_fd(), Path::new("a/b/file"), READ).unwrap();

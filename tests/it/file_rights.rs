@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::harness::{Failures, Workspace, on_each_engine};
 use crate::pictures::{photo, save};
 
-on_each_engine!(a_gallery_and_its_copies_are_their_owners_alone, a_backup_leaves_nothing_beside_it,);
+on_each_engine!(a_gallery_and_its_copies_are_their_owners_alone, a_backup_leaves_nothing_beside_it);
 
 /// The rights on a file or folder.
 fn mode(path: impl AsRef<Path>) -> u32 {

@@ -260,11 +260,6 @@ impl Scene {
         (self.subject.promises)(self, ended);
     }
 
-    /// Whether the command works on the files as they are.
-    pub fn command_works(&self) -> bool {
-        self.space.run(self.arguments()).code == Some(0)
-    }
-
     /// Runs the command again, which must do its work now.
     #[track_caller]
     pub fn assert_works_again(&self) {
