@@ -1,7 +1,8 @@
 //! Which files there are below the given paths, and which tags their folders give them.
 //!
 //! Folders are walked in the order of their names. Symbolic links below a given path are not
-//! followed, because they may point to any readable file. Nothing is opened here.
+//! followed, because they may point to any readable file. No file is opened before it is asked for,
+//! and then through the folder that was given.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};

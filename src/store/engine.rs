@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::blob::Blob;
 use super::error::StoreError;
+#[cfg(feature = "sled")]
+use super::file;
 use super::file::{FileEngine, FileWriter};
 use super::locator::Locator;
 #[cfg(feature = "sled")]
@@ -115,7 +117,7 @@ impl Engine {
             Self::File(engine) => engine.copy_to(target),
             #[cfg(feature = "sled")]
             Self::Sled(engine) => {
-                FileEngine::copy_of(scratch, target, |tree, visit| engine.scan(tree, &[], visit))
+                file::copy_of(scratch, target, |tree, visit| engine.scan(tree, &[], visit))
             }
         }
     }

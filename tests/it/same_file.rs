@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Failures, Finished, Signal, Workspace, wait_for};
+use crate::harness::{Failures, Finished, Server, Signal, Workspace, wait_for};
 use crate::pictures::{photo, save};
 
 /// What a command says that finds another process with another lock file.
@@ -116,7 +116,7 @@ fn a_server_takes_the_gallery_that_replaces_its_own() {
 }
 
 /// Number of images that a server lists.
-fn shown(server: &crate::harness::Server, key: &str) -> usize {
+fn shown(server: &Server, key: &str) -> usize {
     let images = server.get(&format!("/images?key={key}"));
     if images.status == 200 { images.json().as_array().unwrap().len() } else { 0 }
 }
@@ -141,13 +141,19 @@ fn a_gallery_moved_over_a_live_one_keeps_its_images_and_keys_without_a_server() 
     }
 }
 
-#[test]
-fn a_server_says_when_its_gallery_is_gone() {
+/// A gallery of 40 images that is served, its key, and its copy in `backup.pool`.
+fn served_with_a_backup() -> (Workspace, Server, String) {
     let space = Workspace::with_photos(40);
     space.import();
     let key = space.rotate(&[]);
     space.run(["backup", "backup.pool"]).expect(0);
-    let mut server = space.serve();
+    let server = space.serve();
+    (space, server, key)
+}
+
+#[test]
+fn a_server_says_when_its_gallery_is_gone() {
+    let (space, mut server, key) = served_with_a_backup();
     let ready = || server.get("/readyz").status;
     assert_eq!(ready(), 200);
 
@@ -164,11 +170,7 @@ fn a_server_says_when_its_gallery_is_gone() {
 
 #[test]
 fn a_server_says_when_its_gallery_is_cut_and_takes_the_backup() {
-    let space = Workspace::with_photos(40);
-    space.import();
-    let key = space.rotate(&[]);
-    space.run(["backup", "backup.pool"]).expect(0);
-    let mut server = space.serve();
+    let (space, mut server, key) = served_with_a_backup();
     let ready = || server.get("/readyz").status;
     let file = fs::File::options().write(true).open(space.gallery_file()).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();

@@ -1,21 +1,22 @@
 //! The gallery at a path, on the file engine: the LMDB file that is there, opened anew when another
 //! takes its place.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use heed::EnvClosingEvent;
 
+use super::files::FilePair;
 use super::open_file::{FileWriter, OpenFile, TRANSACTION_BITS};
 use crate::store::blob::Blob;
 use crate::store::error::StoreError;
-use crate::store::locator::lock_path;
 use crate::store::tree::{Access, EntryVisitor, Tree};
 
-/// How long the file that was replaced is waited for until it is let go, at most.
+/// Longest time that one look waits for the last readers of a file that was replaced.
 const MAX_CLOSING_TIME: Duration = Duration::from_secs(2);
 
 /// The gallery at a path: the file that is there, or that was there last.
@@ -27,8 +28,15 @@ pub(in crate::store) struct FileEngine {
     is_stuck: AtomicBool,
     /// The version of the file that was open last.
     last_version: AtomicU64,
-    /// Held while the file is opened anew.
-    opening: Mutex<()>,
+    /// Held while the file is opened anew; the file before it, as long as somebody reads it.
+    leaving: Mutex<Option<LeavingFile>>,
+}
+
+/// A file that is let go, whose last readers are not through.
+struct LeavingFile {
+    closed: EnvClosingEvent,
+    /// Closed before LMDB is through, the lock file would lose LMDB's own locks.
+    _files: Arc<FilePair>,
 }
 
 impl FileEngine {
@@ -39,7 +47,7 @@ impl FileEngine {
             last_version: file.version().into(),
             current: ArcSwapOption::from_pointee(file),
             is_stuck: AtomicBool::new(false),
-            opening: Mutex::default(),
+            leaving: Mutex::default(),
             path,
         })
     }
@@ -47,28 +55,29 @@ impl FileEngine {
     /// Looks whether the file at the path is still the one that is open and all there, and opens
     /// the one that took its place. Returns whether it did.
     pub(in crate::store) fn look_after(&self) -> Result<bool, StoreError> {
-        let _one_look = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.last_version.load(Ordering::Relaxed) >> TRANSACTION_BITS;
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = self.current.load_full() {
             match file.fault() {
                 None if !self.is_stuck.load(Ordering::Relaxed) => {
                     file.clear_stale_readers()?;
                     return Ok(false);
                 }
-                // What is open can be read on, but it has no name any more.
-                Some(error @ StoreError::Missing { .. }) => return Err(error),
-                None | Some(_) => {}
+                None | Some(StoreError::Moved { .. } | StoreError::Truncated { .. }) => {}
+                // What is open can be read on: nothing else is there that could be opened.
+                Some(error) => return Err(error),
             }
         }
         if let Some(file) = self.current.swap(None) {
             self.last_version.store(file.version(), Ordering::Relaxed);
             let closed = file.env.clone().prepare_for_closing();
-            // Closed before LMDB is through, the lock file would lose LMDB's own locks.
-            let files = Arc::clone(&file.files);
-            drop(file);
-            closed.wait_timeout(MAX_CLOSING_TIME);
-            drop(files);
+            *leaving = Some(LeavingFile { closed, _files: Arc::clone(&file.files) });
         }
+        // LMDB opens no file twice in a process.
+        if leaving.as_ref().is_some_and(|file| !file.closed.wait_timeout(MAX_CLOSING_TIME)) {
+            return Err(StoreError::NotOpen { path: self.path.clone() });
+        }
+        *leaving = None;
+        let number = self.last_version.load(Ordering::Relaxed) >> TRANSACTION_BITS;
         let file = OpenFile::open(&self.path, Access::Read, number + 1)?;
         self.last_version.store(file.version(), Ordering::Relaxed);
         self.is_stuck.store(false, Ordering::Relaxed);
@@ -152,45 +161,5 @@ impl FileEngine {
     /// Writes a compact copy as of now into `target`, which may be a pipe.
     pub(in crate::store) fn copy_to(&self, target: &mut File) -> Result<(), StoreError> {
         self.with(|file| file.copy_to(target))
-    }
-
-    /// Writes the trees that `scan` visits into `target`, by way of a gallery file at `scratch`.
-    #[cfg(feature = "sled")]
-    pub(in crate::store) fn copy_of(
-        scratch: &Path,
-        target: &mut File,
-        scan: impl Fn(Tree, &mut EntryVisitor<'_>) -> Result<u64, StoreError>,
-    ) -> Result<(), StoreError> {
-        /// Size of a commit, in bytes. LMDB keeps in memory what is not committed.
-        const COMMIT_BYTES: usize = 32 << 20;
-        let copied = Self::open(scratch, Access::Create).and_then(|engine| {
-            for tree in Tree::ALL {
-                let mut batch = Vec::new();
-                let mut batch_bytes = 0;
-                let flush = |batch: &mut Vec<(Vec<u8>, Vec<u8>)>| {
-                    engine.write(|mut writer| {
-                        let mut entries = batch.drain(..);
-                        entries.try_for_each(|(key, value)| writer.put(tree, &key, &value))?;
-                        writer.commit()
-                    })
-                };
-                scan(tree, &mut |key, value| {
-                    batch_bytes += key.len() + value.len();
-                    batch.push((key.to_vec(), value.to_vec()));
-                    if batch_bytes < COMMIT_BYTES {
-                        return Ok(());
-                    }
-                    batch_bytes = 0;
-                    flush(&mut batch)
-                })?;
-                flush(&mut batch)?;
-            }
-            engine.copy_to(target)
-        });
-        for leftover in [scratch.to_owned(), lock_path(scratch)] {
-            // A leftover that can't be removed does not make the copy worse.
-            let _ = fs::remove_file(leftover);
-        }
-        copied
     }
 }

@@ -58,10 +58,10 @@ pub(super) fn watch(path: &Path) {
 /// Returns the addresses between which the file is mapped.
 fn find_map(path: &Path) -> Option<(usize, usize)> {
     let path = path.canonicalize().ok()?;
+    // Spaces stand before the path and nothing behind it.
+    let ending = [b" ", path.as_os_str().as_bytes()].concat();
     let maps = fs::read("/proc/self/maps").ok()?;
-    let line = maps
-        .split(|byte| *byte == b'\n')
-        .find(|line| line.ends_with(path.as_os_str().as_bytes()))?;
+    let line = maps.split(|byte| *byte == b'\n').find(|line| line.ends_with(&ending))?;
     let range = str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?;
     let (start, end) = range.split_once('-')?;
     Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))

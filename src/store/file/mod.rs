@@ -15,7 +15,10 @@
 //! - `publish`: making a gallery that is whole before it has its name.
 //! - `open_file`: reading, writing and copying one file.
 //! - `engine`: the file that is at the path, also after another took its place.
+//! - `copy`: copying another engine into a file.
 
+#[cfg(feature = "sled")]
+mod copy;
 mod engine;
 mod files;
 mod inode_lock;
@@ -25,6 +28,8 @@ mod open;
 mod open_file;
 mod publish;
 
+#[cfg(feature = "sled")]
+pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
 pub(super) use open_file::FileWriter;
 pub(super) use publish::publish_new;

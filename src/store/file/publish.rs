@@ -2,9 +2,11 @@
 //!
 //! A power cut while LMDB makes a file can leave one that is neither empty nor a gallery. So the
 //! file is made in a folder of its own beside its place, and then renamed. Whatever happens
-//! meanwhile, there is a gallery under the name or nothing.
+//! meanwhile, there is a gallery under the name or nothing. The folder is named like those that
+//! `cli/temporary.rs` cleans up after dead processes.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -28,18 +30,21 @@ pub(in crate::store) fn publish_new(
     examine(&absolute, Access::Create)?;
     let wrap = |source| StoreError::io(&absolute, source);
     let folder = absolute.parent().unwrap_or(Path::new("/"));
-    let workshop = Builder::new().prefix(".imagepool-new-").tempdir_in(folder).map_err(wrap)?;
+    let workshop = Builder::new().prefix(".imagepool-").suffix(".partial").tempdir_in(folder);
+    let workshop = workshop.map_err(wrap)?;
     let made = workshop.path().join("gallery.pool");
     // A person knows nothing of the folder.
     make(&made).map_err(|error| error.at(&absolute))?;
-    match renameat_with(CWD, &made, CWD, &absolute, RenameFlags::NOREPLACE) {
-        Ok(()) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrap),
-        Err(Errno::EXIST) => Ok(()),
+    let named = match renameat_with(CWD, &made, CWD, &absolute, RenameFlags::NOREPLACE) {
         // Some file systems can't rename without replacing. A link never replaces anything.
-        Err(Errno::INVAL | Errno::NOSYS) => match std::fs::hard_link(&made, &absolute) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(wrap(error)),
-            _ => File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrap),
-        },
-        Err(error) => Err(wrap(error.into())),
+        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&made, &absolute),
+        renamed => renamed.map_err(io::Error::from),
+    };
+    match named {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        named => named
+            .and_then(|()| File::open(folder))
+            .and_then(|folder| folder.sync_all())
+            .map_err(wrap),
     }
 }

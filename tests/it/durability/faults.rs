@@ -84,13 +84,17 @@ fn fail_each_call(engine: Engine) {
     }
 }
 
-/// Whether a run on sled ended in one of the ways that sled 0.34.7 has and nobody mends.
-///
-/// A read that fails while sled opens makes it cut its own log, and the gallery is lost; a write
-/// that fails ends the process by a signal or hangs it; a folder that is half made is refused for
-/// ever. A success is never such an end.
-fn is_known_of_sled(engine: Engine, ended: &Finished) -> bool {
-    engine != Engine::File && ended.code != Some(0)
+/// What is left to say of a gallery that sled 0.34.7 has lost, which nobody mends: a read that fails
+/// while it opens makes it cut its own log, and a folder that is half made is refused for ever.
+const LOST_BY_SLED: [&str; 2] = ["Read corrupted data", "a folder of other things"];
+
+/// Whether sled lost the gallery in one of the ways that it is known for. After a success it never
+/// does.
+fn is_lost_by_sled(scene: &Scene, ended: &Finished) -> bool {
+    scene.space.engine() != Engine::File && ended.code != Some(0) && {
+        let look = scene.space.run(["list"]);
+        LOST_BY_SLED.iter().any(|words| look.stderr.contains(words))
+    }
 }
 
 fn fail_one(scene: &Scene, subject: &Subject, index: usize, error: i32) {
@@ -101,15 +105,26 @@ fn fail_one(scene: &Scene, subject: &Subject, index: usize, error: i32) {
     // Threads take turns, so a run may have a call less than the one that was counted.
     let what = || format!("{failed:?}; code {:?}; {}", ended.code, ended.stderr);
     println!("{} {index} {error}: {}", subject.name, what());
-    if is_known_of_sled(scene.space.engine(), &ended) {
+    if is_lost_by_sled(scene, &ended) {
         return;
     }
-    assert!(matches!(ended.code, Some(0 | 1)), "it ended otherwise: {}", what());
+    // A write that fails may make sled panic when it is closed, or hang until it is killed.
+    let is_sled_dead = scene.space.engine() != Engine::File
+        && (ended.code.is_none() || ended.code == Some(101) && ended.stderr.contains("/sled-0.34"));
+    let has_ended_well = matches!(ended.code, Some(0 | 1)) || is_sled_dead;
+    assert!(has_ended_well, "it ended otherwise: {}", what());
     scene.assert_nothing_lost(&scene.reported());
     if ended.code == Some(0) {
         scene.assert_promise_kept(&ended);
     }
-    if !matches!(failed, Some(FileCall { action: Action::Remove, .. })) {
+    // What can't be removed stays, and so does a temporary folder that can't be opened.
+    let is_temporary = |call: &FileCall| {
+        call.path.to_string_lossy().contains("/.imagepool-")
+            && matches!(call.action, Action::Open { existed: true, .. })
+    };
+    let kept_by_fault =
+        |call: &FileCall| matches!(call.action, Action::Remove) || is_temporary(call);
+    if !failed.as_ref().is_some_and(kept_by_fault) {
         let names =
             std::fs::read_dir(scene.root()).unwrap().map(|entry| entry.unwrap().file_name());
         let hidden: Vec<_> =
