@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use crate::harness::{Failures, Workspace, on_each_engine};
+use crate::harness::{Failures, Workspace, on_each_engine, take_rights};
 use crate::pictures::{photo, save};
 
 on_each_engine!(a_gallery_and_its_copies_are_their_owners_alone, a_backup_leaves_nothing_beside_it);
@@ -14,20 +14,31 @@ fn mode(path: impl AsRef<Path>) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Runs commands in a shell that takes no rights from what they make.
+/// Runs a command that succeeds, with this mask of rights and into this file, if any.
 #[track_caller]
-fn run_without_umask(space: &Workspace, script: &str) {
-    let mut shell = space.command_of("sh");
-    shell.args(["-c", &format!("umask 000; {script}")]);
-    let status = shell.env("POOL", env!("CARGO_BIN_EXE_imagepool")).status().unwrap();
-    assert!(status.success(), "{script}");
+fn run_with_umask(space: &Workspace, mask: u32, arguments: &[&str], stdout: Option<File>) {
+    let mut command = space.command();
+    command.arg("-q").args(arguments);
+    if let Some(file) = stdout {
+        command.stdout(file);
+    }
+    take_rights(&mut command, mask);
+    let status = command.status().unwrap();
+    assert!(status.success(), "{arguments:?}");
+}
+
+/// A new file that everybody may read, as a shell without a mask makes it.
+fn open_to_all(path: &Path) -> File {
+    let file = File::create(path).unwrap();
+    file.set_permissions(Permissions::from_mode(0o666)).unwrap();
+    file
 }
 
 /// A sled gallery and the file of `backup -` were readable for everybody, with the hashes of the
 /// keys and the secrets that sign links.
 fn a_gallery_and_its_copies_are_their_owners_alone(space: &Workspace) {
     save(photo(50, 50, 1), &space.picture("a.png"));
-    run_without_umask(space, "\"$POOL\" -q import pictures");
+    run_with_umask(space, 0, &["import", "pictures"], None);
     let sled = space.path("gallery.sled");
     let check = || {
         let mut failures = Failures::new();
@@ -47,7 +58,9 @@ fn a_gallery_and_its_copies_are_their_owners_alone(space: &Workspace) {
             }
         }
     };
-    run_without_umask(space, "\"$POOL\" -q backup copy.pool && \"$POOL\" backup - > printed.pool");
+    run_with_umask(space, 0, &["backup", "copy.pool"], None);
+    let printed = open_to_all(&space.path("printed.pool"));
+    run_with_umask(space, 0, &["backup", "-"], Some(printed));
     check();
     if sled.exists() {
         // An older imagepool made it like this.
@@ -59,7 +72,8 @@ fn a_gallery_and_its_copies_are_their_owners_alone(space: &Workspace) {
     // A file with something in it has the rights that somebody gave it.
     fs::write(space.path("log"), "before").unwrap();
     fs::set_permissions(space.path("log"), Permissions::from_mode(0o644)).unwrap();
-    run_without_umask(space, "\"$POOL\" backup - >> log");
+    let log = File::options().append(true).open(space.path("log")).unwrap();
+    run_with_umask(space, 0, &["backup", "-"], Some(log));
     assert_eq!(mode(space.path("log")), 0o644);
 }
 
@@ -91,7 +105,7 @@ fn a_planted_link_is_not_written_through() {
     }
     symlink("../first", space.path(format!("out/.{id}.webp.partial"))).unwrap();
     symlink("../second", space.path(format!("out/{id}.webp"))).unwrap();
-    run_without_umask(&space, &format!("umask 027; \"$POOL\" -q export {id} out"));
+    run_with_umask(&space, 0o027, &["export", id, "out"], None);
     for victim in ["first", "second"] {
         assert_eq!(fs::read_to_string(space.path(victim)).unwrap(), "precious");
     }

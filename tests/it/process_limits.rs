@@ -1,18 +1,14 @@
 //! Tests that a process with small limits of the system says which of them to raise, and is never
 //! ended by a signal.
 
-use std::process::Command;
-
-use crate::harness::{Failures, Finished, Workspace};
+use crate::harness::{Failures, Finished, Resource, Workspace, limit};
 use crate::pictures::{noise, save};
 
-/// Runs the program under `ulimit` with these arguments.
-fn limited(space: &Workspace, limit: &str, arguments: &[&str]) -> Finished {
-    let program = env!("CARGO_BIN_EXE_imagepool");
-    let mut command = Command::new("sh");
-    command.current_dir(space.dir.path()).env("IMAGEPOOL_GALLERY", space.locator());
-    let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
-    command.args(["-c", &script, program]).args(arguments);
+/// Runs the program with at most so much of a resource, in bytes.
+fn limited(space: &Workspace, resource: Resource, most: u64, arguments: &[&str]) -> Finished {
+    let mut command = space.command();
+    command.args(arguments);
+    limit(&mut command, resource, most);
     Finished::of(command)
 }
 
@@ -20,7 +16,7 @@ fn limited(space: &Workspace, limit: &str, arguments: &[&str]) -> Finished {
 #[test]
 fn a_file_size_limit_is_named_and_costs_nothing_that_was_stored() {
     let mut failures = Failures::new();
-    for kibibytes in [8, 64, 200, 500, 900] {
+    for kibibytes in [4, 32, 100, 250, 450] {
         failures.check(format!("{kibibytes} KiB"), || {
             let space = Workspace::with_photos(3);
             space.import();
@@ -28,11 +24,12 @@ fn a_file_size_limit_is_named_and_costs_nothing_that_was_stored() {
             for seed in 0..6 {
                 save(noise(300, 300, seed), &space.picture(format!("noise-{seed}.png")));
             }
-            // A shell counts in 512 or 1,024 bytes; both are far below what the pictures need.
-            let limit = format!("-f {kibibytes}");
-            limited(&space, &limit, &["import", "--quality", "100", "pictures"])
-                .expect(1)
-                .complains_of(&["may not write so long a file", "ulimit -f", "gallery.pool"]);
+            let import = ["import", "--quality", "100", "pictures"];
+            limited(&space, Resource::Fsize, kibibytes << 10, &import).expect(1).complains_of(&[
+                "may not write so long a file",
+                "ulimit -f",
+                "gallery.pool",
+            ]);
             assert!(before.iter().all(|id| space.ids().contains(id)));
             space.assert_verified();
             space.import();
@@ -45,7 +42,7 @@ fn a_file_size_limit_is_named_and_costs_nothing_that_was_stored() {
 fn a_limit_of_address_space_is_named() {
     let space = Workspace::with_photos(1);
     space.import();
-    limited(&space, "-v 3000000", &["list"]).expect(1).complains_of(&[
+    limited(&space, Resource::As, 3_000_000_000, &["list"]).expect(1).complains_of(&[
         "too little address space",
         "ulimit -v",
         "gallery.pool",

@@ -84,8 +84,8 @@ fn fail_each_call(engine: Engine) {
     }
 }
 
-/// What is left to say of a gallery that sled 0.34.7 has lost, which nobody mends: a read that fails
-/// while it opens makes it cut its own log, and a folder that is half made is refused for ever.
+/// What is left to say of a gallery that sled 0.34.7 has lost, which nobody mends. A read that
+/// fails while it opens makes it cut its own log, and a half-made folder is refused for ever.
 const LOST_BY_SLED: [&str; 2] = ["Read corrupted data", "a folder of other things"];
 
 /// Whether sled lost the gallery in one of the ways that it is known for. After a success it never
