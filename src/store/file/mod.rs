@@ -13,6 +13,8 @@
 //! - `open`: opening a file, after examining what LMDB would trust.
 //! - `map_fault`: what is said when the map has lost its file.
 //! - `publish`: making a gallery that is whole before it has its name.
+//! - `pin`: keeping a state in place for readers that do not use the map.
+//! - `pages/`: the pages themselves, read so that no damage can crash.
 //! - `open_file`: reading, writing and copying one file.
 //! - `engine`: the file that is at the path, also after another took its place.
 //! - `copy`: copying another engine into a file.
@@ -26,6 +28,8 @@ mod lmdb_error;
 mod map_fault;
 mod open;
 mod open_file;
+pub(super) mod pages;
+mod pin;
 mod publish;
 
 #[cfg(feature = "sled")]
