@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use super::output;
-use crate::store::{Access, Locator, Store};
+use crate::store::{Access, Damage, Locator, Reader, Store};
 
 /// The global flags, as every command gets them.
 pub(super) struct GlobalOptions {
@@ -16,6 +16,25 @@ pub(super) struct GlobalOptions {
 impl GlobalOptions {
     pub(super) fn open(&self, access: Access) -> anyhow::Result<Store> {
         Ok(Store::open(&self.gallery, access)?)
+    }
+
+    /// Says on stderr what is wrong with a gallery, as far as it was read, and returns how a command
+    /// ends that gave what could be read.
+    pub(super) fn tell_damage(&self, reader: &Reader) -> ExitReason {
+        reader.notes().iter().for_each(|note| self.say(note));
+        let problems = reader.problems();
+        if problems.is_empty() {
+            return ExitReason::Done;
+        }
+        for Damage { subject, problem } in problems {
+            output::complain(format_args!("{subject}: {problem}"));
+        }
+        output::complain(format_args!(
+            "{}: the gallery is damaged, and this is what could be read; `imagepool verify` says \
+             more, a backup or `imagepool salvage` mends it",
+            self.gallery
+        ));
+        ExitReason::Failed
     }
 
     /// Prints a line on stderr that `--quiet` leaves out.

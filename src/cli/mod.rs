@@ -12,7 +12,7 @@
 //!   `health`;
 //! - keys: `key`, `new_key`;
 //! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `tag`;
-//! - looking after the gallery: `backup`, `verify`, `stats`;
+//! - looking after the gallery: `backup`, `verify`, `salvage`, `stats`;
 //! - about the program: `completions`, `man`.
 
 mod background_import;
@@ -36,6 +36,7 @@ mod output;
 mod panics;
 mod policy_flags;
 mod remove;
+mod salvage;
 mod serve;
 mod show;
 mod signals;
@@ -116,6 +117,7 @@ enum Command {
     Tag(tag::Args),
     Backup(backup::Args),
     Verify(verify::Args),
+    Salvage(salvage::Args),
     Stats(stats::Args),
     Health(health::Args),
     Completions(completions::Args),
@@ -157,6 +159,7 @@ impl Cli {
             Command::Tag(args) => args.run(&globals),
             Command::Backup(args) => args.run(&globals),
             Command::Verify(args) => args.run(&globals),
+            Command::Salvage(args) => args.run(&globals),
             Command::Stats(args) => args.run(&globals),
             Command::Health(args) => args.run(&globals),
             Command::Completions(args) => args.run(Self::command()),

@@ -21,7 +21,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(super) fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { subject: subject.into(), problem: problem.into() }
     }
 }
@@ -29,8 +29,13 @@ impl Damage {
 /// What a verification looked at and found.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Verified {
+    /// Number of images whose record can be read.
     pub images: u64,
     pub bytes: u64,
+    /// Number of images that can be had: their record and their bytes.
+    pub readable: u64,
+    /// Number of images that can't, as far as anything tells of them.
+    pub unreadable: u64,
     pub problems: Vec<Damage>,
 }
 
@@ -175,6 +180,7 @@ impl Store {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

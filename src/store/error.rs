@@ -13,6 +13,8 @@ pub enum StoreError {
     Missing { locator: Locator },
     #[error("{}: the folder that the gallery should lie in does not exist", path.display())]
     NoParent { path: PathBuf },
+    #[error("{} exists; give another name", path.display())]
+    Exists { path: PathBuf },
     #[error("{}: not an imagepool gallery: {reason}", path.display())]
     NotAGallery { path: PathBuf, reason: String },
     #[error(
@@ -129,6 +131,14 @@ impl StoreError {
     /// Whether LMDB refuses all transactions after this error, until the file is opened anew.
     pub(super) fn stops_lmdb(&self) -> bool {
         matches!(self, Self::BadPages { source: heed::Error::Mdb(heed::MdbError::Panic), .. })
+    }
+
+    /// What is wrong, without where and what to do.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Damaged { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
     }
 
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {

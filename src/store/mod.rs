@@ -19,12 +19,14 @@
 //! - `gallery`: the [`Store`] itself.
 //! - `origins`: which files images came from.
 //! - `check`: verification.
+//! - `damage/`: reading galleries that may be damaged, and salvage.
 //! - `mend`: whether one image is whole, and storing it anew.
 
 mod addition;
 mod blob;
 mod changes;
 mod check;
+mod damage;
 mod engine;
 mod error;
 mod file;
@@ -41,6 +43,7 @@ mod tree;
 pub use addition::{Added, Addition, Origin, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
+pub use damage::{Reader, Rebuild, Salvaged, salvage};
 pub use error::StoreError;
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};

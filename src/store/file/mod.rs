@@ -35,5 +35,6 @@ mod publish;
 #[cfg(feature = "sled")]
 pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
+pub(super) use open::examine_kind;
 pub(super) use open_file::FileWriter;
 pub(super) use publish::publish_new;

@@ -42,12 +42,32 @@ pub(super) type TreeHandle = Database<Bytes, Bytes>;
 pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     let not_a_gallery =
         |reason: &str| StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() };
+    if examine_kind(path, access)? == 0 {
+        return Ok(());
+    }
+    let mut head = [0; LMDB_MAGIC_OFFSET + LMDB_MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    match read {
+        Ok(()) if head[LMDB_MAGIC_OFFSET..] == LMDB_MAGIC => Ok(()),
+        Ok(()) => Err(not_a_gallery("its first bytes are not a gallery's")),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(not_a_gallery("it is too short"))
+        }
+        Err(error) => Err(StoreError::io(path, error)),
+    }
+}
+
+/// Examines what is at a path, but nothing that is in it. Returns its length, which is 0 only if
+/// a gallery may be made there.
+pub(in crate::store) fn examine_kind(path: &Path, access: Access) -> Result<u64, StoreError> {
+    let not_a_gallery =
+        |reason: &str| StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().unwrap_or(Path::new("/"));
             return match access {
-                Access::Create if parent.is_dir() => Ok(()),
+                Access::Create if parent.is_dir() => Ok(0),
                 Access::Create => Err(StoreError::NoParent { path: path.to_owned() }),
                 Access::Read | Access::Write => {
                     Err(StoreError::Missing { locator: Locator::File(path.to_owned()) })
@@ -65,18 +85,9 @@ pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
         return Err(not_a_gallery("it is no regular file"));
     }
     if metadata.len() == 0 {
-        return if access == Access::Create { Ok(()) } else { Err(not_a_gallery("it is empty")) };
+        return Err(not_a_gallery("it is empty; restore it from a backup"));
     }
-    let mut head = [0; LMDB_MAGIC_OFFSET + LMDB_MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    match read {
-        Ok(()) if head[LMDB_MAGIC_OFFSET..] == LMDB_MAGIC => Ok(()),
-        Ok(()) => Err(not_a_gallery("its first bytes are not a gallery's")),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(not_a_gallery("it is too short"))
-        }
-        Err(error) => Err(StoreError::io(path, error)),
-    }
+    Ok(metadata.len())
 }
 
 /// An LMDB file that is open, and what keeps it the only one of its kind.

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path};
+use std::path::Path;
 
-use super::page::{HEADER_BYTES, OverflowHeader, Run};
+use super::page::{HEADER_BYTES, OverflowHeader, Place, Run};
 use crate::store::error::StoreError;
 
 /// A data file and the length of its pages.
@@ -59,6 +59,11 @@ impl DataFile {
     /// Reads a page.
     pub(super) fn page(&self, number: u64) -> Result<Vec<u8>, String> {
         self.read(number.saturating_mul(self.page_bytes as u64), self.page_bytes)
+    }
+
+    /// Reads the bytes at a place.
+    pub(in crate::store) fn bytes_at(&self, place: Place) -> Result<Vec<u8>, String> {
+        self.read(place.offset, place.bytes as usize)
     }
 
     /// Reads a value out of its pages. What is wrong with their header comes beside it, because the

@@ -66,9 +66,7 @@ pub(super) fn read_metas(file: &mut DataFile) -> Metas {
             one.meta.transaction, other.meta.transaction
         ));
     }
-    pages.sort_by_key(|page| {
-        (page.problem.is_some(), std::cmp::Reverse(page.meta.transaction))
-    });
+    pages.sort_by_key(|page| (page.problem.is_some(), std::cmp::Reverse(page.meta.transaction)));
     let has_newest = problems.is_empty() || is_second_older(&pages);
     if let Some(first) = pages.first()
         && !problems.is_empty()
@@ -86,8 +84,7 @@ pub(super) fn read_metas(file: &mut DataFile) -> Metas {
 
 /// Whether the meta pages 0 and 1 of a sound file can have these transactions.
 fn can_be_neighbours(even: u64, odd: u64) -> bool {
-    (even, odd) == (0, 0)
-        || even % 2 == 0 && odd % 2 == 1 && (even.abs_diff(odd) == 1)
+    (even, odd) == (0, 0) || even % 2 == 0 && odd % 2 == 1 && (even.abs_diff(odd) == 1)
 }
 
 /// Whether the first page is sound, and the second is what was there before it.

@@ -29,7 +29,7 @@ mod tests;
 mod walk;
 
 pub(in crate::store) use data_file::DataFile;
-pub(in crate::store) use orphans::Orphan;
-pub(in crate::store) use page::Value;
+pub(in crate::store) use orphans::{Orphan, webp_at};
+pub(in crate::store) use page::{Place, Run, Value};
 pub(in crate::store) use snapshot::Snapshot;
 pub(in crate::store) use walk::{Found, Lost};

@@ -35,6 +35,31 @@ impl Run {
     }
 }
 
+/// Where the bytes of a value lie in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Place {
+    pub(in crate::store) offset: u64,
+    pub(in crate::store) bytes: u32,
+}
+
+impl Place {
+    /// The place of a value that is inside a page, or outside of it.
+    pub(super) fn of(value: Value<'_>, page: &[u8], number: u64) -> Self {
+        let start = |number: u64| number.saturating_mul(page.len() as u64);
+        match value {
+            Value::Inside(bytes) => {
+                let within = bytes.as_ptr() as usize - page.as_ptr() as usize;
+                let bytes = u32::try_from(bytes.len()).unwrap_or(0);
+                Self { offset: start(number) + within as u64, bytes }
+            }
+            Value::Outside(run) => {
+                let offset = start(run.first_page).saturating_add(HEADER_BYTES as u64);
+                Self { offset, bytes: run.bytes }
+            }
+        }
+    }
+}
+
 /// A value, or where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Value<'p> {
@@ -128,7 +153,8 @@ pub(super) fn read_page(page: &[u8], number: u64, order: KeyOrder) -> Reading<'_
         }
     }
     if problem.is_none() {
-        problem = find_gap(places, upper, page.len()).or_else(|| find_disorder(&nodes, kind, order));
+        problem =
+            find_gap(places, upper, page.len()).or_else(|| find_disorder(&nodes, kind, order));
     }
     Reading { kind: Some(kind), nodes, problem }
 }

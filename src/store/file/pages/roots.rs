@@ -64,16 +64,15 @@ fn read_roots(page: &[u8], number: u64) -> Option<Roots> {
 pub(super) fn count_added(file: &Arc<DataFile>, roots: &Roots) -> Option<u32> {
     let root = roots[Tree::Meta as usize]?;
     let (mut added, mut is_sound) = (0, true);
-    let counted = Walker::new(file, file.pages()).walk(&root, KeyOrder::Bytes, &mut |found| {
-        match found {
-            Found::Entry { key, value: Value::Inside(bytes), doubtful: false } => {
+    let counted =
+        Walker::new(file, file.pages()).walk(&root, KeyOrder::Bytes, &mut |found| match found {
+            Found::Entry { key, value: Value::Inside(bytes), doubtful: false, .. } => {
                 if key == ADDED_KEY {
                     added = bytes.try_into().map_or(0, u32::from_le_bytes);
                 }
             }
             _ => is_sound = false,
-        }
-    });
+        });
     (is_sound && counted.is_none()).then_some(added)
 }
 

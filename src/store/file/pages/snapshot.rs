@@ -8,6 +8,7 @@ use super::data_file::DataFile;
 use super::free_list::{FreeList, read_free_list};
 use super::meta::{Meta, Metas, read_metas};
 use super::orphans::{Orphan, each_orphan};
+use super::page::Place;
 use super::page_set::PageSet;
 use super::roots::{FoundState, Roots, count_added, find_state};
 use super::walk::{Found, KeyOrder, Lost, TreeRoot, Walker};
@@ -26,6 +27,7 @@ pub(in crate::store) struct Snapshot {
     /// What keeps the roots of missing trees from being read.
     main_problem: Option<String>,
     free: FreeList,
+    notes: Vec<String>,
     problems: Vec<String>,
     has_newest: bool,
     /// Kept until the reading ends.
@@ -41,12 +43,12 @@ impl Snapshot {
         path: &Path,
         mut may_go_on: impl FnMut(&StoreError) -> bool,
     ) -> Result<Self, StoreError> {
-        let mut problems = Vec::new();
+        let mut notes = Vec::new();
         for _ in 0..TRIES {
             let pin = match Pin::new(path) {
                 Ok(pin) => pin,
                 Err(error) if may_go_on(&error) => {
-                    problems.push(format!(
+                    notes.push(format!(
                         "read without a lock, so that changes of other processes may look like \
                          damage: {error}"
                     ));
@@ -61,30 +63,36 @@ impl Snapshot {
             // Two commits write the meta page of the state that is kept.
             if let Some(at) = metas.states.iter().position(|meta| meta.transaction == pinned) {
                 metas.states.swap(0, at);
-                return Self::read(path, file, metas, problems, Some(pin));
+                return Self::read(path, file, metas, notes, Some(pin));
             }
         }
         let file = File::open(path).map_err(|source| StoreError::io(path, source))?;
         let mut file = DataFile::new(file, path)?;
         let metas = read_metas(&mut file);
-        Self::read(path, file, metas, problems, None)
+        Self::read(path, file, metas, notes, None)
     }
 
     fn read(
         path: &Path,
         file: DataFile,
         metas: Metas,
-        mut problems: Vec<String>,
+        notes: Vec<String>,
         pin: Option<Pin>,
     ) -> Result<Self, StoreError> {
-        let Metas { states, problems: of_metas, mut has_newest } = metas;
-        let are_sound = of_metas.is_empty();
-        problems.extend(of_metas);
+        let Metas { states, mut problems, mut has_newest } = metas;
+        let are_sound = problems.is_empty();
         let file = Arc::new(file);
         let mut read: Vec<MetaState> =
             states.into_iter().map(|meta| MetaState::read(&file, meta)).collect();
         if !are_sound {
             sort_by_age(&mut read);
+        }
+        if are_sound && read.iter().all(MetaState::is_foreign) {
+            return Err(not_a_gallery(
+                path,
+                "it is an LMDB file of some other program, or an import never finished; \
+                 `imagepool import DIR` on a new path makes a gallery",
+            ));
         }
         let usable = read.iter().position(|state| state.main_problem.is_none());
         let by_meta = (!read.is_empty()).then(|| read.swap_remove(usable.unwrap_or(0)));
@@ -101,29 +109,32 @@ impl Snapshot {
         let state = match (found.filter(is_better), by_meta) {
             (Some(found), _) => {
                 problems.push(
-                    "what is read is a state whose meta page is lost; a newer one may be too".into(),
+                    "what is read is a state whose meta page is lost; a newer one may be too"
+                        .into(),
                 );
                 has_newest = false;
                 MetaState::found(&file, &found)
             }
             (None, Some(by_meta)) => by_meta,
             (None, None) => {
-                return Err(StoreError::NotAGallery {
-                    path: path.to_owned(),
-                    reason: "nothing of a gallery can be found in it; restore it from a backup"
-                        .into(),
-                });
+                let reason = "nothing of a gallery can be found in it; restore it from a backup";
+                return Err(not_a_gallery(path, reason));
             }
         };
         let MetaState { walker, roots, main_problem, free, .. } = state;
         let file_problem = cut_problem(&walker, &free);
         problems.extend(main_problem.clone());
         problems.extend(file_problem);
-        Ok(Self { file, walker, roots, main_problem, free, problems, has_newest, _pin: pin })
+        Ok(Self { file, walker, roots, main_problem, free, notes, problems, has_newest, _pin: pin })
     }
 
     pub(in crate::store) fn file(&self) -> Arc<DataFile> {
         Arc::clone(&self.file)
+    }
+
+    /// What is to be known of how the file is read.
+    pub(in crate::store) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What is wrong with the file as a whole, of what is known so far.
@@ -176,8 +187,9 @@ impl Snapshot {
         self.roots[tree as usize].map(|root| root.counts.entries)
     }
 
-    /// Whether a page that a tree uses is listed as free.
-    pub(in crate::store) fn is_free(&self, page: u64) -> bool {
+    /// Whether the page at a place is known to be free.
+    pub(in crate::store) fn is_free(&self, place: Place) -> bool {
+        let page = place.offset / self.file.page_bytes() as u64;
         self.has_exact_accounts() && self.free.pages.contains(page)
     }
 
@@ -214,10 +226,12 @@ impl Snapshot {
     /// Visits what lies in pages that no tree reaches, and in those that something is wrong with.
     /// All trees must have been walked.
     pub(in crate::store) fn each_orphan(&self, visit: &mut dyn FnMut(Orphan<'_>)) {
-        let bad = self.walker.bad.iter().copied();
-        let pages: Vec<u64> = self.orphaned().chain(bad).collect();
-        each_orphan(&self.file, &pages, visit);
+        each_orphan(&self.file, self.orphaned(), &self.walker.bad, visit);
     }
+}
+
+fn not_a_gallery(path: &Path, reason: &str) -> StoreError {
+    StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() }
 }
 
 /// A state, as far as its meta page leads.
@@ -254,12 +268,14 @@ impl MetaState {
         if counted.is_some() {
             problem.get_or_insert("it has not as many trees as it says".into());
         }
-        if meta.main.page.is_none() {
-            problem = Some("it is empty".to_owned());
-        }
         let main_problem = problem.map(|problem| format!("the tree of the trees: {problem}"));
         let free = read_free_list(&mut walker, &meta.free);
         Self { walker, roots, main_page: meta.main.page, main_problem, free }
+    }
+
+    /// Whether the state is readable and has none of our trees.
+    fn is_foreign(&self) -> bool {
+        self.main_problem.is_none() && self.roots.iter().all(Option::is_none)
     }
 
     /// A state that was found without its meta page. What is free then is not known.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::data_file::DataFile;
-use super::page::{Content, Kind, Node, Run, Value, read_page, u16_at, u32_at, u64_at};
+use super::page::{Content, Kind, Node, Place, Run, Value, read_page, u16_at, u32_at, u64_at};
 use super::page_set::PageSet;
 
 /// Greatest depth of a tree, as in LMDB.
@@ -23,9 +23,7 @@ impl KeyOrder {
     pub(super) fn compare(self, one: &[u8], other: &[u8]) -> Ordering {
         match self {
             Self::Bytes => one.cmp(other),
-            Self::Numbers => {
-                (one.len(), u64_at(one, 0)).cmp(&(other.len(), u64_at(other, 0)))
-            }
+            Self::Numbers => (one.len(), u64_at(one, 0)).cmp(&(other.len(), u64_at(other, 0))),
         }
     }
 }
@@ -98,6 +96,7 @@ pub(in crate::store) enum Found<'p> {
     Entry {
         key: &'p [u8],
         value: Value<'p>,
+        place: Place,
         /// Whether something else in its page is wrong, so that it may not belong there.
         doubtful: bool,
     },
@@ -231,7 +230,10 @@ impl Walk<'_, '_> {
         match reading.kind {
             Some(Kind::Leaf) => {
                 self.found.leaf_pages += 1;
-                reading.nodes.iter().for_each(|node| self.see(node, bounds, doubtful));
+                reading.nodes.iter().for_each(|node| {
+                    let place = |value: Value<'_>| Place::of(value, &page, number);
+                    self.see(node, &place, bounds, doubtful);
+                });
             }
             Some(Kind::Branch) if level < self.depth => {
                 self.found.branch_pages += 1;
@@ -252,7 +254,13 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn see(&mut self, node: &Node<'_>, bounds: Bounds<'_>, doubtful: bool) {
+    fn see(
+        &mut self,
+        node: &Node<'_>,
+        place: &dyn Fn(Value<'_>) -> Place,
+        bounds: Bounds<'_>,
+        doubtful: bool,
+    ) {
         let key = node.key;
         match node.content {
             Content::Value(value) => {
@@ -266,7 +274,7 @@ impl Walk<'_, '_> {
                 }
                 self.found.entries += 1;
                 if !doubtful || self.is_within(key, bounds) {
-                    (self.visit)(Found::Entry { key, value, doubtful });
+                    (self.visit)(Found::Entry { key, value, place: place(value), doubtful });
                 }
             }
             Content::Tree(root) => {

@@ -1,0 +1,226 @@
+//! Images, their bytes and keys, as far as they can be had.
+
+use std::path::Path;
+
+use super::finding::{FILE, LostRanges};
+use crate::image::{ImageId, ImageRecord};
+use crate::keys::KeyRecord;
+use crate::store::check::{Damage, Verified, hex};
+use crate::store::error::StoreError;
+use crate::store::file::examine_kind;
+use crate::store::file::pages::{DataFile, Found, Snapshot, Value};
+use crate::store::gallery::Store;
+use crate::store::locator::Locator;
+use crate::store::migrate::{self, FORMAT_KEY};
+use crate::store::record::{decode_image, decode_key, split_blob_key};
+use crate::store::tree::{Access, Tree};
+
+/// A gallery, open for reading what can be read of it. Each of its methods that visit a tree can be
+/// called once.
+pub struct Reader {
+    source: Source,
+    notes: Vec<String>,
+    problems: Vec<Damage>,
+}
+
+enum Source {
+    Pages(Box<Snapshot>),
+    #[cfg_attr(not(feature = "sled"), expect(dead_code, reason = "sled's galleries only"))]
+    Engine(Store),
+}
+
+impl Reader {
+    /// Opens a gallery that may be damaged.
+    ///
+    /// # Errors
+    /// When there is nothing of a gallery, when it may not be read, when it is of a newer format,
+    /// or when another process has it open in a way that makes reading it unsafe.
+    pub fn open(locator: &Locator) -> Result<Self, StoreError> {
+        let path = match locator {
+            Locator::File(path) => path,
+            Locator::Sled(_) => {
+                let store = Store::open(locator, Access::Read)?;
+                return Ok(Self::new(Source::Engine(store)));
+            }
+        };
+        let path = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
+        let snapshot = open_snapshot(&path, can_be_read_without_lock)?;
+        let notes = snapshot.notes().to_vec();
+        let problems = snapshot.problems().iter().map(|problem| Damage::new(FILE, problem));
+        let problems = problems.collect();
+        let mut reader = Self { source: Source::Pages(Box::new(snapshot)), notes, problems };
+        reader.check_format(locator)?;
+        Ok(reader)
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, notes: Vec::new(), problems: Vec::new() }
+    }
+
+    /// Refuses another format. A gallery whose format can't be read is taken for one of this.
+    fn check_format(&mut self, locator: &Locator) -> Result<(), StoreError> {
+        let mut format = None;
+        self.scan(Tree::Meta, &mut |key, value| {
+            if key == FORMAT_KEY {
+                format = Some(value.to_vec());
+            }
+            None
+        });
+        match format {
+            Some(format) => migrate::check(locator, Some(&format)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the reader should know of how the gallery is read.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// What was found to be wrong so far.
+    #[must_use]
+    pub fn problems(&self) -> &[Damage] {
+        &self.problems
+    }
+
+    /// Length of the gallery on disk, in bytes.
+    ///
+    /// # Errors
+    /// When the file system does not answer.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        match &self.source {
+            Source::Pages(snapshot) => Ok(snapshot.file().length()),
+            Source::Engine(store) => store.size_on_disk(),
+        }
+    }
+
+    /// Visits every image whose record can be read, ascending by id.
+    pub fn images(&mut self, mut visit: impl FnMut(ImageId, ImageRecord)) {
+        self.scan(Tree::Images, &mut |key, value| {
+            let Some(id) = ImageId::from_slice(key) else {
+                return Some(Damage::new(hex(key), "the key is no image id"));
+            };
+            match decode_image(id, value) {
+                Ok(record) => visit(id, record),
+                Err(error) => return Some(Damage::new(hex(key), error.reason())),
+            }
+            None
+        });
+    }
+
+    /// Returns the records of all keys that can be read, expired ones too.
+    pub fn keys(&mut self) -> Vec<KeyRecord> {
+        let mut keys = Vec::new();
+        self.scan(Tree::Keys, &mut |key, value| match decode_key(key, value) {
+            Ok(key) => {
+                keys.push(key);
+                None
+            }
+            Err(error) => Some(Damage::new(hex(key), error.reason())),
+        });
+        keys
+    }
+
+    /// Visits the WebP of each image that has its bytes and that they are those its id names.
+    ///
+    /// # Errors
+    /// Those of `visit`, which end the visits.
+    pub fn bytes<E>(
+        &mut self,
+        mut visit: impl FnMut(ImageId, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut ended = Ok(());
+        self.scan(Tree::Blobs, &mut |key, webp| {
+            let (id, width) = split_blob_key(key)?;
+            if width != 0 || ended.is_err() {
+                return None;
+            }
+            if ImageId::of(webp) != id {
+                let problem = "its bytes are not those that its id names";
+                return Some(Damage::new(id.to_string(), problem));
+            }
+            ended = visit(id, webp);
+            None
+        });
+        ended
+    }
+
+    /// Checks the whole gallery.
+    ///
+    /// `inspect` is called with each image whose bytes are those that its id names, and with the
+    /// size in pixels that its record has. It may return one more problem.
+    ///
+    /// # Errors
+    /// When sled can't be read on at all.
+    pub fn verify(
+        self,
+        inspect: &(dyn Fn(&[u8], (u32, u32)) -> Option<String> + Sync),
+    ) -> Result<Verified, StoreError> {
+        match self.source {
+            Source::Pages(snapshot) => Ok(super::survey::survey(*snapshot, self.problems, inspect)),
+            Source::Engine(store) => {
+                store.verify(|_, record, webp| inspect(webp, (record.width, record.height)))
+            }
+        }
+    }
+
+    /// Visits the entries of a tree whose values can be read. `visit` may return what is wrong with
+    /// one.
+    fn scan(&mut self, tree: Tree, visit: &mut dyn FnMut(&[u8], &[u8]) -> Option<Damage>) {
+        let problems = &mut self.problems;
+        match &mut self.source {
+            Source::Pages(snapshot) => {
+                let file = snapshot.file();
+                let mut lost = LostRanges::new(tree);
+                let miscounted = snapshot.walk(tree, &mut |found| match found {
+                    Found::Entry { key, value, .. } => match bytes_of(&file, value) {
+                        Ok(bytes) => problems.extend(visit(key, &bytes)),
+                        Err(reason) => problems.push(Damage::new(hex(key), reason)),
+                    },
+                    Found::Lost(range) => lost.push(range),
+                });
+                problems.extend(lost.findings());
+                problems.extend(miscounted.map(|reason| Damage::new(tree.name(), reason)));
+            }
+            Source::Engine(store) => {
+                let scanned = store.scan(tree, &mut |key, value| {
+                    problems.extend(visit(key, value));
+                    Ok(())
+                });
+                let ended = scanned.err().map(|error| Damage::new(tree.name(), error.to_string()));
+                problems.extend(ended);
+            }
+        }
+    }
+}
+
+/// The bytes of a value, or why they can't be had.
+fn bytes_of(file: &DataFile, value: Value<'_>) -> Result<Vec<u8>, String> {
+    match value {
+        Value::Inside(bytes) => Ok(bytes.to_vec()),
+        Value::Outside(run) => file.value_at(run).map(|(bytes, _)| bytes),
+    }
+}
+
+/// Opens a state of the gallery file at an absolute path.
+pub(super) fn open_snapshot(
+    path: &Path,
+    may_go_on: impl FnMut(&StoreError) -> bool,
+) -> Result<Snapshot, StoreError> {
+    examine_kind(path, Access::Read)?;
+    Snapshot::open(path, may_go_on)
+}
+
+/// Whether a file that LMDB refuses for this can be read without it: nobody else can change it
+/// either.
+fn can_be_read_without_lock(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::NotAGallery { .. }
+            | StoreError::BadPages { .. }
+            | StoreError::Truncated { .. }
+            | StoreError::AddressSpace { .. }
+            | StoreError::Lmdb { .. }
+    )
+}

@@ -1,0 +1,246 @@
+//! What a salvage has gathered, and storing it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::claims::{Belonging, Claims};
+use super::salvage::{Rebuild, Salvaged};
+use crate::image::{ImageId, ImageRecord, Rendition};
+use crate::store::check::Damage;
+use crate::store::error::StoreError;
+use crate::store::file::pages::{DataFile, webp_at};
+use crate::store::gallery::Store;
+use crate::store::migrate::ADDED_KEY;
+use crate::store::record::{blob_key, encode_image};
+use crate::store::tree::Tree;
+
+/// Size of a commit, in bytes. LMDB keeps in memory what is not committed.
+const COMMIT_BYTES: usize = 32 << 20;
+
+/// A salvage under way.
+pub(super) struct Rescue<'r> {
+    file: &'r DataFile,
+    store: &'r Store,
+    rebuild: &'r Rebuild<'r>,
+    claims: &'r mut Claims,
+    batch: Vec<(Tree, Vec<u8>, Vec<u8>)>,
+    batch_bytes: usize,
+    /// Images whose bytes are stored.
+    brought: HashSet<ImageId>,
+    /// Renditions that are stored.
+    renditions: HashSet<(ImageId, u16)>,
+    /// Images whose record was made anew.
+    rebuilt: BTreeMap<ImageId, ImageRecord>,
+    salvaged: Salvaged,
+}
+
+impl<'r> Rescue<'r> {
+    pub(super) fn new(
+        file: &'r DataFile,
+        store: &'r Store,
+        rebuild: &'r Rebuild<'r>,
+        claims: &'r mut Claims,
+    ) -> Self {
+        Self {
+            file,
+            store,
+            rebuild,
+            claims,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            brought: HashSet::new(),
+            renditions: HashSet::new(),
+            rebuilt: BTreeMap::new(),
+            salvaged: Salvaged::default(),
+        }
+    }
+
+    /// Stores everything that can be had, and returns what was.
+    pub(super) fn run(mut self, brings_keys: bool) -> Result<Salvaged, StoreError> {
+        self.bring_bytes()?;
+        self.bring_records()?;
+        self.bring_belongings()?;
+        if brings_keys {
+            for (key, value) in std::mem::take(&mut self.claims.keys) {
+                self.salvaged.keys += 1;
+                self.put(Tree::Keys, key, value)?;
+            }
+        }
+        self.flush()?;
+        Ok(self.salvaged)
+    }
+
+    /// Brings images and renditions: where the tree says that they are, and then wherever else.
+    fn bring_bytes(&mut self) -> Result<(), StoreError> {
+        let checksums = self.rendition_checksums();
+        let mut elsewhere = std::mem::take(&mut self.claims.webps);
+        for blob in std::mem::take(&mut self.claims.blobs) {
+            let found = match self.file.bytes_at(blob.place) {
+                Ok(bytes) if blob.width == 0 && ImageId::of(&bytes) == blob.id => {
+                    self.bring_image(blob.id, bytes)?
+                }
+                Ok(bytes) if blob.width != 0 => self.bring_rendition(blob.id, blob.width, bytes)?,
+                _ => false,
+            };
+            if !found {
+                // Its length or its key may be what is wrong.
+                elsewhere.push(blob.place);
+                elsewhere.extend(webp_at(self.file, blob.place.offset));
+            }
+        }
+        for place in elsewhere {
+            let Ok(bytes) = self.file.bytes_at(place) else { continue };
+            let id = ImageId::of(&bytes);
+            if self.claims.is_wanted(id) {
+                self.bring_image(id, bytes)?;
+            } else if let Some((id, width)) = checksums.get(&Rendition::of(0, &bytes).checksum) {
+                self.bring_rendition(*id, *width, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which rendition has which checksum.
+    fn rendition_checksums(&self) -> HashMap<[u8; 8], (ImageId, u16)> {
+        let of_image = |(id, record): (&ImageId, &ImageRecord)| {
+            let id = *id;
+            let of_rendition =
+                move |rendition: Rendition| (rendition.checksum, (id, rendition.width));
+            record.renditions.clone().into_iter().map(of_rendition)
+        };
+        self.claims.records.iter().flat_map(of_image).collect()
+    }
+
+    /// Stores an image's bytes, which are those that its id names, if the gallery has the image.
+    /// Returns whether it is stored or not wanted.
+    fn bring_image(&mut self, id: ImageId, webp: Vec<u8>) -> Result<bool, StoreError> {
+        if !self.claims.is_wanted(id) || self.brought.contains(&id) {
+            return Ok(true);
+        }
+        if !self.claims.records.contains_key(&id) {
+            let Some(record) = (self.rebuild)(&webp) else { return Ok(false) };
+            self.rebuilt.insert(id, record);
+        }
+        self.brought.insert(id);
+        self.salvaged.images += 1;
+        self.salvaged.bytes += webp.len() as u64;
+        self.put(Tree::Blobs, blob_key(id, 0).to_vec(), webp)?;
+        Ok(true)
+    }
+
+    /// Stores a rendition that is what its image's record says. Returns whether it is stored or not
+    /// wanted.
+    fn bring_rendition(
+        &mut self,
+        id: ImageId,
+        width: u16,
+        webp: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let Some(record) = self.claims.records.get(&id) else { return Ok(true) };
+        if !record.renditions.contains(&Rendition::of(width, &webp)) {
+            return Ok(false);
+        }
+        if self.renditions.insert((id, width)) {
+            self.salvaged.bytes += webp.len() as u64;
+            self.put(Tree::Blobs, blob_key(id, width).to_vec(), webp)?;
+        }
+        Ok(true)
+    }
+
+    /// Stores the records of the images that were brought, each with an ordinal of its own.
+    fn bring_records(&mut self) -> Result<(), StoreError> {
+        let wanted = self.claims.wanted();
+        let mut records = Vec::new();
+        for id in wanted {
+            if !self.brought.contains(&id) {
+                self.miss(id, "its bytes can't be found, or are not those that its id names");
+            } else if let Some(mut record) = self.claims.records.get(&id).cloned() {
+                let stored = &self.renditions;
+                let is_stored = |rendition: &Rendition| stored.contains(&(id, rendition.width));
+                let (whole, lost) = record.renditions.into_iter().partition(is_stored);
+                record.renditions = whole;
+                for Rendition { width, .. } in lost {
+                    self.miss(id, format!("its rendition of width {width} is lost"));
+                }
+                records.push((id, record));
+            }
+        }
+        // Who came first keeps an ordinal that two have.
+        records.sort_by_key(|(id, record)| (record.ordinal, *id));
+        let mut next = self.count_added(&records);
+        let mut last = None;
+        for (_, record) in &mut records {
+            if last == Some(record.ordinal) {
+                record.ordinal = next;
+                next += 1;
+            } else {
+                last = Some(record.ordinal);
+            }
+        }
+        for (id, mut record) in std::mem::take(&mut self.rebuilt) {
+            self.miss(
+                id,
+                "its record was lost and is made anew: it has no tags, no source name, \
+                           no renditions, and the date of today",
+            );
+            record.ordinal = next;
+            next += 1;
+            let source = self.claims.sources.iter().find(|mark| mark.id == id);
+            record.source_hash = source.map_or([0; 32], |mark| mark.source_hash);
+            records.push((id, record));
+        }
+        for (id, record) in records {
+            let bytes = encode_image(id, &record)?;
+            self.put(Tree::Images, id.as_bytes().to_vec(), bytes)?;
+            self.claims.records.insert(id, record);
+        }
+        for (key, value) in std::mem::take(&mut self.claims.meta) {
+            self.put(Tree::Meta, key, value)?;
+        }
+        self.put(Tree::Meta, ADDED_KEY.to_vec(), next.to_le_bytes().to_vec())
+    }
+
+    /// The first ordinal that no image has or had.
+    fn count_added(&self, records: &[(ImageId, ImageRecord)]) -> u32 {
+        let highest = records.iter().map(|(_, record)| record.ordinal.saturating_add(1)).max();
+        let added =
+            self.claims.meta.get(ADDED_KEY).and_then(|bytes| bytes.as_slice().try_into().ok());
+        highest.unwrap_or(0).max(added.map_or(0, u32::from_le_bytes))
+    }
+
+    /// Stores the origins and source marks of the images that were brought.
+    fn bring_belongings(&mut self) -> Result<(), StoreError> {
+        let origins = std::mem::take(&mut self.claims.origins);
+        let sources = std::mem::take(&mut self.claims.sources);
+        let mut known: HashSet<(ImageId, [u8; 32])> =
+            self.claims.records.iter().map(|(id, record)| (*id, record.source_hash)).collect();
+        let of_origins = origins.iter().filter(|origin| origin.is_trusted);
+        known.extend(of_origins.map(|origin| (origin.id, origin.source_hash)));
+        for (tree, belongings) in [(Tree::Origins, origins), (Tree::Sources, sources)] {
+            for Belonging { id, key, value, source_hash, is_trusted } in belongings {
+                let is_confirmed = is_trusted || known.contains(&(id, source_hash));
+                if is_confirmed && self.brought.contains(&id) {
+                    self.put(tree, key, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, id: ImageId, problem: impl Into<String>) {
+        self.salvaged.missing.push(Damage::new(id.to_string(), problem));
+    }
+
+    fn put(&mut self, tree: Tree, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
+        self.batch_bytes += key.len() + value.len();
+        self.batch.push((tree, key, value));
+        if self.batch_bytes < COMMIT_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        self.store.write(|writer| {
+            batch.iter().try_for_each(|(tree, key, value)| writer.put(*tree, key, value))
+        })
+    }
+}
