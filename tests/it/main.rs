@@ -24,6 +24,7 @@ mod architecture;
 mod commands;
 mod connections;
 mod crash;
+mod damage;
 mod disks;
 mod durability;
 mod endpoints;

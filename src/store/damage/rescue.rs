@@ -1,13 +1,14 @@
 //! What a salvage has gathered, and storing it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::claims::{Belonging, Claims};
 use super::salvage::{Rebuild, Salvaged};
 use crate::image::{ImageId, ImageRecord, Rendition};
 use crate::store::check::Damage;
 use crate::store::error::StoreError;
-use crate::store::file::pages::{DataFile, webp_at};
+use crate::store::file::pages::{DataFile, Snapshot, webp_at};
 use crate::store::gallery::Store;
 use crate::store::migrate::ADDED_KEY;
 use crate::store::record::{blob_key, encode_image};
@@ -18,7 +19,8 @@ const COMMIT_BYTES: usize = 32 << 20;
 
 /// A salvage under way.
 pub(super) struct Rescue<'r> {
-    file: &'r DataFile,
+    snapshot: &'r Snapshot,
+    file: Arc<DataFile>,
     store: &'r Store,
     rebuild: &'r Rebuild<'r>,
     claims: &'r mut Claims,
@@ -35,13 +37,14 @@ pub(super) struct Rescue<'r> {
 
 impl<'r> Rescue<'r> {
     pub(super) fn new(
-        file: &'r DataFile,
+        snapshot: &'r Snapshot,
         store: &'r Store,
         rebuild: &'r Rebuild<'r>,
         claims: &'r mut Claims,
     ) -> Self {
         Self {
-            file,
+            snapshot,
+            file: snapshot.file(),
             store,
             rebuild,
             claims,
@@ -84,8 +87,13 @@ impl<'r> Rescue<'r> {
             if !found {
                 // Its length or its key may be what is wrong.
                 elsewhere.push(blob.place);
-                elsewhere.extend(webp_at(self.file, blob.place.offset));
+                elsewhere.extend(webp_at(&self.file, blob.place.offset));
             }
+        }
+        let is_lost = |id: &ImageId| !self.brought.contains(id);
+        if self.claims.wanted().iter().any(is_lost) {
+            // Whatever has the right hash is right, even in a page that is free.
+            self.snapshot.each_webp(&mut |place| elsewhere.push(place));
         }
         for place in elsewhere {
             let Ok(bytes) = self.file.bytes_at(place) else { continue };

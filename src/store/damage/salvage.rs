@@ -53,8 +53,7 @@ pub fn salvage(from: &Path, to: &Path, rebuild: &Rebuild<'_>) -> Result<Salvaged
     let is_newest = snapshot.is_newest();
     let mut salvaged = None;
     let is_made = Store::publish(to, |store| {
-        let file = snapshot.file();
-        let rescue = Rescue::new(&file, store, rebuild, &mut claims);
+        let rescue = Rescue::new(&snapshot, store, rebuild, &mut claims);
         salvaged = Some(rescue.run(is_newest)?);
         Ok(())
     })?;

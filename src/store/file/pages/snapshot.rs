@@ -223,6 +223,15 @@ impl Snapshot {
             .filter(move |page| *page >= 2 && !(is_exact && self.free.pages.contains(*page)))
     }
 
+    /// Visits everything in the file that begins as a WebP does, wherever it lies.
+    pub(in crate::store) fn each_webp(&self, visit: &mut dyn FnMut(Place)) {
+        each_orphan(&self.file, 2..self.file.pages(), &[], &mut |orphan| {
+            if let Orphan::Webp(place) = orphan {
+                visit(place);
+            }
+        });
+    }
+
     /// Visits what lies in pages that no tree reaches, and in those that something is wrong with.
     /// All trees must have been walked.
     pub(in crate::store) fn each_orphan(&self, visit: &mut dyn FnMut(Orphan<'_>)) {
