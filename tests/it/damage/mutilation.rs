@@ -80,7 +80,11 @@ impl Kind {
             }
             Self::MetaPage => {
                 let bytes = &mut file[meta * PAGE..(meta + 1) * PAGE];
-                if rng.random() { bytes.fill(0) } else { rng.fill(bytes) }
+                if rng.random() {
+                    bytes.fill(0)
+                } else {
+                    rng.fill(bytes)
+                }
                 format!("meta page {meta}")
             }
             Self::Cut => {
