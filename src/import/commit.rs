@@ -26,7 +26,7 @@ pub(super) struct Committer<'i> {
     summary: ImportSummary,
     batch: Batch,
     /// Files with the same bytes as another file of this import.
-    repeated: Vec<(FileOutcome, SourceKey, Vec<String>)>,
+    repeated: Vec<(FileOutcome, SourceKey)>,
     similar: SimilarImages,
 }
 
@@ -74,8 +74,8 @@ impl<'i> Committer<'i> {
                 self.batch.push(outcome, addition, Some(permit), now);
                 self.commit_if_ready()
             }
-            WorkResult::Repeated { outcome, key, tags } => {
-                self.repeated.push((outcome, key, tags));
+            WorkResult::Repeated { outcome, key } => {
+                self.repeated.push((outcome, key));
                 Ok(())
             }
             WorkResult::Broken(error) => {
@@ -93,7 +93,8 @@ impl<'i> Committer<'i> {
         addition: &mut Addition,
     ) -> Result<(), ImportError> {
         let (Some(store), Some((record, _))) = (self.store, &addition.image) else { return Ok(()) };
-        let Some(other) = self.similar.find(store, addition.id, record)? else {
+        let earlier = store.images_of_source(&record.source_hash)?;
+        let Some(other) = self.similar.find(store, addition.id, record, &earlier)? else {
             self.similar.add(addition.id, record);
             return Ok(());
         };
@@ -111,7 +112,7 @@ impl<'i> Committer<'i> {
         addition.id = other;
         addition.image = None;
         addition.renditions.clear();
-        addition.tags.clear();
+        addition.hand_tags.clear();
         addition.source = skipped_key(&source_hash, self.options.settings.hash());
         // The other image is not of this file: when the file goes, that image stays.
         addition.origin = None;
@@ -132,6 +133,12 @@ impl<'i> Committer<'i> {
                 Added::Existing if report.status == FileStatus::Imported => {
                     report.status = FileStatus::Duplicate;
                 }
+                Added::Known => report.status = FileStatus::AlreadyPresent,
+                Added::Replaced => report.status = FileStatus::Replaced,
+                Added::RemovedBefore => {
+                    report.status = FileStatus::RemovedBefore;
+                    report.bytes_out = None;
+                }
                 Added::New | Added::Existing => {}
                 Added::Gone => {
                     report.status = FileStatus::Failed;
@@ -146,8 +153,8 @@ impl<'i> Committer<'i> {
 
     /// Settles the files whose bytes came twice, after all others.
     pub(super) fn settle_repeated(&mut self) -> Result<(), ImportError> {
-        for (outcome, key, tags) in std::mem::take(&mut self.repeated) {
-            self.settle_repeat(outcome, key, tags)?;
+        for (outcome, key) in std::mem::take(&mut self.repeated) {
+            self.settle_repeat(outcome, key)?;
         }
         self.commit()
     }
@@ -156,16 +163,22 @@ impl<'i> Committer<'i> {
         &mut self,
         mut outcome: FileOutcome,
         key: SourceKey,
-        tags: Vec<String>,
     ) -> Result<(), ImportError> {
         outcome.report.status = FileStatus::Duplicate;
         let Some(store) = self.store else { return self.settle(outcome) };
         if let Some((id, record)) = store.source(&key)? {
             outcome.report.describe(&record);
             outcome.report.id = Some(id);
-            let origin = Some(outcome.source.origin(self.options.delete_originals));
-            let renditions = Vec::new();
-            let addition = Addition { id, image: None, tags, renditions, source: key, origin };
+            let addition = Addition {
+                id,
+                image: None,
+                hand_tags: self.options.tags.clone(),
+                renditions: Vec::new(),
+                source: key,
+                origin: Some(outcome.source.origin(self.options)),
+                moved_from: Vec::new(),
+                again: self.options.again,
+            };
             self.batch.push(outcome, addition, None, Instant::now());
             return self.commit_if_ready();
         }
@@ -209,7 +222,10 @@ impl<'i> Committer<'i> {
         let FileOutcome { mut report, source } = outcome;
         let is_stored = matches!(
             report.status,
-            FileStatus::Imported | FileStatus::AlreadyPresent | FileStatus::Duplicate
+            FileStatus::Imported
+                | FileStatus::AlreadyPresent
+                | FileStatus::Duplicate
+                | FileStatus::Replaced
         );
         if is_stored && self.options.delete_originals && self.store.is_some() {
             report.notes.push(match originals::delete(&source) {

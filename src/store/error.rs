@@ -20,6 +20,11 @@ pub enum StoreError {
          use the imagepool that wrote it, or a newer one"
     )]
     Newer { locator: Locator, found: u32, known: u32 },
+    #[error(
+        "{locator}: the gallery was made before format 1 and can't be written, so it can't be \
+         brought to that format; open it once where it can be written, with `imagepool stats`"
+    )]
+    Draft { locator: Locator },
     #[error("{}: no permission: {source}; {advice}", path.display())]
     Denied { path: PathBuf, advice: &'static str, source: io::Error },
     #[error(

@@ -1,6 +1,6 @@
 //! The [`Store`]: opening a gallery, reading it, and changing it in durable commits.
 //!
-//! Origins are in `origins`, verification is in `check`.
+//! Origins are in `origins`, removing is in `removal`, verification is in `check`.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::addition::{Added, Addition, SourceKey};
 use super::blob::Blob;
-use super::changes::merge_tags;
 use super::engine::{Engine, Writer};
 use super::error::StoreError;
 use super::locator::Locator;
@@ -26,6 +25,7 @@ pub(super) const REMOVALS_PER_COMMIT: usize = 1_000;
 pub struct Store {
     engine: Arc<Engine>,
     locator: Locator,
+    was_migrated: bool,
 }
 
 impl Store {
@@ -36,14 +36,27 @@ impl Store {
     /// format, is not permitted, is in use, or lies on a read-only file system.
     pub fn open(locator: &Locator, access: Access) -> Result<Self, StoreError> {
         let engine = Engine::open(locator, access)?;
-        let store = Self { engine: Arc::new(engine), locator: locator.clone() };
+        let mut store =
+            Self { engine: Arc::new(engine), locator: locator.clone(), was_migrated: false };
         if access == Access::Create && store.get(Tree::Meta, migrate::FORMAT_KEY, |_| ())?.is_none()
         {
             store.write(migrate::initialise)?;
         }
         let format = store.get(Tree::Meta, migrate::FORMAT_KEY, <[u8]>::to_vec)?;
         migrate::check(locator, format.as_deref())?;
+        if store.get(Tree::Meta, migrate::RECORDS_KEY, |_| ())?.is_none() {
+            if !store.writable() {
+                return Err(StoreError::Draft { locator: locator.clone() });
+            }
+            store.was_migrated = store.write(migrate::migrate_draft)?;
+        }
         Ok(store)
+    }
+
+    /// Whether the gallery was a draft of the format until this store was opened.
+    #[must_use]
+    pub fn was_migrated(&self) -> bool {
+        self.was_migrated
     }
 
     #[must_use]
@@ -170,6 +183,19 @@ impl Store {
         Ok(self.image(id)?.map(|record| (id, record)))
     }
 
+    /// Returns the images that a source was imported as or skipped for, under whatever settings.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn images_of_source(&self, hash: &[u8; 32]) -> Result<Vec<ImageId>, StoreError> {
+        let mut ids = Vec::new();
+        self.engine.scan(Tree::Sources, hash, &mut |_, value| {
+            ids.extend(ImageId::from_slice(value));
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
     /// Adds all or nothing, in one durable commit: each image's bytes, record and source mark
     /// together.
     ///
@@ -180,20 +206,8 @@ impl Store {
         self.write(|writer| additions.iter().map(|addition| writer.add(addition)).collect())
     }
 
-    /// Removes images with their renditions and source marks, and returns the ids of those that
-    /// were there.
-    ///
-    /// # Errors
-    /// As [`Store::add`]; earlier batches of 1,000 stay removed.
-    pub fn remove(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
-        let mut removed = Vec::new();
-        for batch in ids.chunks(REMOVALS_PER_COMMIT) {
-            removed.extend(self.write(|writer| writer.remove(batch))?);
-        }
-        Ok(removed)
-    }
-
-    /// Puts tags on an image and takes others off. Returns its new record, or `None` when the image
+    /// Puts tags on an image by hand and takes others off. A folder's tag that was taken off stays
+    /// off. Returns its new record, or `None` when the image
     /// is not in the gallery.
     ///
     /// # Errors
@@ -204,13 +218,7 @@ impl Store {
         add: &[String],
         drop: &[String],
     ) -> Result<Option<ImageRecord>, StoreError> {
-        self.write(|writer| {
-            let Some(mut record) = writer.image(id)? else { return Ok(None) };
-            if merge_tags(&mut record.tags, add, drop) {
-                writer.put_image(id, &record)?;
-            }
-            Ok(Some(record))
-        })
+        self.write(|writer| writer.retag(id, add, drop))
     }
 
     /// Returns the records of all keys, expired ones too, with the version that they are of.
@@ -262,7 +270,7 @@ impl Store {
         self.engine.copy_to(target, scratch)
     }
 
-    fn get<R>(
+    pub(super) fn get<R>(
         &self,
         tree: Tree,
         key: &[u8],
@@ -272,7 +280,7 @@ impl Store {
     }
 
     pub(super) fn scan(&self, tree: Tree, visit: &mut EntryVisitor<'_>) -> Result<u64, StoreError> {
-        self.engine.scan(tree, visit)
+        self.engine.scan(tree, &[], visit)
     }
 
     pub(super) fn write<R>(

@@ -14,16 +14,20 @@
 //! - `engine`: whichever engine there is, and its write transactions.
 //! - `addition`: what an import adds.
 //! - `record`: records and keys as bytes.
-//! - `migrate`: the format's version.
-//! - `changes`: what adding, tagging and removing mean, once for all engines.
+//! - `draft`: records of the draft of format 1.
+//! - `migrate`: the format's version, and the way there.
+//! - `changes`: what adding and tagging mean, once for all engines.
+//! - `sources`: which images sources became, and what replaces what.
 //! - `gallery`: the [`Store`] itself.
 //! - `origins`: which files images came from.
+//! - `removal`: removing images, and the marks that removals leave.
 //! - `check`: verification.
 
 mod addition;
 mod blob;
 mod changes;
 mod check;
+mod draft;
 mod engine;
 mod error;
 mod file;
@@ -32,11 +36,13 @@ mod locator;
 mod migrate;
 mod origins;
 mod record;
+mod removal;
 #[cfg(feature = "sled")]
 mod sled;
+mod sources;
 mod tree;
 
-pub use addition::{Added, Addition, Origin, SourceKey};
+pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
 pub use error::StoreError;

@@ -123,8 +123,12 @@ fn tags_and_removals_are_kept(space: &Workspace) {
     space.run(["remove", &ids[0], &unknown]).expect(1).complains_of(&[&unknown, "1 removed"]);
     assert_eq!(space.ids().len(), 2);
     space.assert_verified();
-    // The gallery forgot the source with the image, so it can be imported again.
-    assert_eq!(space.import()["imported"], 1);
+    // What a person removed stays away until it is asked for, and then has its tags again.
+    let again = space.import();
+    assert_eq!((&again["imported"], &again["removed_before"]), (&json!(0), &json!(1)));
+    space.run(["import", "--again", "pictures"]).expect(0);
+    assert_eq!((space.ids().len(), tags(&ids[0])), (3, json!(["calm", "sea"])));
+    space.assert_verified();
 }
 
 #[test]

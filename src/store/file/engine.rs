@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use heed::{CompactionOption, Env, EnvFlags, RoTxn, RwTxn, WithoutTls};
 
 use super::lmdb_error::lmdb_error;
-use super::open::{TreeHandle, check_length, create_trees, examine, open_environment, open_trees};
+use super::open::{
+    FoundTrees, TreeHandle, check_length, create_trees, examine, open_environment, open_trees,
+};
 use crate::store::blob::Blob;
 use crate::store::error::StoreError;
-use crate::store::locator::lock_path;
+use crate::store::locator::{Locator, lock_path};
 use crate::store::tree::{Access, EntryVisitor, Tree};
 
 pub(in crate::store) struct FileEngine {
@@ -41,13 +43,25 @@ impl FileEngine {
             env.clear_stale_readers().map_err(wrap)?;
         }
         check_length(&env, &path, writable)?;
-        let trees = if access == Access::Create { create_trees(&env) } else { open_trees(&env) };
-        let trees = trees.map_err(wrap)?.ok_or_else(|| StoreError::NotAGallery {
-            path: path.clone(),
-            reason: "it is an LMDB file of some other program, or an import never finished; \
-                     `imagepool import DIR` on a new path makes a gallery"
-                .into(),
-        })?;
+        let trees = match open_trees(&env).map_err(wrap)? {
+            FoundTrees::Draft if writable => create_trees(&env).map_err(wrap)?,
+            FoundTrees::Foreign if access == Access::Create => create_trees(&env).map_err(wrap)?,
+            trees => trees,
+        };
+        let trees = match trees {
+            FoundTrees::All(trees) => trees,
+            FoundTrees::Draft => {
+                return Err(StoreError::Draft { locator: Locator::File(path) });
+            }
+            FoundTrees::Foreign => {
+                return Err(StoreError::NotAGallery {
+                    path,
+                    reason: "it is an LMDB file of some other program, or an import never \
+                             finished; `imagepool import DIR` on a new path makes a gallery"
+                        .into(),
+                });
+            }
+        };
         Ok(Self { env, trees, path, writable })
     }
 

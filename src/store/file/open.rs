@@ -22,7 +22,7 @@ const MIN_MAP_BYTES: usize = 1 << 32;
 /// Number of read transactions at once, over all processes. Each lasts for the copy of one chunk.
 const MAX_READERS: u32 = 2_048;
 /// Number of trees in a file.
-#[expect(clippy::cast_possible_truncation, reason = "there are six")]
+#[expect(clippy::cast_possible_truncation, reason = "there are eight")]
 const MAX_TREES: u32 = Tree::ALL.len() as u32;
 /// Length of the lock file, in bytes: 64 for each reader, and a header.
 const LOCK_BYTES: u64 = MAX_READERS as u64 * 64 + 4_096;
@@ -165,42 +165,48 @@ fn lengths(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64, u64), StoreE
     Ok((found, pages * page_bytes, page_bytes))
 }
 
-/// Opens the trees. Returns `None` if one is missing.
-pub(super) fn open_trees(
-    env: &Env<WithoutTls>,
-) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
+/// The trees that were found in a file.
+pub(super) enum FoundTrees {
+    All([TreeHandle; Tree::ALL.len()]),
+    /// Those of a draft of format 1, which has fewer.
+    Draft,
+    /// Others, or none.
+    Foreign,
+}
+
+/// Opens the trees.
+pub(super) fn open_trees(env: &Env<WithoutTls>) -> heed::Result<FoundTrees> {
     let txn = env.read_txn()?;
     let mut trees = Vec::with_capacity(Tree::ALL.len());
     for tree in Tree::ALL {
         match env.open_database(&txn, Some(tree.name()))? {
             Some(handle) => trees.push(handle),
-            None => return Ok(None),
+            None if trees.len() == Tree::IN_DRAFT => {
+                txn.commit()?;
+                return Ok(FoundTrees::Draft);
+            }
+            None => return Ok(FoundTrees::Foreign),
         }
     }
     // The handles outlive the transaction only if it is committed.
     txn.commit()?;
-    Ok(trees.try_into().ok())
+    Ok(trees.try_into().map_or(FoundTrees::Foreign, FoundTrees::All))
 }
 
-/// Opens the trees, or makes them in a file that has none at all. Returns `None` for a file with
-/// other trees.
-pub(super) fn create_trees(
-    env: &Env<WithoutTls>,
-) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
-    if let Some(trees) = open_trees(env)? {
-        return Ok(Some(trees));
-    }
+/// Makes the trees in a file that has none at all or those of a draft. Returns
+/// [`FoundTrees::Foreign`] for a file with other trees.
+pub(super) fn create_trees(env: &Env<WithoutTls>) -> heed::Result<FoundTrees> {
     let mut txn = env.write_txn()?;
     // Counted under the write lock, because another process may have made them just now.
     let entries =
         env.open_database::<Bytes, Bytes>(&txn, None)?.map_or(Ok(0), |root| root.len(&txn))?;
-    if entries != 0 && entries != Tree::ALL.len() as u64 {
-        return Ok(None);
+    if ![0, Tree::IN_DRAFT as u64, Tree::ALL.len() as u64].contains(&entries) {
+        return Ok(FoundTrees::Foreign);
     }
     let mut trees = Vec::with_capacity(Tree::ALL.len());
     for tree in Tree::ALL {
         trees.push(env.create_database(&mut txn, Some(tree.name()))?);
     }
     txn.commit()?;
-    Ok(trees.try_into().ok())
+    Ok(trees.try_into().map_or(FoundTrees::Foreign, FoundTrees::All))
 }

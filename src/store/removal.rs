@@ -1,0 +1,141 @@
+//! Removing images, and the marks that keep removed sources from coming back.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::addition::RemovedMark;
+use super::engine::Writer;
+use super::error::StoreError;
+use super::gallery::{REMOVALS_PER_COMMIT, Store};
+use super::record::{decode_mark, encode_mark};
+use super::sources::has_source;
+use super::tree::Tree;
+use crate::image::{ImageId, now};
+
+impl Store {
+    /// Removes images as a person's wish: their sources are marked, and later imports leave them
+    /// out. Returns the ids of the images that were there.
+    ///
+    /// # Errors
+    /// As [`Store::add`]; earlier batches of 1,000 stay removed.
+    pub fn remove(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
+        self.remove_in_batches(ids, true)
+    }
+
+    /// Removes images without marks, so that importing their sources brings them back. Returns the
+    /// ids of the images that were there.
+    ///
+    /// # Errors
+    /// As [`Store::remove`].
+    pub fn remove_unmarked(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
+        self.remove_in_batches(ids, false)
+    }
+
+    fn remove_in_batches(&self, ids: &[ImageId], mark: bool) -> Result<Vec<ImageId>, StoreError> {
+        let mut removed = Vec::new();
+        for batch in ids.chunks(REMOVALS_PER_COMMIT) {
+            removed.extend(self.write(|writer| {
+                if mark {
+                    batch.iter().try_for_each(|id| writer.mark_removed(*id))?;
+                }
+                writer.remove(batch)
+            })?);
+        }
+        Ok(removed)
+    }
+
+    /// Returns the mark of a source whose image a person removed.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn removed_before(&self, hash: &[u8; 32]) -> Result<Option<RemovedMark>, StoreError> {
+        self.get(Tree::Removed, hash, |bytes| decode_mark(hash, bytes))?.transpose()
+    }
+
+    /// Returns the marks of all sources that had become an image, with the sources' hashes.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn marks_of(&self, id: ImageId) -> Result<Vec<([u8; 32], RemovedMark)>, StoreError> {
+        let mut marks = Vec::new();
+        self.scan(Tree::Removed, &mut |key, value| {
+            let mark = decode_mark(key, value)?;
+            if mark.image == id {
+                let hash = key
+                    .try_into()
+                    .map_err(|_| StoreError::damaged("removed", key, "its key is malformed"))?;
+                marks.push((hash, mark));
+            }
+            Ok(())
+        })?;
+        Ok(marks)
+    }
+
+    /// Takes the marks off sources, so that the next import takes them.
+    ///
+    /// # Errors
+    /// As [`Store::add`].
+    pub fn unmark(&self, hashes: &[[u8; 32]]) -> Result<(), StoreError> {
+        self.write(|writer| hashes.iter().try_for_each(|hash| writer.delete(Tree::Removed, hash)))
+    }
+}
+
+impl Writer<'_> {
+    /// Removes images with all that belongs to them, and returns the ids of those that were there.
+    pub(super) fn remove(&mut self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
+        let mut removed = Vec::new();
+        for id in ids {
+            if self.get(Tree::Images, id.as_bytes())?.is_some() {
+                self.erase(*id)?;
+                removed.push(*id);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Deletes all that belongs to an image, and reads nothing but its own entries.
+    pub(super) fn erase(&mut self, id: ImageId) -> Result<(), StoreError> {
+        self.delete(Tree::Images, id.as_bytes())?;
+        for source in self.sources_of(id)? {
+            self.delete_source(&source, id)?;
+        }
+        for tree in [Tree::Blobs, Tree::Origins] {
+            for key in self.keys_of(tree, id)? {
+                self.delete(tree, &key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the sources of an image as removed. A damaged record or origin is left out, so that
+    /// what is damaged can be removed.
+    fn mark_removed(&mut self, id: ImageId) -> Result<(), StoreError> {
+        let record = match self.image(id) {
+            Ok(Some(record)) => record,
+            Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let origins = match self.origins_of(id) {
+            Err(StoreError::Damaged { .. }) => Vec::new(),
+            origins => origins?,
+        };
+        let mut paths: BTreeMap<[u8; 32], Vec<PathBuf>> = BTreeMap::new();
+        if has_source(&self.sources_of(id)?, &record.source_hash) {
+            paths.entry(record.source_hash).or_default();
+        }
+        for origin in origins {
+            paths.entry(origin.source_hash).or_default().push(origin.path);
+        }
+        for (hash, paths) in paths {
+            let mark = RemovedMark {
+                image: id,
+                removed_at: now(),
+                paths,
+                hand_tags: record.hand_tags.clone(),
+                refused_tags: record.refused_tags.clone(),
+            };
+            self.put(Tree::Removed, &hash, &encode_mark(&hash, &mark)?)?;
+        }
+        Ok(())
+    }
+}
