@@ -292,6 +292,31 @@ fn a_sled_gallery_admits_one_process_and_says_so() {
     }
 }
 
+/// Nothing enforces the limit yet, so that such a key must open nothing.
+#[test]
+fn a_key_that_is_limited_to_tags_is_refused() {
+    let space = Workspace::file();
+    fill(&space, 1);
+    let key = space.run(["key", "add", "--name", "one", "--only-tag", "sea"]).expect(0).stdout;
+    let server = space.serve();
+    assert_eq!(server.get(&format!("/random?key={}", key.trim())).status, 401);
+}
+
+#[test]
+fn a_source_under_other_settings_replaces_its_image() {
+    let space = Workspace::file();
+    fill(&space, 1);
+    let old = space.ids();
+    space.run(["tag", &old[0], "+sea"]).expect(0);
+    let again = ["import", "--json", "--quality", "20", "--lossless", "never", "pictures"];
+    let summary = space.run(again).expect(0).json();
+    assert_eq!((&summary["replaced"], &summary["imported"]), (&json!(1), &json!(0)));
+    let new = space.list();
+    assert_eq!((new.len(), &new[0]["tags"]), (1, &json!(["sea"])));
+    assert_ne!(new[0]["id"], old[0]);
+    space.assert_verified();
+}
+
 /// `migrations/` keeps a gallery of each format version, and every imagepool opens them all.
 #[test]
 fn galleries_of_every_format_version_open() {
