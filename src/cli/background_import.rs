@@ -62,6 +62,7 @@ fn log_round(round: Result<ImportSummary, ImportError>) {
             if summary.imported
                 + summary.already_present
                 + summary.duplicates
+                + summary.mended
                 + summary.failed
                 + summary.removed
                 > 0

@@ -1,9 +1,9 @@
 //! `imagepool backup`: copies the gallery, consistently, into one file while the server runs and
 //! imports.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, IsTerminal as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,8 +11,11 @@ use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
-use super::output;
-use crate::store::{Access, Store, StoreError};
+use super::{output, temporary};
+use crate::store::{Access, Locator, Store, StoreError};
+
+/// Rights on a copy, which holds the hashes of the keys: only its owner may read it.
+const COPY_MODE: u32 = 0o600;
 
 /// Write a consistent copy of the gallery to one file, which `serve` opens as it is
 #[derive(Debug, clap::Args)]
@@ -29,19 +32,7 @@ impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         let store = globals.open(Access::Read)?;
         if self.file.as_os_str() == "-" {
-            anyhow::ensure!(
-                !io::stdout().is_terminal(),
-                "stdout is a terminal; redirect it to a file or a pipe"
-            );
-            let scratch =
-                std::env::temp_dir().join(format!("imagepool-backup-{}", std::process::id()));
-            return match store.backup(&mut output::stdout()?, &scratch) {
-                // The reader went away, and its own exit code says why.
-                Err(StoreError::Copy { source }) if source.kind() == io::ErrorKind::BrokenPipe => {
-                    Ok(ExitReason::Done)
-                }
-                copied => Ok(copied.map(|()| ExitReason::Done)?),
-            };
+            return print(&store);
         }
         anyhow::ensure!(
             !globals.gallery.holds(&self.file),
@@ -53,40 +44,69 @@ impl Args {
             "{} exists; --force replaces it",
             self.file.display()
         );
-        let partial = beside(&self.file, "partial");
-        let bytes = write(&store, &partial, &self.file).inspect_err(|_| {
-            // The partial file may not even exist. The first error is the one to report.
-            let _ = fs::remove_file(&partial);
-        })?;
+        let bytes = self
+            .write(&store)
+            .with_context(|| format!("{}: can't be written", self.file.display()))?;
         globals.say(format_args!("{} written to {}", DecimalBytes(bytes), self.file.display()));
         Ok(ExitReason::Done)
     }
+
+    /// Writes the copy beside its place, makes it durable and then gives it its name. Returns its
+    /// length in bytes.
+    fn write(&self, store: &Store) -> anyhow::Result<u64> {
+        let folder = temporary::folder_of(&self.file);
+        temporary::remove_leftovers(folder);
+        let mut partial = temporary::file_in(folder, COPY_MODE)?;
+        copy(store, partial.as_file_mut(), folder)?;
+        partial.as_file().sync_all()?;
+        let bytes = partial.as_file().metadata()?.len();
+        let named = if self.force {
+            partial.persist(&self.file)
+        } else {
+            partial.persist_noclobber(&self.file)
+        };
+        named.map_err(|failed| failed.error)?;
+        temporary::sync_folder(folder)?;
+        Ok(bytes)
+    }
 }
 
-/// Writes the copy beside its place, makes it durable and then gives it its name. Returns its
-/// length in bytes.
-fn write(store: &Store, partial: &Path, target: &Path) -> anyhow::Result<u64> {
-    let failed = || format!("{}: can't be written", target.display());
-    // Only its owner may read it, because it holds the hashes of the keys.
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(partial)
-        .with_context(failed)?;
-    store.backup(&mut file, &beside(target, "scratch")).with_context(failed)?;
-    file.sync_all().with_context(failed)?;
-    let bytes = file.metadata().with_context(failed)?.len();
-    fs::rename(partial, target).with_context(failed)?;
-    let folder =
-        target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)?;
-    Ok(bytes)
+/// Writes the copy to stdout.
+fn print(store: &Store) -> anyhow::Result<ExitReason> {
+    anyhow::ensure!(
+        !io::stdout().is_terminal(),
+        "stdout is a terminal; redirect it to a file or a pipe"
+    );
+    let mut stdout = output::stdout()?;
+    let metadata = stdout.metadata()?;
+    // A shell makes the file of a `>` with the rights that it gives to any file.
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if metadata.is_file() && metadata.len() == 0 && is_ours {
+        stdout.set_permissions(Permissions::from_mode(COPY_MODE))?;
+    }
+    match copy(store, &mut stdout, &std::env::temp_dir()) {
+        // The reader went away, and its own exit code says why.
+        Err(error) if is_broken_pipe(&error) => Ok(ExitReason::Done),
+        copied => copied.map(|()| ExitReason::Done),
+    }
 }
 
-/// Returns the path of a hidden file beside `target` that only this process uses.
-fn beside(target: &Path, what: &str) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.{what}-{}", std::process::id()))
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(StoreError::Copy { source }) if source.kind() == io::ErrorKind::BrokenPipe
+    )
+}
+
+/// Copies the gallery to `target`. A copy out of sled goes by way of a folder in `scratch_parent`.
+fn copy(store: &Store, target: &mut File, scratch_parent: &Path) -> anyhow::Result<()> {
+    let scratch = match store.locator() {
+        Locator::File(_) => None,
+        Locator::Sled(_) => {
+            temporary::remove_leftovers(scratch_parent);
+            Some(temporary::folder_in(scratch_parent)?)
+        }
+    };
+    let folder = scratch.as_ref().map_or(Path::new(""), |(folder, _)| folder.path());
+    Ok(store.backup(target, &folder.join("scratch"))?)
 }

@@ -1,17 +1,20 @@
 //! `imagepool export`: writes images back to files.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 
 use super::global::{ExitReason, GlobalOptions, UsageError};
-use super::output;
 use super::show::no_such_image;
+use super::{output, temporary};
 use crate::image::ImageId;
 use crate::store::{Access, Store};
+
+/// Rights on an exported image, of which the umask takes its part, as on any new file.
+const IMAGE_MODE: u32 = 0o666;
 
 /// Write images to a folder, as ID.webp
 #[derive(Debug, clap::Args)]
@@ -41,6 +44,7 @@ impl Args {
         let store = globals.open(Access::Read)?;
         fs::create_dir_all(&dir).with_context(|| format!("{}: can't be made", dir.display()))?;
         let ids = if self.all { store.ids()?.1 } else { ids };
+        temporary::remove_leftovers(&dir);
         let mut reason = ExitReason::Done;
         let mut exported = 0_u64;
         for id in ids {
@@ -51,6 +55,8 @@ impl Args {
                 reason = ExitReason::Failed;
             }
         }
+        let failed = || format!("{}: can't be written", dir.display());
+        temporary::sync_folder(&dir).with_context(failed)?;
         globals.say(format_args!("{exported} exported to {}", dir.display()));
         Ok(reason)
     }
@@ -61,12 +67,12 @@ impl Args {
 fn export(store: &Store, id: ImageId, dir: &Path) -> anyhow::Result<bool> {
     let Some(webp) = store.blob(id, 0, <[u8]>::to_vec)? else { return Ok(false) };
     let target = dir.join(format!("{id}.webp"));
-    let partial = dir.join(format!(".{id}.webp.partial"));
-    let written = fs::write(&partial, webp).and_then(|()| fs::rename(&partial, &target));
-    written.or_else(|error: io::Error| {
-        // The partial file may not even exist. The first error is the one to report.
-        let _ = fs::remove_file(&partial);
-        Err(error).with_context(|| format!("{}: can't be written", target.display()))
-    })?;
+    let write = || -> io::Result<()> {
+        let mut partial = temporary::file_in(dir, IMAGE_MODE)?;
+        partial.write_all(&webp)?;
+        partial.persist(&target).map_err(|failed| failed.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("{}: can't be written", target.display()))?;
     Ok(true)
 }

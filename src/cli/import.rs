@@ -146,6 +146,7 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
         (summary.duplicates, "duplicates"),
         (summary.replaced, "replaced"),
         (summary.removed_before, "removed before"),
+        (summary.mended, "mended"),
         (summary.not_images, "not pictures"),
         (summary.failed, "failed"),
         (summary.removed, "removed"),
@@ -216,6 +217,9 @@ impl Observer for ImportConsole<'_> {
             }
             (FileStatus::NotImage, Some(reason)) if self.globals.verbose => {
                 Some(format!("skipped: {}: {reason}", report.path.display()))
+            }
+            (FileStatus::Mended, _) => {
+                Some(format!("mended: {}: {}", report.path.display(), report.notes.join("; ")))
             }
             _ => None,
         };

@@ -4,8 +4,8 @@
 //! commands do is in the modules below: `import`, `http`, `store`.
 //!
 //! In reading order:
-//! - for all commands: `global` (the flags, how a command ends), `output` (printing), `threads`,
-//!   `panics`;
+//! - for all commands: `global` (the flags, how a command ends), `output` (printing), `temporary`
+//!   (files that get their name when they are whole), `threads`, `panics`;
 //! - the log: `logging`, `log_format`, `log_writer`;
 //! - filling the gallery: `import`, `import_flags`;
 //! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
@@ -41,6 +41,7 @@ mod show;
 mod signals;
 mod stats;
 mod tag;
+mod temporary;
 mod threads;
 mod verify;
 

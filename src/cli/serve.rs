@@ -103,6 +103,7 @@ impl Args {
         })??;
         let gallery = Arc::new(ServedGallery::new(store.clone(), self.policy.into_policy())?);
         tokio::spawn(Arc::clone(&gallery).keep_current());
+        tokio::spawn(Arc::clone(&gallery).look_after_file());
 
         let stop_import = Arc::new(AtomicBool::new(false));
         let import = BackgroundImport {

@@ -1,6 +1,6 @@
 //! What all requests share: the store, the catalog of its present version, and who checks keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -18,6 +18,9 @@ use crate::store::{Store, StoreError};
 /// Time between two looks at whether the gallery changed. A look costs some nanoseconds.
 const VERSION_POLL: Duration = Duration::from_millis(200);
 
+/// Time between two looks at whether the gallery's file is still there.
+const FILE_POLL: Duration = Duration::from_millis(500);
+
 /// A gallery that is being served.
 pub struct ServedGallery {
     pub(super) store: Store,
@@ -30,6 +33,8 @@ pub struct ServedGallery {
     catalog: ArcSwapOption<Catalog>,
     /// Held while the catalog loads, so that it loads once at a time.
     loading: Mutex<()>,
+    /// Why the gallery can't be used as it should, in words; empty if it can.
+    fault: StdMutex<String>,
 }
 
 /// Why the catalog could not be loaded.
@@ -57,6 +62,7 @@ impl ServedGallery {
             page_cache_hints: PageCacheHints::new(Instant::now()),
             catalog: ArcSwapOption::empty(),
             loading: Mutex::default(),
+            fault: StdMutex::default(),
         })
     }
 
@@ -104,6 +110,42 @@ impl ServedGallery {
         })
     }
 
+    /// Whether the gallery is there and whole, as of the last look.
+    pub(super) fn is_sound(&self) -> bool {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Looks again and again whether the gallery's file is still there and whole, and takes the
+    /// one that took its place, while it is polled.
+    pub async fn look_after_file(self: Arc<Self>) {
+        repeat("looking after the gallery's file", || Arc::clone(&self).look_after_once()).await;
+    }
+
+    async fn look_after_once(self: Arc<Self>) -> Duration {
+        let store = self.store.clone();
+        let fault = match run_blocking(move || store.look_after()).await {
+            Ok(Ok(false)) => String::new(),
+            Ok(Ok(true)) => {
+                tracing::warn!(
+                    gallery = %self.store.locator(),
+                    "the gallery's file was replaced; the new one is served from now on"
+                );
+                String::new()
+            }
+            Ok(Err(error)) => error.to_string(),
+            // The thread could not be had, which says nothing of the gallery.
+            Err(_) => return FILE_POLL,
+        };
+        let mut known = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if !fault.is_empty() && *known != fault {
+            tracing::error!(error = fault, "the gallery can't be used as it should");
+        } else if fault.is_empty() && !known.is_empty() {
+            tracing::info!(gallery = %self.store.locator(), "the gallery is whole again");
+        }
+        *known = fault;
+        FILE_POLL
+    }
+
     /// Loads the catalog, and again whenever the gallery's version moves, while it is polled.
     pub async fn keep_current(self: Arc<Self>) {
         repeat("keeping the catalog current", || Arc::clone(&self).keep_current_once()).await;
@@ -147,6 +189,8 @@ async fn repeat<F: Future<Output = Duration>>(what: &str, mut round: impl FnMut(
 }
 
 fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError> {
+    // Of another file nothing is known, above all not which bytes were checked.
+    let earlier = earlier.filter(|earlier| Store::is_same_file(earlier.version(), store.version()));
     let mut builder = CatalogBuilder::over(earlier);
     let version = store.each_stored(|image| {
         let (id, stamp) = (image.id(), image.stamp());

@@ -9,12 +9,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::batch::Batch;
 use super::options::ImportOptions;
 use super::originals::{self, Pruned};
-use super::outcome::{FileOutcome, SKIPPED, WorkResult, skipped_key};
+use super::outcome::{FileOutcome, SKIPPED, WorkResult, mended_note, skipped_key};
 use super::report::{FileReport, FileStatus, ImportError, ImportSummary, Observer};
 use super::scan_state::{FileContent, ScanState};
 use super::similar::SimilarImages;
 use super::walk::SourceFile;
-use crate::store::{Added, Addition, SourceKey, Store};
+use crate::image::ImageId;
+use crate::store::{Added, Addition, Condition, SourceKey, Store, StoreError};
 
 pub(super) struct Committer<'i> {
     /// `None` in a dry run.
@@ -74,6 +75,14 @@ impl<'i> Committer<'i> {
                 self.batch.push(outcome, addition, Some(permit), now);
                 self.commit_if_ready()
             }
+            WorkResult::Mended { mut outcome, addition, permit, damaged } => {
+                if let Some(store) = self.store {
+                    store.mend(damaged, &addition)?;
+                }
+                drop((addition, permit));
+                outcome.report.status = FileStatus::Mended;
+                self.settle(outcome)
+            }
             WorkResult::Repeated { outcome, key } => {
                 self.repeated.push((outcome, key));
                 Ok(())
@@ -127,8 +136,17 @@ impl<'i> Committer<'i> {
         let Some(store) = self.store.filter(|_| self.batch.due().is_some()) else { return Ok(()) };
         let batch = std::mem::take(&mut self.batch);
         let added = store.add(&batch.additions)?;
-        for (mut outcome, added) in batch.into_outcomes().zip(added) {
+        let mut mended = Vec::new();
+        for (addition, added) in batch.additions.iter().zip(&added) {
+            let made_again = *added == Added::Existing && addition.image.is_some();
+            mended.push(if made_again { mend_if_damaged(store, addition)? } else { None });
+        }
+        for ((mut outcome, added), mended) in batch.into_outcomes().zip(added).zip(mended) {
             let report = &mut outcome.report;
+            if let Some(problem) = mended {
+                report.status = FileStatus::Mended;
+                report.notes.push(mended_note(&problem));
+            }
             match added {
                 Added::Existing if report.status == FileStatus::Imported => {
                     report.status = FileStatus::Duplicate;
@@ -166,7 +184,9 @@ impl<'i> Committer<'i> {
     ) -> Result<(), ImportError> {
         outcome.report.status = FileStatus::Duplicate;
         let Some(store) = self.store else { return self.settle(outcome) };
-        if let Some((id, record)) = store.source(&key)? {
+        if let Some(id) = store.source_id(&key)?
+            && let Condition::Whole(record) = store.condition(id)?
+        {
             outcome.report.describe(&record);
             outcome.report.id = Some(id);
             let addition = Addition {
@@ -226,9 +246,11 @@ impl<'i> Committer<'i> {
                 | FileStatus::AlreadyPresent
                 | FileStatus::Duplicate
                 | FileStatus::Replaced
+                | FileStatus::Mended
         );
-        if is_stored && self.options.delete_originals && self.store.is_some() {
-            report.notes.push(match originals::delete(&source) {
+        if let Some(store) = self.store.filter(|_| is_stored && self.options.delete_originals) {
+            let is_safe = expect_whole(store, report.id);
+            report.notes.push(match is_safe.and_then(|()| originals::delete(&source)) {
                 Ok(()) => "original deleted".into(),
                 Err(reason) => format!("original kept: {reason}"),
             });
@@ -254,6 +276,26 @@ impl<'i> Committer<'i> {
         self.summary.count(report);
         self.observer.file_done(report).map_err(ImportError::Report)
     }
+}
+
+/// Reads an image back from the gallery, or returns why that can't take its original's place.
+fn expect_whole(store: &Store, id: Option<ImageId>) -> Result<(), String> {
+    match id.map(|id| store.condition(id)) {
+        Some(Ok(Condition::Whole(_))) => Ok(()),
+        Some(Ok(Condition::Damaged { problem, .. })) => {
+            Err(format!("its stored image is damaged: {problem}"))
+        }
+        Some(Ok(Condition::Absent)) | None => Err("its image was removed meanwhile".into()),
+        Some(Err(error)) => Err(error.to_string()),
+    }
+}
+
+/// Stores an image anew that was in the gallery before this addition, if it is damaged there.
+/// Returns what was wrong with it.
+fn mend_if_damaged(store: &Store, addition: &Addition) -> Result<Option<String>, StoreError> {
+    let Condition::Damaged { problem, .. } = store.condition(addition.id)? else { return Ok(None) };
+    store.mend(addition.id, addition)?;
+    Ok(Some(problem))
 }
 
 /// What is known of the content of a file whose image was not stored.

@@ -9,6 +9,7 @@
 //!
 //! - `options`: how to import.
 //! - `report`: what is said of each file and of the whole, and who hears it.
+//! - `beneath`: opening what lies beneath a given path, without following links.
 //! - `walk`: which files there are.
 //! - `scan_state`: what an import found in each file, for the next import and for `--prune`.
 //! - `plan`: which files this import looks at.
@@ -24,6 +25,7 @@
 //! - `watch`: imports repeated as folders change.
 
 mod batch;
+mod beneath;
 mod budget;
 mod commit;
 mod options;

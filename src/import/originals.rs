@@ -1,11 +1,13 @@
 //! What happens to files once their images are safe (`--delete-originals`), and to images once
 //! their files are gone (`--prune`).
 
+use std::fs::File;
 use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
 use super::outcome::ReadSource;
 use super::scan_state::ScanState;
-use super::walk::FileStamp;
 use crate::image::ImageId;
 use crate::store::{Store, StoreError};
 
@@ -61,10 +63,21 @@ pub(super) fn delete(source: &ReadSource) -> Result<(), String> {
     if file.is_link {
         return Err("it is not below the given path, a link to it is".into());
     }
-    // Neither a link nor a file that took the place of this one since is deleted.
-    let metadata = std::fs::symlink_metadata(&file.path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() || FileStamp::of(&metadata) != file.stamp {
-        return Err("it changed since it was read".into());
+    let deleted = file.open_folder().and_then(|folder| {
+        let Some(folder) = folder else { return Ok(false) };
+        let name = file.absolute.file_name().unwrap_or_default();
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = File::from(openat(&folder, name, flags, Mode::empty())?);
+        // Neither a link nor a file that took the place of this one since is deleted.
+        if !file.is_as_found(&found.metadata()?) {
+            return Ok(false);
+        }
+        unlinkat(&folder, name, AtFlags::empty())?;
+        Ok(true)
+    });
+    match deleted {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("it changed since it was read".into()),
+        Err(error) => Err(error.to_string()),
     }
-    std::fs::remove_file(&file.path).map_err(|error| error.to_string())
 }

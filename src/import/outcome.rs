@@ -17,6 +17,8 @@ pub(super) enum WorkResult {
     Settled(FileOutcome),
     /// The outcome becomes true when the addition is committed.
     Pending { outcome: FileOutcome, addition: Addition, permit: MemoryPermit },
+    /// As `Pending`, in the place of the image `damaged`, which is in the gallery but not whole.
+    Mended { outcome: FileOutcome, addition: Addition, permit: MemoryPermit, damaged: ImageId },
     /// An earlier file of this import has the same bytes, and must be settled first.
     Repeated { outcome: FileOutcome, key: SourceKey },
     /// The gallery itself failed.
@@ -86,4 +88,9 @@ pub(super) const SKIPPED: &str = "it was left out";
 /// byte of the settings hash inverted.
 pub(super) fn skipped_key(source_hash: &[u8; 32], settings_hash: [u8; 8]) -> SourceKey {
     SourceKey::new(source_hash, settings_hash.map(|byte| !byte))
+}
+
+/// Says that an image was damaged and is stored anew.
+pub(super) fn mended_note(problem: &str) -> String {
+    format!("its stored image was damaged and is stored anew: {problem}")
 }

@@ -48,6 +48,8 @@ pub enum FileStatus {
     Replaced,
     /// A person removed the file's image, so it is left out.
     RemovedBefore,
+    /// The file was imported before, but its stored image was damaged and is stored anew.
+    Mended,
     NotImage,
     Failed,
     /// The file is gone, so its image was removed.
@@ -64,6 +66,7 @@ impl FileStatus {
             Self::Duplicate => "duplicate",
             Self::Replaced => "replaced",
             Self::RemovedBefore => "removed_before",
+            Self::Mended => "mended",
             Self::NotImage => "not_image",
             Self::Failed => "failed",
             Self::Removed => "removed",
@@ -144,6 +147,8 @@ pub struct ImportSummary {
     pub replaced: u64,
     /// Number of files left out because a person removed their images.
     pub removed_before: u64,
+    /// Number of images that were damaged and are stored anew.
+    pub mended: u64,
     pub not_images: u64,
     pub failed: u64,
     /// Number of images removed because their source is gone.
@@ -179,6 +184,7 @@ impl ImportSummary {
             FileStatus::RemovedBefore => self.removed_before += 1,
             FileStatus::AlreadyPresent => self.already_present += 1,
             FileStatus::Duplicate => self.duplicates += 1,
+            FileStatus::Mended => self.mended += 1,
             FileStatus::NotImage => self.not_images += 1,
             FileStatus::Failed => self.failed += 1,
             FileStatus::Removed => self.removed += 1,

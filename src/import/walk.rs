@@ -1,15 +1,20 @@
 //! Which files there are below the given paths, and which tags their folders give them.
 //!
 //! Folders are walked in the order of their names. Symbolic links below a given path are not
-//! followed, because they may point to any readable file. Nothing is opened here.
+//! followed, because they may point to any readable file. No file is opened before it is asked for,
+//! and then through the folder that was given.
 
 use std::ffi::OsStr;
-use std::fs::Metadata;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use walkdir::{DirEntry, WalkDir};
 
+use super::beneath::ImportRoot;
 use crate::image::parse_tag;
 
 /// A regular file, which may be a picture.
@@ -25,6 +30,25 @@ pub(super) struct SourceFile {
     pub(super) stamp: FileStamp,
     /// Whether the given path is a link to this file, which then is not below any given path.
     pub(super) is_link: bool,
+    root: Arc<ImportRoot>,
+}
+
+impl SourceFile {
+    /// Opens the file for reading. Returns `None` if it is not what the walk found any more.
+    pub(super) fn open(&self) -> io::Result<Option<File>> {
+        let Some(file) = self.root.open(&self.path, &self.absolute)? else { return Ok(None) };
+        Ok(self.is_as_found(&file.metadata()?).then_some(file))
+    }
+
+    /// Opens the folder that the file lies in. Returns `None` if it is below a link by now.
+    pub(super) fn open_folder(&self) -> io::Result<Option<OwnedFd>> {
+        self.root.open_folder_of(&self.path, &self.absolute)
+    }
+
+    /// Whether this is the metadata of the file as the walk found it.
+    pub(super) fn is_as_found(&self, metadata: &Metadata) -> bool {
+        metadata.is_file() && FileStamp::of(metadata) == self.stamp
+    }
 }
 
 /// Tells one state of a file from another without reading it.
@@ -71,8 +95,10 @@ impl FoundEntry {
 /// Finds everything below `root`, which may be a single file, sorted by name.
 pub(super) fn walk(root: &Path) -> impl Iterator<Item = FoundEntry> + '_ {
     let canonical = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    // It is opened before the walk, so that both mean the same folder or nothing is opened.
+    let opened = Arc::new(ImportRoot::new(root));
     WalkDir::new(root).sort_by_file_name().into_iter().filter_map(move |entry| match entry {
-        Ok(entry) => examine(root, &canonical, &entry),
+        Ok(entry) => examine(root, &canonical, &entry, &opened),
         Err(error) => {
             let path = error.path().unwrap_or(root).to_owned();
             let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
@@ -83,14 +109,19 @@ pub(super) fn walk(root: &Path) -> impl Iterator<Item = FoundEntry> + '_ {
 }
 
 /// Classifies an entry, or returns `None` for a folder.
-fn examine(root: &Path, canonical: &Path, entry: &DirEntry) -> Option<FoundEntry> {
+fn examine(
+    root: &Path,
+    canonical: &Path,
+    entry: &DirEntry,
+    opened: &Arc<ImportRoot>,
+) -> Option<FoundEntry> {
     let path = entry.path().to_owned();
     let absolute = absolute_path(root, canonical, &path);
     // The given path itself may be a link: whoever named it meant its target.
     let is_root = entry.depth() == 0;
     let is_link = is_root && entry.path_is_symlink();
     let file_type = if is_root {
-        std::fs::metadata(&path).map(|metadata| metadata.file_type())
+        fs::metadata(&path).map(|metadata| metadata.file_type())
     } else {
         Ok(entry.file_type())
     };
@@ -108,7 +139,8 @@ fn examine(root: &Path, canonical: &Path, entry: &DirEntry) -> Option<FoundEntry
     if !file_type.is_file() {
         return Some(FoundEntry::NotAFile { path, reason: "not a regular file" });
     }
-    let stamp = match std::fs::metadata(&path) {
+    let metadata = if is_root { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
+    let stamp = match metadata {
         Ok(metadata) => FileStamp::of(&metadata),
         Err(error) => {
             return Some(FoundEntry::Inaccessible { path, absolute, reason: error.to_string() });
@@ -120,7 +152,9 @@ fn examine(root: &Path, canonical: &Path, entry: &DirEntry) -> Option<FoundEntry
     };
     let folder_tags = below.parent().map(folder_tags).unwrap_or_default();
     let name = below.to_string_lossy().into_owned();
-    Some(FoundEntry::Source(SourceFile { path, name, absolute, folder_tags, stamp, is_link }))
+    let root = Arc::clone(opened);
+    let source = SourceFile { path, name, absolute, folder_tags, stamp, is_link, root };
+    Some(FoundEntry::Source(source))
 }
 
 /// Replaces `root` by its canonical path at the beginning of `path`.
@@ -161,7 +195,68 @@ fn folder_tags(folders: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
     use super::*;
+
+    /// Finds the only file below `root`.
+    fn find(root: &Path) -> SourceFile {
+        let source = |entry| match entry {
+            FoundEntry::Source(source) => Some(source),
+            _ => None,
+        };
+        walk(root).find_map(source).unwrap()
+    }
+
+    #[test]
+    fn what_is_put_in_a_files_place_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let replace = |make: &dyn Fn()| {
+            let _ = fs::remove_file(&path);
+            fs::write(&path, "found").unwrap();
+            let found = [find(dir.path()), find(&path)];
+            assert!(found.iter().all(|file| file.open().unwrap().is_some()));
+            // The old file stays, or the new one might get its inode.
+            fs::rename(&path, dir.path().join("old")).unwrap();
+            make();
+            assert!(found.iter().all(|file| file.open().unwrap().is_none()));
+            fs::remove_file(dir.path().join("old")).unwrap();
+        };
+        replace(&|| fs::write(&path, "other").unwrap());
+        replace(&|| symlink("old", &path).unwrap());
+        let rights = Mode::from_raw_mode(0o600);
+        // Without `NONBLOCK` this would wait for a writer for ever.
+        replace(&|| mknodat(CWD, &path, FileType::Fifo, rights, 0).unwrap());
+        replace(&|| mknodat(CWD, &path, FileType::Socket, rights, 0).unwrap());
+        if rustix::process::geteuid().is_root() {
+            let zero = makedev(1, 5);
+            replace(&|| {
+                // A container may forbid devices.
+                if mknodat(CWD, &path, FileType::CharacterDevice, rights, zero).is_err() {
+                    symlink("/dev/zero", &path).unwrap();
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_folder_that_became_a_link_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("given");
+        fs::create_dir_all(root.join("folder")).unwrap();
+        fs::write(root.join("folder/file"), "found").unwrap();
+        let found = [find(&root), find(&root.join("folder")), find(&root.join("folder/file"))];
+        fs::rename(root.join("folder"), dir.path().join("elsewhere")).unwrap();
+        symlink("../elsewhere", root.join("folder")).unwrap();
+        // It is the very file that was found, but not where it was found.
+        assert!(found[0].open().unwrap().is_none() && found[0].open_folder().unwrap().is_none());
+        assert!(found[2].open().unwrap().is_none() && found[2].open_folder().unwrap().is_none());
+        // The folder itself was given, and is still open.
+        assert!(found[1].open().unwrap().is_some());
+    }
 
     #[test]
     fn folders_become_tags_unless_they_can_not() {

@@ -3,21 +3,20 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::budget::{MemoryBudget, MemoryPermit};
 use super::options::ImportOptions;
-use super::outcome::{FileOutcome, ReadSource, WorkResult, skipped_key};
+use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, skipped_key};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
-use super::walk::{FileStamp, FoundEntry, SourceFile};
+use super::walk::{FoundEntry, SourceFile};
 use crate::codec::{
     self, CodecError, Converted, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, Timer,
 };
 use crate::image::{self, ImageId, ImageRecord};
-use crate::store::{Addition, RemovedMark, SourceKey, Store, StoreError};
+use crate::store::{Addition, Condition, RemovedMark, SourceKey, Store, StoreError};
 
 /// Memory that any conversion takes, however small its picture, in bytes: tables of decoders and
 /// encoders, and what allocators keep. With it, a picture that takes all of `--memory` by itself is
@@ -87,25 +86,35 @@ impl<'i> ImportWorker<'i> {
         let report =
             FileReport { bytes_in: bytes.len() as u64, ..FileReport::new(file.path.clone()) };
         let source = ReadSource { file, hash, keep_reason: None };
-        let outcome = FileOutcome { report, source };
+        let mut outcome = FileOutcome { report, source };
 
         if let Some(mark) = self.removed_before(&hash)? {
             return Ok(WorkResult::Settled(outcome.leave_removed(mark.image)));
         }
-        let known = self.store.map(|store| store.source(&key)).transpose()?.flatten();
-        if known.is_none()
+        let known = match self.look_up(&key) {
+            // A bad page can't be written anew, so this image can't be mended, but others can be.
+            Err(error @ StoreError::BadPages { .. }) => {
+                outcome.report.status = FileStatus::Failed;
+                outcome.report.reason = Some(error.to_string());
+                return Ok(WorkResult::Settled(outcome));
+            }
+            known => known?,
+        };
+        if matches!(known, Known::Nothing)
             && let Some((id, record)) = self.similar_to_skipped(&hash)?
         {
             return Ok(WorkResult::Settled(outcome.skip_as_similar(id, &record)));
         }
-        if !self.claim(key, known.is_some()) {
+        // Files of a damaged image wait for the first of them to mend it.
+        if !self.claim(key, matches!(known, Known::Whole(..))) {
             return Ok(WorkResult::Repeated { outcome, key });
         }
         let work = Work { outcome, permit, key, options: self.options };
         Ok(match known {
-            Some((id, record)) => self.add_to_known(work, bytes, id, &record, runner),
-            None if self.options.dry_run => self.probe(work, &bytes)?,
-            None => self.convert(work, bytes, runner),
+            Known::Whole(id, record) => self.add_to_known(work, bytes, id, &record, runner),
+            Known::Damaged(image) => self.mend(work, bytes, image, runner),
+            Known::Nothing if self.options.dry_run => self.probe(work, &bytes)?,
+            Known::Nothing => self.convert(work, bytes, Arc::clone(&self.settings), runner),
         })
     }
 
@@ -114,6 +123,49 @@ impl<'i> ImportWorker<'i> {
         match self.store.filter(|_| !self.options.again) {
             Some(store) => store.removed_before(hash),
             None => Ok(None),
+        }
+    }
+
+    /// Looks up the image of a source, and reads all of it.
+    fn look_up(&self, key: &SourceKey) -> Result<Known, StoreError> {
+        let Some(store) = self.store else { return Ok(Known::Nothing) };
+        let Some(id) = store.source_id(key)? else { return Ok(Known::Nothing) };
+        Ok(match store.condition(id)? {
+            Condition::Absent => Known::Nothing,
+            Condition::Whole(record) => Known::Whole(id, record),
+            Condition::Damaged { record, problem } => {
+                let renditions = record.map(|record| record.renditions).unwrap_or_default();
+                let widths = renditions.iter().map(|rendition| rendition.width).collect();
+                Known::Damaged(DamagedImage { id, widths, problem })
+            }
+        })
+    }
+
+    /// Converts the source of a damaged image anew, with all the renditions that the image had.
+    fn mend(
+        &self,
+        mut work: Work,
+        bytes: Vec<u8>,
+        image: DamagedImage,
+        runner: &mut Runner,
+    ) -> WorkResult {
+        let note = mended_note(&image.problem);
+        if self.options.dry_run {
+            let report = &mut work.outcome.report;
+            (report.status, report.id) = (FileStatus::Mended, Some(image.id));
+            report.notes.push(note);
+            return WorkResult::Settled(work.outcome);
+        }
+        let mut settings = Settings::clone(&self.settings);
+        settings.renditions.extend(image.widths);
+        settings.renditions.sort_unstable();
+        settings.renditions.dedup();
+        match self.convert(work, bytes, Arc::new(settings), runner) {
+            WorkResult::Pending { mut outcome, addition, permit } => {
+                outcome.report.notes.push(note);
+                WorkResult::Mended { outcome, addition, permit, damaged: image.id }
+            }
+            refused => refused,
         }
     }
 
@@ -189,9 +241,14 @@ impl<'i> ImportWorker<'i> {
         })
     }
 
-    fn convert(&self, mut work: Work<'_>, bytes: Vec<u8>, runner: &mut Runner) -> WorkResult {
+    fn convert(
+        &self,
+        mut work: Work<'_>,
+        bytes: Vec<u8>,
+        settings: Arc<Settings>,
+        runner: &mut Runner,
+    ) -> WorkResult {
         let source_bytes = bytes.len() as u64;
-        let settings = Arc::clone(&self.settings);
         let mut converted = match self.run(&mut work, bytes, settings, runner, codec::convert) {
             Ok(converted) => converted,
             Err(error) => return work.refused(&error),
@@ -262,11 +319,10 @@ impl<'i> ImportWorker<'i> {
         if size_bytes == 0 {
             return Err((FileStatus::NotImage, "an empty file".into()));
         }
-        let mut opened = File::open(&file.path).map_err(failed)?;
-        if FileStamp::of(&opened.metadata().map_err(failed)?) != file.stamp {
+        let Some(mut opened) = file.open().map_err(failed)? else {
             let reason = "it changed since it was found; import it again".into();
             return Err((FileStatus::Failed, reason));
-        }
+        };
         let mut bytes = Vec::with_capacity(SNIFF_BYTES);
         opened.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         match codec::sniff(&bytes) {
@@ -289,6 +345,21 @@ impl<'i> ImportWorker<'i> {
         opened.take(rest as u64).read_to_end(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
+}
+
+/// What the gallery has of a source.
+enum Known {
+    Nothing,
+    Whole(ImageId, Box<ImageRecord>),
+    Damaged(DamagedImage),
+}
+
+/// An image of the gallery that is not whole.
+struct DamagedImage {
+    id: ImageId,
+    /// Widths of its renditions, as far as its record can be read.
+    widths: Vec<u16>,
+    problem: String,
 }
 
 /// A file that was read, on its way through a worker.

@@ -3,9 +3,10 @@
 use super::addition::{Added, Addition};
 use super::engine::Writer;
 use super::error::StoreError;
+use super::heritage::Heritage;
 use super::migrate::ADDED_KEY;
 use super::record::{blob_key, decode_image, decode_mark, encode_image};
-use super::sources::Heritage;
+use super::tags::merge_tags;
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
 
@@ -168,15 +169,4 @@ impl Writer<'_> {
         })?;
         Ok(keys)
     }
-}
-
-/// Adds and drops tags, and keeps them sorted and without repeats. Returns whether anything
-/// changed.
-pub(super) fn merge_tags(tags: &mut Vec<String>, add: &[String], drop: &[String]) -> bool {
-    let before = tags.clone();
-    tags.extend(add.iter().cloned());
-    tags.retain(|tag| !drop.contains(tag));
-    tags.sort_unstable();
-    tags.dedup();
-    *tags != before
 }

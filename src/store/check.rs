@@ -77,7 +77,7 @@ impl Store {
         Ok(verified)
     }
 
-    fn verify_image(
+    pub(super) fn verify_image(
         &self,
         id: ImageId,
         record: &ImageRecord,

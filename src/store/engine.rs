@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::blob::Blob;
 use super::error::StoreError;
+#[cfg(feature = "sled")]
+use super::file;
 use super::file::{FileEngine, FileWriter};
 use super::locator::Locator;
 #[cfg(feature = "sled")]
@@ -75,8 +77,8 @@ impl Engine {
         on_engine!(self, engine => engine.hold(tree, key))
     }
 
-    /// Visits the entries whose keys begin with `prefix` in the order of their keys, and returns the
-    /// version they are of.
+    /// Visits the entries whose keys begin with `prefix` in the order of their keys, and returns
+    /// the version they are of.
     pub(super) fn scan(
         &self,
         tree: Tree,
@@ -92,14 +94,22 @@ impl Engine {
         &self,
         change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let mut writer = match self {
-            Self::File(engine) => Writer::File(engine.begin()?),
+        match self {
+            Self::File(engine) => engine.write(|writer| run(Writer::File(writer), change)),
             #[cfg(feature = "sled")]
-            Self::Sled(engine) => Writer::Sled(engine.begin()),
-        };
-        let result = change(&mut writer)?;
-        on_writer!(writer, writer => writer.commit())?;
-        Ok(result)
+            Self::Sled(engine) => run(Writer::Sled(engine.begin()), change),
+        }
+    }
+
+    /// Looks whether the gallery is still there, and opens the one that took its place. Returns
+    /// whether it did.
+    pub(super) fn look_after(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::File(engine) => engine.look_after(),
+            // A sled directory is locked against others, and stays open as it is.
+            #[cfg(feature = "sled")]
+            Self::Sled(_) => Ok(false),
+        }
     }
 
     /// Writes a compact copy in the file engine's format; see `Store::backup`.
@@ -112,10 +122,19 @@ impl Engine {
             Self::File(engine) => engine.copy_to(target),
             #[cfg(feature = "sled")]
             Self::Sled(engine) => {
-                FileEngine::copy_of(scratch, target, |tree, visit| engine.scan(tree, &[], visit))
+                file::copy_of(scratch, target, |tree, visit| engine.scan(tree, &[], visit))
             }
         }
     }
+}
+
+fn run<R>(
+    mut writer: Writer<'_>,
+    change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
+) -> Result<R, StoreError> {
+    let result = change(&mut writer)?;
+    on_writer!(writer, writer => writer.commit())?;
+    Ok(result)
 }
 
 /// A write transaction. What a change means is in `changes`.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::locator::Locator;
+use super::locator::{Locator, lock_path};
 use crate::keys::KeyError;
 
 /// Why a gallery could not be opened, read or written.
@@ -37,10 +37,52 @@ pub enum StoreError {
     )]
     InUse { path: PathBuf },
     #[error(
+        "{}: another process has this data file open with another lock file, so the two would \
+         overwrite each other's images; stop that process first. The lock file {} must not be \
+         deleted meanwhile, the gallery neither renamed nor opened by a second name (a hard link), \
+         and containers must mount the gallery's folder, not its file alone",
+        path.display(),
+        lock_path(path).display()
+    )]
+    OtherLock { path: PathBuf },
+    #[error(
+        "{}: the gallery was moved, replaced or deleted while this was running; \
+         nothing of this change was stored; run it again on the gallery that is there now",
+        path.display()
+    )]
+    Moved { path: PathBuf },
+    #[error(
+        "{}: the gallery can't be opened at the moment; the server's log says why",
+        path.display()
+    )]
+    NotOpen { path: PathBuf },
+    #[error(
+        "{}: another process that has the gallery open has the process number {number} too, as \
+         the first processes of two containers do, and LMDB tells processes apart by numbers; \
+         run the command inside the other container (`docker exec`), or give the two one set of \
+         numbers (`--pid container:NAME` or `--pid host`)",
+        path.display()
+    )]
+    SameProcessNumber { path: PathBuf, number: u32 },
+    #[error(
         "{}: the disk is full; nothing of this change was stored, what was stored before is safe; \
          free some space and run it again", path.display()
     )]
     DiskFull { path: PathBuf },
+    #[error(
+        "{}: this process may not write so long a file; nothing of this change was stored, what \
+         was stored before is safe; raise the limit of file sizes (`ulimit -f`, LimitFSIZE=) and \
+         run it again",
+        path.display()
+    )]
+    FileLimit { path: PathBuf },
+    #[error(
+        "{}: this process gets too little address space to map the gallery; raise the limit of \
+         virtual memory (`ulimit -v`, LimitAS=): 4 GiB are needed at least, and more than the \
+         gallery's length",
+        path.display()
+    )]
+    AddressSpace { path: PathBuf },
     #[error(
         "{}: truncated: it has {found} bytes and needs {needed}; restore it from a backup",
         path.display()
@@ -74,6 +116,26 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same error, about another path.
+    pub(super) fn at(self, path: &Path) -> Self {
+        let path = path.to_owned();
+        match self {
+            Self::DiskFull { .. } => Self::DiskFull { path },
+            Self::FileLimit { .. } => Self::FileLimit { path },
+            Self::AddressSpace { .. } => Self::AddressSpace { path },
+            Self::Denied { advice, source, .. } => Self::Denied { path, advice, source },
+            Self::ReadOnly { .. } => Self::ReadOnly { locator: Locator::File(path) },
+            Self::Io { source, .. } => Self::Io { path, source },
+            Self::Lmdb { source, .. } => Self::Lmdb { path, source },
+            other => other,
+        }
+    }
+
+    /// Whether LMDB refuses all transactions after this error, until the file is opened anew.
+    pub(super) fn stops_lmdb(&self) -> bool {
+        matches!(self, Self::BadPages { source: heed::Error::Mdb(heed::MdbError::Panic), .. })
+    }
+
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {
         let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
         Self::Damaged { tree, key, reason: reason.into() }
@@ -84,6 +146,7 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::DiskFull { path: path.to_owned() }
             }
+            io::ErrorKind::FileTooLarge => Self::FileLimit { path: path.to_owned() },
             io::ErrorKind::PermissionDenied => Self::Denied {
                 path: path.to_owned(),
                 advice: "the gallery, its lock file and their folder must be accessible \

@@ -10,15 +10,13 @@ use super::addition::{Added, Addition, SourceKey};
 use super::blob::Blob;
 use super::engine::{Engine, Writer};
 use super::error::StoreError;
+use super::file;
 use super::locator::Locator;
 use super::migrate;
 use super::record::{StoredImage, blob_key, decode_image, decode_key, encode_key};
 use super::tree::{Access, EntryVisitor, Tree};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::{KeyError, KeyRecord};
-
-/// Largest number of images removed in one commit, so that a writer holds the lock only briefly.
-pub(super) const REMOVALS_PER_COMMIT: usize = 1_000;
 
 /// A gallery. It is cheap to clone; clones share one engine.
 #[derive(Clone)]
@@ -35,6 +33,17 @@ impl Store {
     /// A [`StoreError`] of its own each for a gallery that is missing, is none, is of a newer
     /// format, is not permitted, is in use, or lies on a read-only file system.
     pub fn open(locator: &Locator, access: Access) -> Result<Self, StoreError> {
+        if let (Locator::File(path), Access::Create) = (locator, access)
+            && !path.exists()
+        {
+            file::publish_new(path, |path| {
+                Self::open_or_initialise(&Locator::File(path.to_owned()), access).map(|_| ())
+            })?;
+        }
+        Self::open_or_initialise(locator, access)
+    }
+
+    fn open_or_initialise(locator: &Locator, access: Access) -> Result<Self, StoreError> {
         let engine = Engine::open(locator, access)?;
         let mut store =
             Self { engine: Arc::new(engine), locator: locator.clone(), was_migrated: false };
@@ -42,15 +51,22 @@ impl Store {
         {
             store.write(migrate::initialise)?;
         }
-        let format = store.get(Tree::Meta, migrate::FORMAT_KEY, <[u8]>::to_vec)?;
-        migrate::check(locator, format.as_deref())?;
-        if store.get(Tree::Meta, migrate::RECORDS_KEY, |_| ())?.is_none() {
-            if !store.writable() {
-                return Err(StoreError::Draft { locator: locator.clone() });
-            }
-            store.was_migrated = store.write(migrate::migrate_draft)?;
-        }
+        store.was_migrated = store.settle_format()?;
         Ok(store)
+    }
+
+    /// Refuses a gallery of another format, and brings a draft to this one. Returns whether it was
+    /// a draft.
+    fn settle_format(&self) -> Result<bool, StoreError> {
+        let format = self.get(Tree::Meta, migrate::FORMAT_KEY, <[u8]>::to_vec)?;
+        migrate::check(&self.locator, format.as_deref())?;
+        if self.get(Tree::Meta, migrate::RECORDS_KEY, |_| ())?.is_some() {
+            return Ok(false);
+        }
+        if !self.writable() {
+            return Err(StoreError::Draft { locator: self.locator.clone() });
+        }
+        self.write(migrate::migrate_draft)
     }
 
     /// Whether the gallery was a draft of the format until this store was opened.
@@ -78,6 +94,25 @@ impl Store {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.engine.version()
+    }
+
+    /// Whether two versions are of the same file: what was read at one of them holds for the other
+    /// where ids and stamps agree.
+    #[must_use]
+    pub const fn is_same_file(one: u64, other: u64) -> bool {
+        file::FileEngine::is_same_file(one, other)
+    }
+
+    /// Looks whether the gallery is still there and whole, and opens the one that took its place.
+    /// Returns whether it did, and then the version has moved. It may wait for the disk.
+    ///
+    /// # Errors
+    /// When the gallery is gone, was cut, or can't be opened.
+    pub fn look_after(&self) -> Result<bool, StoreError> {
+        let is_new = self.engine.look_after()?;
+        // What took the place of the gallery may be of another format, and stay so for a while.
+        self.settle_format()?;
+        Ok(is_new)
     }
 
     /// Size of the gallery on disk, in bytes.
@@ -207,8 +242,7 @@ impl Store {
     }
 
     /// Puts tags on an image by hand and takes others off. A folder's tag that was taken off stays
-    /// off. Returns its new record, or `None` when the image
-    /// is not in the gallery.
+    /// off. Returns its new record, or `None` when the image is not in the gallery.
     ///
     /// # Errors
     /// As [`Store::add`].

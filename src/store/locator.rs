@@ -66,9 +66,11 @@ impl Locator {
     }
 }
 
-/// Where LMDB keeps the lock file of a gallery.
+/// Where LMDB keeps the lock file of a gallery: beside the data file itself, whatever links lead
+/// there.
 pub(super) fn lock_path(gallery: &Path) -> PathBuf {
-    let mut name = gallery.as_os_str().to_owned();
+    let file = gallery.canonicalize().unwrap_or_else(|_| gallery.to_owned());
+    let mut name = file.into_os_string();
     name.push("-lock");
     name.into()
 }

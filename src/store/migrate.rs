@@ -84,12 +84,11 @@ pub(super) fn migrate_draft(writer: &mut Writer<'_>) -> Result<bool, StoreError>
     Ok(true)
 }
 
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// Returns the entries of a tree whose keys begin with `prefix`.
-fn entries(
-    writer: &Writer<'_>,
-    tree: Tree,
-    prefix: &[u8],
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+fn entries(writer: &Writer<'_>, tree: Tree, prefix: &[u8]) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::new();
     writer.scan(tree, prefix, &mut |key, value| {
         entries.push((key.to_vec(), value.to_vec()));

@@ -13,6 +13,7 @@
 //! - `file`, `sled`: the engines, which only keep trees of bytes.
 //! - `engine`: whichever engine there is, and its write transactions.
 //! - `addition`: what an import adds.
+//! - `tags`, `heritage`: lists of tags, and what an image takes over from others.
 //! - `record`: records and keys as bytes.
 //! - `draft`: records of the draft of format 1.
 //! - `migrate`: the format's version, and the way there.
@@ -22,6 +23,7 @@
 //! - `origins`: which files images came from.
 //! - `removal`: removing images, and the marks that removals leave.
 //! - `check`: verification.
+//! - `mend`: whether one image is whole, and storing it anew.
 
 mod addition;
 mod blob;
@@ -32,7 +34,9 @@ mod engine;
 mod error;
 mod file;
 mod gallery;
+mod heritage;
 mod locator;
+mod mend;
 mod migrate;
 mod origins;
 mod record;
@@ -40,6 +44,7 @@ mod removal;
 #[cfg(feature = "sled")]
 mod sled;
 mod sources;
+mod tags;
 mod tree;
 
 pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
@@ -48,6 +53,7 @@ pub use check::{Damage, Verified};
 pub use error::StoreError;
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};
+pub use mend::Condition;
 pub use migrate::FORMAT_VERSION;
 #[cfg(fuzzing)]
 pub use record::fuzz_records;

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::addition::Origin;
 use super::engine::Writer;
 use super::error::StoreError;
-use super::gallery::{REMOVALS_PER_COMMIT, Store};
+use super::gallery::Store;
 use super::record::{decode_origin, origin_key, origin_owner};
+use super::removal::REMOVALS_PER_COMMIT;
 use super::tree::Tree;
 use crate::image::ImageId;
 

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use super::addition::RemovedMark;
 use super::engine::Writer;
 use super::error::StoreError;
-use super::gallery::{REMOVALS_PER_COMMIT, Store};
-use super::record::{decode_mark, encode_mark};
-use super::sources::has_source;
+use super::gallery::Store;
+use super::record::{decode_mark, decode_origin, encode_mark};
 use super::tree::Tree;
 use crate::image::{ImageId, now};
+
+/// Largest number of images removed in one commit, so that a writer holds the lock only briefly.
+pub(super) const REMOVALS_PER_COMMIT: usize = 1_000;
 
 impl Store {
     /// Removes images as a person's wish: their sources are marked, and later imports leave them
@@ -19,25 +21,10 @@ impl Store {
     /// # Errors
     /// As [`Store::add`]; earlier batches of 1,000 stay removed.
     pub fn remove(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
-        self.remove_in_batches(ids, true)
-    }
-
-    /// Removes images without marks, so that importing their sources brings them back. Returns the
-    /// ids of the images that were there.
-    ///
-    /// # Errors
-    /// As [`Store::remove`].
-    pub fn remove_unmarked(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
-        self.remove_in_batches(ids, false)
-    }
-
-    fn remove_in_batches(&self, ids: &[ImageId], mark: bool) -> Result<Vec<ImageId>, StoreError> {
         let mut removed = Vec::new();
         for batch in ids.chunks(REMOVALS_PER_COMMIT) {
             removed.extend(self.write(|writer| {
-                if mark {
-                    batch.iter().try_for_each(|id| writer.mark_removed(*id))?;
-                }
+                batch.iter().try_for_each(|id| writer.mark_removed(*id))?;
                 writer.remove(batch)
             })?);
         }
@@ -107,32 +94,38 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Marks the sources of an image as removed. A damaged record or origin is left out, so that
-    /// what is damaged can be removed.
+    /// Marks the sources of an image as removed. What is damaged can be removed too: its sources
+    /// are known from the index.
     fn mark_removed(&mut self, id: ImageId) -> Result<(), StoreError> {
         let record = match self.image(id) {
-            Ok(Some(record)) => record,
-            Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(()),
+            Ok(Some(record)) => Some(record),
+            Ok(None) => return Ok(()),
+            Err(StoreError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };
-        let origins = match self.origins_of(id) {
-            Err(StoreError::Damaged { .. }) => Vec::new(),
-            origins => origins?,
-        };
         let mut paths: BTreeMap<[u8; 32], Vec<PathBuf>> = BTreeMap::new();
-        if has_source(&self.sources_of(id)?, &record.source_hash) {
-            paths.entry(record.source_hash).or_default();
+        for source in self.sources_of(id)? {
+            let Some(hash) = source.first_chunk::<32>() else { continue };
+            // Other sources were only skipped for this image, unless there is an origin of them.
+            if record.as_ref().is_none_or(|record| record.source_hash == *hash) {
+                paths.entry(*hash).or_default();
+            }
         }
-        for origin in origins {
-            paths.entry(origin.source_hash).or_default().push(origin.path);
+        for key in self.keys_of(Tree::Origins, id)? {
+            let bytes = self.get(Tree::Origins, &key)?.unwrap_or_default();
+            if let Ok(origin) = decode_origin(&key, &bytes) {
+                paths.entry(origin.source_hash).or_default().push(origin.path);
+            }
         }
+        let (hand_tags, refused_tags) =
+            record.map(|record| (record.hand_tags, record.refused_tags)).unwrap_or_default();
         for (hash, paths) in paths {
             let mark = RemovedMark {
                 image: id,
                 removed_at: now(),
                 paths,
-                hand_tags: record.hand_tags.clone(),
-                refused_tags: record.refused_tags.clone(),
+                hand_tags: hand_tags.clone(),
+                refused_tags: refused_tags.clone(),
             };
             self.put(Tree::Removed, &hash, &encode_mark(&hash, &mark)?)?;
         }

@@ -5,8 +5,9 @@
 //! trees, then flushes, so that nothing is reported as stored before it is on disk.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,11 +44,16 @@ pub(super) struct SledEngine {
 impl SledEngine {
     pub(super) fn open(dir: &Path, access: Access) -> Result<Self, StoreError> {
         examine(dir, access)?;
+        if access == Access::Create {
+            make_folder(dir).map_err(|source| StoreError::io(dir, source))?;
+        }
         // sled waits for ever for threads that it can't have, so one is tried first.
         let thread = thread::Builder::new().spawn(|| ());
         let _ = thread.map_err(|source| StoreError::io(dir, source))?.join();
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let db = config.open().map_err(|source| sled_error(dir, source))?;
+        // sled writes even for readers: it has made a snapshot by now.
+        restrict(dir);
         let mut trees = Vec::with_capacity(Tree::ALL.len());
         for tree in Tree::ALL {
             trees.push(db.open_tree(tree.name()).map_err(|source| sled_error(dir, source))?);
@@ -243,6 +249,39 @@ fn examine(dir: &Path, access: Access) -> Result<(), StoreError> {
             Err(not_a_gallery("it is a file; a sled gallery is a folder"))
         }
         Err(error) => Err(StoreError::io(dir, error)),
+    }
+}
+
+/// Makes the directory, because sled would let everybody read it.
+fn make_folder(dir: &Path) -> io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Takes the rights of all others from a directory and what is in it, because it holds the secrets
+/// that sign links. Files that sled makes later are behind the directory's own rights.
+///
+/// Only the owner can do this. Another user who was let in can go on as before.
+fn restrict(dir: &Path) {
+    take_rights(dir);
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(file_type) if file_type.is_dir() => restrict(&entry.path()),
+            Ok(file_type) if file_type.is_file() => take_rights(&entry.path()),
+            _ => {}
+        }
+    }
+}
+
+fn take_rights(path: &Path) {
+    if let Ok(metadata) = fs::metadata(path) {
+        let owner = metadata.permissions().mode() & 0o700;
+        let _ = fs::set_permissions(path, Permissions::from_mode(owner));
     }
 }
 

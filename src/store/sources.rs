@@ -6,28 +6,13 @@
 use std::path::Path;
 
 use super::addition::{Origin, SourceKey};
-use super::changes::merge_tags;
 use super::engine::Writer;
 use super::error::StoreError;
+use super::heritage::Heritage;
 use super::record::{decode_origin, encode_origin, image_source_key, origin_key};
+use super::tags::merge_tags;
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord};
-
-/// What an image takes over from those that its source had become under other settings.
-#[derive(Default)]
-pub(super) struct Heritage {
-    /// Whether there was such an image.
-    pub(super) replaces: bool,
-    /// Whether the source had become this very image under other settings.
-    pub(super) was_known: bool,
-    /// The smallest ordinal of the images that have gone.
-    pub(super) ordinal: Option<u32>,
-    pub(super) hand_tags: Vec<String>,
-    pub(super) refused_tags: Vec<String>,
-    pub(super) origins: Vec<Origin>,
-    /// Sources that were skipped because they look like an image that has gone.
-    pub(super) skipped: Vec<Vec<u8>>,
-}
 
 impl Writer<'_> {
     /// Notes that a source became an image.
@@ -185,6 +170,6 @@ impl Writer<'_> {
 }
 
 /// Whether one of these source keys is of the file with this hash.
-pub(super) fn has_source(sources: &[Vec<u8>], hash: &[u8; 32]) -> bool {
+fn has_source(sources: &[Vec<u8>], hash: &[u8; 32]) -> bool {
     sources.iter().any(|key| key.starts_with(hash))
 }

@@ -1,62 +1,192 @@
-//! Kills imports in the middle, and checks what is left.
+//! Kills every command that writes in the middle, and checks what is left.
 //!
-//! What was reported must be there, nothing may be half there, and the next run must complete it.
+//! What was acknowledged must be there, nothing may be half there, and the next run must work. On
+//! the file engine a second importer and a server work on the same gallery, and the importer is
+//! killed too.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 use serde_json::Value;
 
-use crate::harness::{Signal, Workspace, env_or, on_each_engine, seeded_rng, send_signal};
+use crate::harness::{
+    Engine, Signal, Workspace, env_or, on_each_engine, seeded_rng, send_signal, wait_or_kill,
+};
 use crate::pictures::{noise, save};
 
-on_each_engine!(an_import_that_is_killed_loses_nothing_that_it_reported);
+on_each_engine!(a_command_that_is_killed_loses_nothing_that_was_acknowledged);
 
-/// Number of imports of one gallery that are killed, unless `IMAGEPOOL_TEST_KILLS` sets another.
-const KILLS: u32 = 6;
-const PICTURES: u32 = 60;
-/// Latest time of a kill after the import's start, in milliseconds.
-const LATEST_KILL_MILLISECONDS: u64 = 1500;
+/// Commands that are killed, unless `IMAGEPOOL_TEST_KILLS` sets another number.
+const KILLS: usize = 16;
+/// Pictures that are new to each import.
+const PICTURES: u32 = 8;
+/// Latest time of a kill after an import's start, in milliseconds.
+const IMPORT_MILLISECONDS: u64 = 400;
+/// Latest time of a kill after the start of another command, in milliseconds.
+const SHORT_MILLISECONDS: u64 = 25;
+/// A run that hit fewer than one of so many running commands tested too little.
+const LEAST_SHARE: usize = 3;
 
-fn an_import_that_is_killed_loses_nothing_that_it_reported(space: &Workspace) {
-    for seed in 0..PICTURES {
-        save(noise(250, 250, seed), &space.picture(format!("{seed}.bmp")));
-    }
-    let mut rng = seeded_rng();
-    let mut reported = Vec::new();
-    for _ in 0..env_or("IMAGEPOOL_TEST_KILLS", KILLS) {
-        let delay = Duration::from_millis(rng.random_range(0..LATEST_KILL_MILLISECONDS));
-        reported.extend(ids_reported_before_a_kill(space, delay));
-        let was_killed_before_there_was_a_gallery = || space.run(["list"]).code == Some(1);
-        if reported.is_empty() && was_killed_before_there_was_a_gallery() {
-            continue;
-        }
-        space.assert_verified();
-        let ids = space.ids();
-        for id in &reported {
-            assert!(ids.contains(id), "{id} was reported and is gone");
-        }
-    }
-    space.run(["import", "--quiet", "pictures"]).expect(0);
-    assert_eq!(space.ids().len() as u32, PICTURES);
-    space.assert_verified();
+/// Each is killed in its turn; `ID` stands for an image, `NAME` and `KEY` for a key's.
+const COMMANDS: [&str; 8] = [
+    "import --quiet --jobs 1 --report report.jsonl pictures/new",
+    "import --quiet --prune --report report.jsonl pictures",
+    "key rotate",
+    "key add --name NAME",
+    "key revoke KEY",
+    "remove ID",
+    "tag ID +new",
+    "backup --force copy.pool",
+];
+
+/// A gallery that is worked on, and what was acknowledged of it.
+struct Scene<'a> {
+    space: &'a Workspace,
+    rng: StdRng,
+    /// Ids that must be there, each with its picture's path.
+    acknowledged: BTreeMap<String, String>,
+    pictures: u32,
 }
 
-/// Starts an import, kills it after this time, and returns the ids in its report.
-fn ids_reported_before_a_kill(space: &Workspace, delay: Duration) -> Vec<String> {
-    let arguments = ["import", "--quiet", "--jobs", "1", "--report", "report.jsonl", "pictures"];
-    let mut import = space.command().args(arguments).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(delay);
-    if import.try_wait().unwrap().is_none() {
-        send_signal(&import, Signal::KILL);
+fn a_command_that_is_killed_loses_nothing_that_was_acknowledged(space: &Workspace) {
+    let rng = seeded_rng();
+    let mut scene = Scene { space, rng, acknowledged: BTreeMap::new(), pictures: 0 };
+    scene.add_pictures("new");
+    space.run(["import", "--quiet", "--report", "report.jsonl", "pictures"]).expect(0);
+    scene.hear("report.jsonl");
+    let kept = space.run(["key", "add", "--name", "kept"]).expect(0).stdout.trim().to_owned();
+    space.run(["backup", "copy.pool"]).expect(0);
+    let server = (space.engine() == Engine::File).then(|| space.serve());
+    let kills = env_or("IMAGEPOOL_TEST_KILLS", KILLS);
+    let mut hits = [0; COMMANDS.len()];
+    for round in 0..kills {
+        let index = round % COMMANDS.len();
+        hits[index] += usize::from(scene.kill(COMMANDS[index]));
+        scene.assert_nothing_lost(&kept);
+        if let Some(server) = &server {
+            assert_eq!(server.get(&format!("/random?key={kept}")).status, 200, "{COMMANDS:?}");
+        }
     }
-    import.wait().unwrap();
-    let report = fs::read_to_string(space.path("report.jsonl")).unwrap_or_default();
-    // The last line may be cut, because the process was just writing it.
-    let whole_lines = report.rsplit_once('\n').map_or("", |(lines, _)| lines);
-    let id =
-        |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().map(Into::into);
-    whole_lines.lines().map(|line| id(line).unwrap()).collect()
+    println!("running commands hit by {kills} kills: {hits:?}");
+    let hit: usize = hits.iter().sum();
+    assert!(hit * LEAST_SHARE >= kills, "only {hit} of {kills} kills hit a running command");
+    space.run(["import", "--quiet", "pictures"]).expect(0);
+    scene.assert_nothing_lost(&kept);
+}
+
+impl Scene<'_> {
+    /// Saves pictures that the gallery has not, in a folder below `pictures`.
+    fn add_pictures(&mut self, folder: &str) {
+        for _ in 0..PICTURES {
+            let path = self.space.picture(format!("{folder}/{}.bmp", self.pictures));
+            save(noise(250, 250, self.pictures), &path);
+            self.pictures += 1;
+        }
+    }
+
+    /// Runs a command and kills it. Returns whether the kill ended it.
+    fn kill(&mut self, command: &str) -> bool {
+        let is_import = command.starts_with("import");
+        if is_import {
+            self.add_pictures("new");
+        }
+        let mut arguments: Vec<String> = command.split(' ').map(Into::into).collect();
+        if command.contains("NAME") {
+            *arguments.last_mut().unwrap() = format!("more-{}", self.rng.random::<u32>());
+        }
+        if command.contains("KEY") {
+            let name = format!("short-{}", self.rng.random::<u32>());
+            let added = self.space.run(["key", "add", "--name", &name]).expect(0);
+            *arguments.last_mut().unwrap() = added.stdout[..16].to_owned();
+        }
+        if command.contains("ID") || command.contains("prune") {
+            let index = self.rng.random_range(0..self.acknowledged.len());
+            let (id, path) = self.acknowledged.iter().nth(index).unwrap();
+            let (id, path) = (id.clone(), path.clone());
+            for argument in arguments.iter_mut().filter(|argument| *argument == "ID") {
+                argument.clone_from(&id);
+            }
+            if !command.starts_with("tag") {
+                self.acknowledged.remove(&id);
+            }
+            if command.contains("prune") {
+                fs::remove_file(self.space.path(path)).unwrap();
+            }
+        }
+        let latest = if is_import { IMPORT_MILLISECONDS } else { SHORT_MILLISECONDS };
+        let delay = Duration::from_millis(self.rng.random_range(0..latest));
+        let _ = fs::remove_file(self.space.path("report.jsonl"));
+        let mut beside = self.start_importer_beside();
+        let mut child = self.start(&arguments);
+        std::thread::sleep(delay);
+        let was_hit = kill_running(&mut child);
+        if let Some(beside) = &mut beside {
+            std::thread::sleep(delay);
+            kill_running(beside);
+            self.hear("beside.jsonl");
+        }
+        if is_import {
+            self.hear("report.jsonl");
+        }
+        was_hit
+    }
+
+    /// Starts a second importer, where the engine admits it.
+    fn start_importer_beside(&mut self) -> Option<Child> {
+        if self.space.engine() != Engine::File {
+            return None;
+        }
+        self.add_pictures("beside");
+        let _ = fs::remove_file(self.space.path("beside.jsonl"));
+        let words = "import --quiet --jobs 1 --report beside.jsonl pictures/beside";
+        Some(self.start(&words.split(' ').map(Into::into).collect::<Vec<_>>()))
+    }
+
+    fn start(&self, arguments: &[String]) -> Child {
+        let mut command = self.space.command();
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    /// Remembers what a report acknowledges. Its last line may be cut.
+    fn hear(&mut self, report: &str) {
+        let report = fs::read_to_string(self.space.path(report)).unwrap_or_default();
+        let whole_lines = report.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        for line in whole_lines.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            if let (Some(id), true) = (line["id"].as_str(), line["status"] != "removed") {
+                let path = line["path"].as_str().unwrap().to_owned();
+                self.acknowledged.insert(id.to_owned(), path);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_nothing_lost(&self, kept_key: &str) {
+        self.space.assert_verified();
+        let ids = self.space.ids();
+        for id in self.acknowledged.keys() {
+            assert!(ids.contains(id), "{id} was acknowledged and is gone");
+        }
+        let keys = self.space.run(["key", "list", "--json"]).expect(0).json();
+        let is_kept = |key: &Value| key["id"] == kept_key[..16];
+        assert!(keys.as_array().unwrap().iter().any(is_kept), "the key is gone");
+        let copy = ["--gallery", "copy.pool", "verify"];
+        assert_eq!(self.space.run(copy).expect(0).stdout, "", "the backup");
+    }
+}
+
+/// Kills a process. Returns whether it was running until then, not ended by itself before.
+fn kill_running(child: &mut Child) -> bool {
+    let was_running = child.try_wait().unwrap().is_none();
+    if was_running {
+        send_signal(child, Signal::KILL);
+    }
+    wait_or_kill(child);
+    was_running && child.wait().unwrap().signal() == Some(Signal::KILL.as_raw())
 }

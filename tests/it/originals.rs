@@ -4,12 +4,17 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use image::DynamicImage;
 use image::imageops::FilterType;
+use rustix::fs::{CWD, Mode, RenameFlags, mkfifoat, renameat_with};
 use serde_json::json;
 
-use crate::harness::{Failures, Workspace, on_each_engine};
+use crate::harness::{Failures, TIMEOUT, Workspace, on_each_engine};
 use crate::pictures::{jpeg, noise, photo, save};
 
 on_each_engine!(
@@ -171,4 +176,125 @@ fn two_files_of_one_look_alike_are_both_left_out() {
     let summary = space.run(["import", "--skip-similar", "--json", "pictures"]).expect(0).json();
     assert_eq!((&summary["duplicates"], &summary["failed"]), (&json!(2), &json!(0)), "{summary}");
     assert_eq!(space.ids().len(), 1);
+}
+
+/// Importers read and deleted pictures elsewhere when a folder was swapped for a link between the
+/// walk and the opening, and waited for ever for a FIFO in a file's place.
+#[test]
+fn what_is_swapped_during_an_import_leads_nowhere() {
+    const ROUNDS: u32 = 6;
+    const FILES: u32 = 20;
+    let space = Workspace::file();
+    let (folder, link) = (space.path("pictures/folder"), space.path("link"));
+    let (file, fifo) = (space.path("pictures/file.png"), space.path("fifo"));
+    fs::create_dir(space.path("elsewhere")).unwrap();
+    fs::create_dir(&folder).unwrap();
+    symlink(space.path("elsewhere"), &link).unwrap();
+    for number in 0..FILES {
+        let secret = space.path(format!("elsewhere/secret{number}.png"));
+        save(photo(40, 40, 1_000 + number), &secret);
+    }
+    let swap = |one: &Path, other: &Path| {
+        renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
+    };
+    for round in 0..ROUNDS {
+        for number in 0..FILES {
+            save(photo(40, 40, round * FILES + number), &folder.join(format!("{number}.png")));
+        }
+        for old in [&file, &fifo] {
+            let _ = fs::remove_file(old);
+        }
+        save(photo(40, 40, 2_000 + round), &file);
+        mkfifoat(CWD, &fifo, Mode::from_raw_mode(0o600)).unwrap();
+        let mut import = space.command();
+        import.args(["import", "--delete-originals", "pictures"]).stderr(Stdio::null());
+        let mut import = import.spawn().unwrap();
+        let mut swaps = 0;
+        let deadline = Instant::now() + TIMEOUT;
+        while import.try_wait().unwrap().is_none() {
+            swaps += u32::from(swap(&folder, &link));
+            // Once the file is deleted there is nothing to swap.
+            swap(&file, &fifo);
+            if Instant::now() > deadline {
+                import.kill().unwrap();
+                panic!("the import does not end; does it wait for the FIFO?");
+            }
+            thread::sleep(Duration::from_micros(300));
+        }
+        if swaps % 2 == 1 {
+            assert!(swap(&folder, &link));
+        }
+    }
+    let left = fs::read_dir(space.path("elsewhere")).unwrap().count();
+    assert_eq!(left, FILES as usize, "what is elsewhere was deleted");
+    let sources: Vec<_> = space.list().iter().map(|image| image["source"].to_string()).collect();
+    assert!(sources.iter().all(|source| !source.contains("secret")), "{sources:?}");
+    space.assert_verified();
+}
+
+/// Flips a bit in the middle of `bytes`, wherever the gallery's file has them.
+fn damage(space: &Workspace, bytes: &[u8]) {
+    let mut gallery = fs::read(space.gallery_file()).unwrap();
+    let places: Vec<_> = memchr::memmem::find_iter(&gallery, bytes).collect();
+    assert!(!places.is_empty(), "the bytes are not in the gallery");
+    places.iter().for_each(|place| gallery[place + bytes.len() / 2] ^= 1);
+    fs::write(space.gallery_file(), gallery).unwrap();
+}
+
+/// `--delete-originals` deleted pictures whose stored image was damaged, because it asked the
+/// record alone, and a second import did not mend them.
+#[test]
+fn a_damaged_image_is_mended_before_its_original_is_deleted() {
+    let mut failures = Failures::new();
+    for (what, flags) in [
+        ("its bytes", &["--delete-originals"] as &[&str]),
+        ("its rendition", &["--delete-originals"]),
+        ("its record", &["--delete-originals"]),
+        ("its bytes, and the original stays", &[]),
+    ] {
+        failures.check(what, || {
+            let space = Workspace::file();
+            save(photo(300, 200, 1), &space.picture("one.png"));
+            fs::copy(space.picture("one.png"), space.picture("copy.png")).unwrap();
+            save(photo(300, 200, 2), &space.picture("other.png"));
+            space.run(["import", "--renditions", "160", "pictures"]).expect(0);
+            let image = space.list().into_iter().find(|image| image["source"] != "other.png");
+            let image = image.unwrap();
+            let (id, source) = (image["id"].as_str().unwrap(), image["source"].as_str().unwrap());
+            let whole = space.stored(id);
+            match what {
+                "its record" => {
+                    let length = (source.len() as u64).to_le_bytes();
+                    damage(&space, &[b"PNG", &length as &[u8], source.as_bytes()].concat());
+                }
+                "its rendition" => {
+                    let (server, key) = space.serve_with_key();
+                    let key = ("Authorization", &*format!("Bearer {key}"));
+                    let rendition = server.request("GET", &format!("/images/{id}?w=160"), &[key]);
+                    assert_eq!(rendition.status, 200);
+                    drop(server);
+                    damage(&space, &rendition.body);
+                }
+                _ => damage(&space, &whole),
+            }
+            space.run(["verify"]).expect(1);
+            let dry = space.run(["import", "--dry-run", "--json", "pictures"]).expect(0).json();
+            assert_eq!(dry["mended"], 1, "{dry}");
+
+            let arguments = [&["import", "--json", "--report", "r", "pictures"], flags].concat();
+            let again = space.run(&arguments).expect(0);
+            let summary = again.json();
+            let report = fs::read_to_string(space.path("r")).unwrap();
+            assert_eq!(
+                [&summary["mended"], &summary["duplicates"], &summary["already_present"]],
+                [&json!(1), &json!(1), &json!(1)],
+                "{report}"
+            );
+            again.complains_of(&["mended: pictures/", "was damaged"]);
+            space.assert_verified();
+            assert_eq!(space.stored(id), whole);
+            assert_eq!(space.picture("one.png").exists(), flags.is_empty(), "{report}");
+            assert_eq!(space.list().len(), 2);
+        });
+    }
 }

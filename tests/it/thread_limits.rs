@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, kill_process, setrlimit};
+use rustix::process::{Pid, geteuid, kill_process};
 
-use crate::harness::{Finished, TIMEOUT, Workspace, skip, wait_or_kill};
+use crate::harness::{Finished, Resource, Signal, TIMEOUT, Workspace, limit, skip, wait_or_kill};
 
 /// Limits that are tried: from one that allows no thread to one that allows a small server.
 const LIMITS: RangeInclusive<u64> = 1..=12;
@@ -132,15 +132,7 @@ impl User {
     fn command(&self, threads: u64, arguments: &[&str]) -> Command {
         let mut command = self.space.command_of(self.space.path("imagepool"));
         command.args(arguments).uid(self.id).gid(self.id);
-        let limit = move || {
-            let limit = Rlimit { current: Some(threads), maximum: Some(threads) };
-            Ok(setrlimit(Resource::Nproc, limit)?)
-        };
-        // SAFETY: setrlimit(2) is a plain system call; the closure neither allocates nor locks.
-        #[expect(unsafe_code, reason = "Command has no safe way to set a limit")]
-        unsafe {
-            command.pre_exec(limit);
-        }
+        limit(&mut command, Resource::Nproc, threads);
         command
     }
 

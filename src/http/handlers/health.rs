@@ -24,10 +24,12 @@ pub(in crate::http) async fn health(request: &Request) -> HandlerResult {
     }
 }
 
-/// Answers 200 once the first catalog is loaded.
+/// Answers 200 once the first catalog is loaded, and while the gallery is there and whole.
 pub(in crate::http) async fn ready(request: &Request) -> HandlerResult {
     match request.gallery().catalog() {
-        Some(_) => Ok(json(&serde_json::json!({ "status": "ready" }))),
-        None => Err(ApiError::Unavailable),
+        Some(_) if request.gallery().is_sound() => {
+            Ok(json(&serde_json::json!({ "status": "ready" })))
+        }
+        _ => Err(ApiError::Unavailable),
     }
 }

@@ -8,11 +8,28 @@
 //! In reading order:
 //!
 //! - `lmdb_error`: what LMDB's errors mean.
+//! - `inode_lock`: locks that bind a data file to its lock file.
+//! - `files`: the two files, opened and bound to each other.
 //! - `open`: opening a file, after examining what LMDB would trust.
-//! - `engine`: reading, writing and copying.
+//! - `map_fault`: what is said when the map has lost its file.
+//! - `publish`: making a gallery that is whole before it has its name.
+//! - `open_file`: reading, writing and copying one file.
+//! - `engine`: the file that is at the path, also after another took its place.
+//! - `copy`: copying another engine into a file.
 
+#[cfg(feature = "sled")]
+mod copy;
 mod engine;
+mod files;
+mod inode_lock;
 mod lmdb_error;
+mod map_fault;
 mod open;
+mod open_file;
+mod publish;
 
-pub(super) use engine::{FileEngine, FileWriter};
+#[cfg(feature = "sled")]
+pub(super) use copy::copy_of;
+pub(super) use engine::FileEngine;
+pub(super) use open_file::FileWriter;
+pub(super) use publish::publish_new;

@@ -1,17 +1,17 @@
 //! Opens a gallery's file, after examining what LMDB would trust.
 #![allow(unsafe_code)] // Opening a memory map is unsafe: see `open_environment`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
+use super::files::{FilePair, MAX_READERS};
 use super::lmdb_error::lmdb_error;
 use crate::store::error::StoreError;
-use crate::store::locator::{Locator, lock_path};
+use crate::store::locator::Locator;
 use crate::store::tree::{Access, Tree};
 
 /// Address space reserved for the map, in bytes. It is far above any gallery and takes no memory;
@@ -19,13 +19,9 @@ use crate::store::tree::{Access, Tree};
 const MAP_BYTES: usize = 1 << 40;
 /// Smallest map that is tried, in bytes.
 const MIN_MAP_BYTES: usize = 1 << 32;
-/// Number of read transactions at once, over all processes. Each lasts for the copy of one chunk.
-const MAX_READERS: u32 = 2_048;
 /// Number of trees in a file.
 #[expect(clippy::cast_possible_truncation, reason = "there are eight")]
 const MAX_TREES: u32 = Tree::ALL.len() as u32;
-/// Length of the lock file, in bytes: 64 for each reader, and a header.
-const LOCK_BYTES: u64 = MAX_READERS as u64 * 64 + 4_096;
 /// Number of pages that may be missing at the end of a sound file; one that lacks more, or more
 /// than an eighth of its pages, was cut.
 ///
@@ -83,32 +79,28 @@ pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     }
 }
 
-/// Allocates the lock file before LMDB maps it: a hole in it on a full disk would end the process
-/// with SIGBUS.
-fn allocate_lock_file(path: &Path) -> Result<(), StoreError> {
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(lock_path(path));
-    let lock = lock.map_err(|source| StoreError::io(path, source))?;
-    match rustix::fs::fallocate(&lock, rustix::fs::FallocateFlags::empty(), 0, LOCK_BYTES) {
-        Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)) => {
-            Err(StoreError::io(path, error.into()))
+/// An LMDB file that is open, and what keeps it the only one of its kind.
+pub(super) struct Environment {
+    pub(super) env: Env<WithoutTls>,
+    pub(super) files: FilePair,
+    pub(super) writable: bool,
+}
+
+impl Environment {
+    pub(super) fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
+        let files = FilePair::open(path, access)?;
+        let writable = files.is_writable();
+        let env = open_lmdb(path, writable)?;
+        if !files.are_still_at(path) {
+            return Err(StoreError::Moved { path: path.to_owned() });
         }
-        // Some file systems can't allocate ahead; they are used all the same.
-        Ok(()) | Err(_) => Ok(()),
+        files.open_gate().map_err(|source| StoreError::io(path, source))?;
+        Ok(Self { env, files, writable })
     }
 }
 
-pub(super) fn open_environment(
-    path: &Path,
-    flags: EnvFlags,
-) -> Result<Env<WithoutTls>, StoreError> {
-    if !flags.contains(EnvFlags::READ_ONLY) {
-        allocate_lock_file(path)?;
-    }
+fn open_lmdb(path: &Path, writable: bool) -> Result<Env<WithoutTls>, StoreError> {
+    let access = if writable { EnvFlags::empty() } else { EnvFlags::READ_ONLY };
     let mut map_bytes = MAP_BYTES;
     loop {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
@@ -116,7 +108,7 @@ pub(super) fn open_environment(
         // SAFETY: NO_SUB_DIR and READ_ONLY change neither locking nor durability. The map's bytes
         // are changed by LMDB alone, under its lock file; whoever writes to a gallery by other
         // means breaks it, as with any database.
-        let opened = unsafe { options.flags(EnvFlags::NO_SUB_DIR | flags).open(path) };
+        let opened = unsafe { options.flags(EnvFlags::NO_SUB_DIR | access).open(path) };
         match opened {
             Err(heed::Error::Io(error))
                 if error.kind() == io::ErrorKind::OutOfMemory && map_bytes > MIN_MAP_BYTES =>
@@ -137,22 +129,29 @@ pub(super) fn check_length(
     path: &Path,
     writable: bool,
 ) -> Result<(), StoreError> {
-    let (found, needed, page_bytes) = lengths(env, path)?;
-    let pages = needed / page_bytes;
-    let allowed_bytes = MAX_MISSING_PAGES.min(pages / 8).max(MIN_MISSING_PAGES) * page_bytes;
-    if found + allowed_bytes < needed {
-        return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
-    }
+    let (found, needed) = find_cut(env, path)?;
     if found < needed && writable {
         // Under the write lock nobody else makes the file longer, so this can't make it shorter.
         let _lock = env.write_txn().map_err(|source| lmdb_error(path, source))?;
-        let (found, needed, _) = lengths(env, path)?;
+        let (found, needed) = find_cut(env, path)?;
         if found < needed {
             let file = env.try_clone_inner_file().map_err(|source| lmdb_error(path, source))?;
             file.set_len(needed).map_err(|source| StoreError::io(path, source))?;
         }
     }
     Ok(())
+}
+
+/// Returns the file's length and the length up to its last page number, in bytes, or an error for a
+/// file that lacks more than a sound one may.
+pub(super) fn find_cut(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64), StoreError> {
+    let (found, needed, page_bytes) = lengths(env, path)?;
+    let pages = needed / page_bytes;
+    let allowed_bytes = MAX_MISSING_PAGES.min(pages / 8).max(MIN_MISSING_PAGES) * page_bytes;
+    if found + allowed_bytes < needed {
+        return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
+    }
+    Ok((found, needed))
 }
 
 /// Returns the file's length, the length up to its last page number, and the length of a page, all

@@ -1,10 +1,12 @@
 //! Sends signals to processes, and waits for what they do.
 
-use std::process::Child;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::fs::Mode;
+use rustix::process::{Pid, Rlimit, kill_process, setrlimit, umask};
+pub use rustix::process::{Resource, Signal};
 
 /// Time that anything may take before a test counts as hung; machines under load are slow.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,4 +39,30 @@ pub fn wait_or_kill(child: &mut Child) -> Option<i32> {
         std::thread::sleep(POLL_INTERVAL);
     }
     child.wait().unwrap().code()
+}
+
+/// Limits what the system gives to the process that the command will be.
+pub fn limit(command: &mut Command, resource: Resource, most: u64) {
+    let limit = move || {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        Ok(setrlimit(resource, limit)?)
+    };
+    // SAFETY: setrlimit(2) is a plain system call; the closure neither allocates nor locks.
+    #[expect(unsafe_code, reason = "Command has no safe way to set a limit")]
+    unsafe {
+        command.pre_exec(limit);
+    }
+}
+
+/// Sets which rights are taken from the files that the command's process makes.
+pub fn take_rights(command: &mut Command, mask: u32) {
+    let set = move || {
+        umask(Mode::from_raw_mode(mask));
+        Ok(())
+    };
+    // SAFETY: umask(2) is a plain system call; the closure neither allocates nor locks.
+    #[expect(unsafe_code, reason = "Command has no safe way to set a mask")]
+    unsafe {
+        command.pre_exec(set);
+    }
 }

@@ -52,6 +52,10 @@ impl Workspace {
         Self { dir, engine }
     }
 
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
     /// A workspace on the file engine.
     pub fn file() -> Self {
         Self::new(Engine::File)

@@ -1,0 +1,141 @@
+//! Files that are written beside their target and then take its name, so that no half file ever
+//! bears it.
+//!
+//! Their names can't be foreseen and are never opened through a link, so nobody who can write to
+//! the folder can plant one. Each is locked while its process lives, and what a dead process left
+//! is cleaned up by the next one.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use tempfile::{Builder, NamedTempFile, TempDir};
+
+/// How the names of our temporary files and folders begin and end.
+const PREFIX: &str = ".imagepool-";
+const SUFFIX: &str = ".partial";
+/// Number of random characters in a name.
+const RANDOM_CHARACTERS: usize = 16;
+/// How long a leftover must have been left alone, because network file systems may not tell of
+/// another machine's lock.
+const LEFTOVER_AGE: Duration = Duration::from_secs(600);
+
+/// Makes a file in a folder, with the rights `mode` but for those that the umask takes.
+pub(super) fn file_in(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    loop {
+        let file = builder().permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
+        if lock(file.as_file())? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Makes a folder that only its owner may enter, and returns it with its lock.
+pub(super) fn folder_in(parent: &Path) -> io::Result<(TempDir, File)> {
+    loop {
+        let folder = builder().permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
+        let opened = File::open(folder.path())?;
+        if lock(&opened)? {
+            return Ok((folder, opened));
+        }
+    }
+}
+
+/// Removes what dead processes of this user left in a folder. What can't be removed stays.
+pub(super) fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            let _ = remove_leftover(&entry.path());
+        }
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Returns the folder that a path lies in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn builder() -> Builder<'static, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM_CHARACTERS);
+    builder
+}
+
+/// Locks a new file or folder. Returns `false` if another process took it for a leftover before.
+fn lock(file: &File) -> io::Result<bool> {
+    // A file system without locks is used all the same: what is in use there is never old.
+    let _ = flock(file, FlockOperation::LockExclusive);
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+fn remove_leftover(path: &Path) -> io::Result<()> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    #[expect(clippy::cast_possible_wrap, reason = "flags are a set of bits")]
+    let flags = flags.bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_old = metadata.modified()?.elapsed().is_ok_and(|age| age > LEFTOVER_AGE);
+    if !is_ours || !is_old {
+        return Ok(());
+    }
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    if metadata.is_dir() {
+        fs::remove_dir_all(path)
+    } else if metadata.is_file() {
+        fs::remove_file(path)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn age(path: &Path) {
+        let old = SystemTime::now() - 2 * LEFTOVER_AGE;
+        File::open(path).unwrap().set_modified(old).unwrap();
+    }
+
+    #[test]
+    fn only_old_leftovers_that_nobody_holds_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in [".imagepool-dead.partial", ".imagepool-young.partial", "notes.partial"] {
+            fs::write(path(name), "x").unwrap();
+        }
+        fs::create_dir(path(".imagepool-folder.partial")).unwrap();
+        fs::write(path(".imagepool-folder.partial/scratch"), "x").unwrap();
+        symlink(path("notes.partial"), path(".imagepool-link.partial")).unwrap();
+        let held = file_in(dir.path(), 0o600).unwrap();
+        let (held_folder, _lock) = folder_in(dir.path()).unwrap();
+        for name in [".imagepool-dead.partial", "notes.partial", ".imagepool-folder.partial"] {
+            age(&path(name));
+        }
+        age(held.path());
+        age(held_folder.path());
+        remove_leftovers(dir.path());
+        assert!(!path(".imagepool-dead.partial").exists());
+        assert!(!path(".imagepool-folder.partial").exists());
+        for kept in [".imagepool-young.partial", ".imagepool-link.partial", "notes.partial"] {
+            assert!(path(kept).exists(), "{kept}");
+        }
+        assert!(held.path().exists() && held_folder.path().exists());
+        assert_eq!(held.as_file().metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(held_folder.path()).unwrap().mode() & 0o777, 0o700);
+    }
+}

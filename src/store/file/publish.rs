@@ -1,0 +1,50 @@
+//! Makes a gallery that is whole and durable before it has its name.
+//!
+//! A power cut while LMDB makes a file can leave one that is neither empty nor a gallery. So the
+//! file is made in a folder of its own beside its place, and then renamed. Whatever happens
+//! meanwhile, there is a gallery under the name or nothing. The folder is named like those that
+//! `cli/temporary.rs` cleans up after dead processes.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use tempfile::Builder;
+
+use super::open::examine;
+use crate::store::error::StoreError;
+use crate::store::tree::Access;
+
+/// Has `make` make a gallery at a path beside `path`, and gives it the name `path` unless another
+/// process was faster.
+///
+/// # Errors
+/// Those of `make`, and when the folder can't be written.
+pub(in crate::store) fn publish_new(
+    path: &Path,
+    make: impl FnOnce(&Path) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let absolute = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
+    examine(&absolute, Access::Create)?;
+    let wrap = |source| StoreError::io(&absolute, source);
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let workshop = Builder::new().prefix(".imagepool-").suffix(".partial").tempdir_in(folder);
+    let workshop = workshop.map_err(wrap)?;
+    let made = workshop.path().join("gallery.pool");
+    // A person knows nothing of the folder.
+    make(&made).map_err(|error| error.at(&absolute))?;
+    let named = match renameat_with(CWD, &made, CWD, &absolute, RenameFlags::NOREPLACE) {
+        // Some file systems can't rename without replacing. A link never replaces anything.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&made, &absolute),
+        renamed => renamed.map_err(io::Error::from),
+    };
+    match named {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        named => named
+            .and_then(|()| File::open(folder))
+            .and_then(|folder| folder.sync_all())
+            .map_err(wrap),
+    }
+}

@@ -1,0 +1,263 @@
+//! Mending: whether one image is whole, and storing it anew if it is not.
+
+use super::addition::{Added, Addition, SourceKey};
+use super::check::Verified;
+use super::engine::Writer;
+use super::error::StoreError;
+use super::gallery::Store;
+use super::record::{blob_key, decode_origin};
+use super::tags::merge_tags;
+use super::tree::Tree;
+use crate::image::{ImageId, ImageRecord, Rendition};
+
+/// What the gallery has of one image.
+#[derive(Debug)]
+pub enum Condition {
+    /// There is no such image.
+    Absent,
+    /// Its record, its bytes and its renditions are what was written.
+    Whole(Box<ImageRecord>),
+    /// Something of it is not; the record is `None` if that does not decode.
+    Damaged { record: Option<Box<ImageRecord>>, problem: String },
+}
+
+impl Store {
+    /// Reads an image with its renditions, and compares them with its id and its record.
+    ///
+    /// # Errors
+    /// When the gallery can't be read at all there.
+    pub fn condition(&self, id: ImageId) -> Result<Condition, StoreError> {
+        let record = match self.image(id) {
+            Ok(Some(record)) => Box::new(record),
+            Ok(None) => return Ok(Condition::Absent),
+            Err(StoreError::Damaged { reason, .. }) => {
+                return Ok(Condition::Damaged { record: None, problem: reason });
+            }
+            Err(error) => return Err(error),
+        };
+        let mut found = Verified::default();
+        self.verify_image(id, &record, &mut found, &mut |_, _, _| None)?;
+        Ok(match found.problems.into_iter().next() {
+            Some(damage) => Condition::Damaged { record: Some(record), problem: damage.problem },
+            // Bytes that are missing are no damage of an image that was removed meanwhile.
+            None if self.image(id)?.is_none() => Condition::Absent,
+            None => Condition::Whole(record),
+        })
+    }
+
+    /// Returns the id of the image that a source became under some settings, whether or not that
+    /// image is whole.
+    ///
+    /// # Errors
+    /// When the gallery can't be read.
+    pub fn source_id(&self, source: &SourceKey) -> Result<Option<ImageId>, StoreError> {
+        Ok(self.get(Tree::Sources, &source.0, ImageId::from_slice)?.flatten())
+    }
+
+    /// Stores a damaged image anew, in one durable commit: from `addition`, which has an image.
+    ///
+    /// If that has another id, because the encoder has changed since, it takes the damaged image's
+    /// place, with its ordinal, tags, origins and source marks. Renditions that are neither whole
+    /// nor in the addition are dropped.
+    ///
+    /// # Errors
+    /// As [`Store::add`].
+    pub fn mend(&self, damaged: ImageId, addition: &Addition) -> Result<(), StoreError> {
+        self.write(|writer| {
+            let record = match writer.image(damaged) {
+                Ok(record) => record,
+                Err(StoreError::Damaged { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            match record {
+                Some(record) if addition.id == damaged => writer.rewrite(record, addition),
+                record => writer.replace(damaged, record, addition),
+            }
+        })
+    }
+}
+
+impl Writer<'_> {
+    /// Writes the bytes of an image anew, whose record is `record`.
+    fn rewrite(&mut self, mut record: ImageRecord, addition: &Addition) -> Result<(), StoreError> {
+        let id = addition.id;
+        if let Some((_, webp)) = &addition.image {
+            self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
+            record.size_bytes = webp.len() as u64;
+        }
+        let mut whole = Vec::new();
+        for rendition in record.renditions {
+            let key = blob_key(id, rendition.width);
+            match self.get(Tree::Blobs, &key)? {
+                Some(webp) if rendition == Rendition::of(rendition.width, &webp) => {
+                    whole.push(rendition);
+                }
+                Some(_) => self.delete(Tree::Blobs, &key)?,
+                None => {}
+            }
+        }
+        record.renditions = whole;
+        self.put_image(id, &record)?;
+        self.add(addition).map(|_| ())
+    }
+
+    /// Puts the image of `addition` in the place of a damaged one, whose record is `record` if that
+    /// can be read.
+    fn replace(
+        &mut self,
+        damaged: ImageId,
+        record: Option<ImageRecord>,
+        addition: &Addition,
+    ) -> Result<(), StoreError> {
+        let id = addition.id;
+        let sources = self.sources_of(damaged)?;
+        let mut origins = Vec::new();
+        for key in self.keys_of(Tree::Origins, damaged)? {
+            let bytes = self.get(Tree::Origins, &key)?.unwrap_or_default();
+            // One that does not decode names no file, so nothing is lost with it.
+            origins.extend(decode_origin(&key, &bytes));
+        }
+        self.erase(damaged)?;
+        let added = self.add(addition)?;
+        for source in sources {
+            self.put_source(&source, id)?;
+        }
+        for origin in origins {
+            self.put_origin(id, &origin)?;
+        }
+        let Some(mut new) = self.image(id)? else { return Ok(()) };
+        if let Some(record) = record {
+            merge_tags(&mut new.hand_tags, &record.hand_tags, &[]);
+            merge_tags(&mut new.refused_tags, &record.refused_tags, &addition.hand_tags);
+            if added == Added::New {
+                new.ordinal = record.ordinal;
+            }
+        }
+        self.refresh_tags(id, &mut new)?;
+        self.put_image(id, &new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::store::{Access, Locator, Origin};
+
+    const SOURCE: SourceKey = SourceKey([7; 40]);
+
+    fn addition(webp: &[u8], tag: &str, path: &str) -> Addition {
+        let record = ImageRecord {
+            ordinal: 0,
+            width: 50,
+            height: 40,
+            size_bytes: webp.len() as u64,
+            frames: 1,
+            alpha: false,
+            imported_at: 1_700_000_000,
+            source_hash: [7; 32],
+            source_bytes: 3,
+            source_format: "PNG".into(),
+            source: "a.png".into(),
+            tags: Vec::new(),
+            thumbhash: vec![1],
+            color: [1, 2, 3],
+            perceptual_hash: 5,
+            renditions: Vec::new(),
+            hand_tags: Vec::new(),
+            refused_tags: Vec::new(),
+            taken_at: None,
+            rating: None,
+            title: None,
+            creator: None,
+            licence: None,
+            settings_hash: [0; 8],
+        };
+        Addition {
+            id: ImageId::of(webp),
+            image: Some((Box::new(record), webp.to_vec())),
+            hand_tags: vec![tag.into()],
+            renditions: vec![(16, [webp, b"16"].concat())],
+            source: SOURCE,
+            origin: Some(Origin {
+                path: PathBuf::from(path),
+                source_hash: [7; 32],
+                folder_tags: vec!["sea".into()],
+            }),
+            moved_from: Vec::new(),
+            again: false,
+        }
+    }
+
+    /// Makes a gallery of two images, the second of which lost a byte of each of its blobs.
+    fn damaged_gallery(locator: &Locator) -> (Store, ImageId) {
+        let store = Store::open(locator, Access::Create).unwrap();
+        let mut other = addition(b"other", "other", "/other.png");
+        other.source = SourceKey([8; 40]);
+        let image = addition(b"image", "by hand", "/a.png");
+        store.add(&[other, addition(b"image", "by hand", "/a.png")]).unwrap();
+        store
+            .write(|writer| {
+                writer.put(Tree::Blobs, &blob_key(image.id, 0), b"imag")?;
+                writer.put(Tree::Blobs, &blob_key(image.id, 16), b"imag")
+            })
+            .unwrap();
+        assert!(matches!(store.condition(image.id).unwrap(), Condition::Damaged { .. }));
+        (store, image.id)
+    }
+
+    fn on_each_engine(test: impl Fn(&Locator)) {
+        let dir = tempfile::tempdir().unwrap();
+        test(&Locator::File(dir.path().join("g.pool")));
+        #[cfg(feature = "sled")]
+        test(&Locator::Sled(dir.path().join("g.sled")));
+    }
+
+    fn verify(store: &Store) {
+        assert_eq!(store.verify(|_, _, _| None).unwrap().problems, []);
+    }
+
+    #[test]
+    fn an_image_is_mended_from_the_same_bytes() {
+        on_each_engine(|locator| {
+            let (store, id) = damaged_gallery(locator);
+            store.mend(id, &addition(b"image", "folder", "/b.png")).unwrap();
+            let Condition::Whole(record) = store.condition(id).unwrap() else {
+                panic!("still damaged")
+            };
+            assert_eq!((record.ordinal, record.renditions.len()), (1, 1));
+            assert_eq!(record.tags, ["by hand", "folder", "sea"]);
+            verify(&store);
+        });
+    }
+
+    #[test]
+    fn an_image_whose_record_is_lost_is_made_anew() {
+        on_each_engine(|locator| {
+            let (store, id) = damaged_gallery(locator);
+            store.write(|writer| writer.put(Tree::Images, id.as_bytes(), b"rubbish")).unwrap();
+            assert_eq!(store.source_id(&SOURCE).unwrap(), Some(id));
+            store.mend(id, &addition(b"image", "folder", "/a.png")).unwrap();
+            assert!(matches!(store.condition(id).unwrap(), Condition::Whole(_)));
+            verify(&store);
+        });
+    }
+
+    #[test]
+    fn other_bytes_take_the_place_of_a_damaged_image() {
+        on_each_engine(|locator| {
+            let (store, id) = damaged_gallery(locator);
+            let new = addition(b"as a newer encoder writes it", "folder", "/b.png");
+            store.mend(id, &new).unwrap();
+            assert!(matches!(store.condition(id).unwrap(), Condition::Absent));
+            let (found, record) = store.source(&SOURCE).unwrap().unwrap();
+            assert_eq!((found, record.ordinal), (new.id, 1));
+            assert_eq!(record.tags, ["by hand", "folder", "sea"]);
+            let origins = store.origins_below("/".as_ref()).unwrap();
+            let of_new = origins.iter().filter(|(owner, _)| *owner == new.id);
+            assert_eq!((origins.len(), of_new.count()), (3, 2));
+            verify(&store);
+        });
+    }
+}

@@ -1,0 +1,211 @@
+//! Tests that one gallery has one lock, whatever its names, and that a server follows a gallery
+//! that is moved, replaced, deleted or cut.
+//!
+//! LMDB finds its lock file by the data file's path. Two processes with two lock files for one data
+//! file overwrote each other's commits: of 243 images that two imports had reported, 113 to 196
+//! were left, and `verify` found no damage.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Failures, Finished, Server, Signal, Workspace, wait_for};
+use crate::pictures::{photo, save};
+
+/// What a command says that finds another process with another lock file.
+const REFUSAL: &str = "another process has this data file open with another lock file";
+
+/// Runs a command on the gallery at this path.
+fn run_on(space: &Workspace, gallery: &Path, arguments: &[&str]) -> Finished {
+    let mut command = space.command();
+    command.args(arguments).env("IMAGEPOOL_GALLERY", gallery);
+    Finished::of(command)
+}
+
+/// Changes the names of a gallery that is in use. Returns the name under which it is opened next.
+type Disturbance = fn(&Workspace) -> PathBuf;
+
+const DISTURBANCES: &[(&str, Disturbance)] = &[
+    ("lock file deleted", |space| {
+        fs::remove_file(space.path("gallery.pool-lock")).unwrap();
+        space.gallery_file()
+    }),
+    ("lock file replaced", |space| {
+        let lock = space.path("gallery.pool-lock");
+        let bytes = fs::read(&lock).unwrap();
+        fs::remove_file(&lock).unwrap();
+        fs::write(&lock, bytes).unwrap();
+        space.gallery_file()
+    }),
+    ("hard link", |space| {
+        fs::hard_link(space.gallery_file(), space.path("second.pool")).unwrap();
+        space.path("second.pool")
+    }),
+    ("renamed", |space| {
+        fs::rename(space.gallery_file(), space.path("renamed.pool")).unwrap();
+        space.path("renamed.pool")
+    }),
+    ("renamed with its lock file's copy", |space| {
+        fs::copy(space.path("gallery.pool-lock"), space.path("renamed.pool-lock")).unwrap();
+        fs::rename(space.gallery_file(), space.path("renamed.pool")).unwrap();
+        space.path("renamed.pool")
+    }),
+];
+
+#[test]
+fn no_second_lock_file_is_used_while_the_first_is() {
+    let mut failures = Failures::new();
+    for (name, disturb) in DISTURBANCES {
+        failures.check(name, || {
+            let space = Workspace::with_photos(3);
+            space.import();
+            let mut server = space.serve();
+            let gallery = disturb(&space);
+            save(photo(90, 50, 9), &space.picture("late.png"));
+            for command in [&["import", "pictures"][..], &["key", "rotate"], &["list"]] {
+                run_on(&space, &gallery, command).expect(1).complains_of(&[REFUSAL, "-lock"]);
+            }
+            server.signal(Signal::TERM);
+            assert_eq!(server.wait().0, Some(0));
+            run_on(&space, &gallery, &["import", "pictures"]).expect(0);
+            let listed = run_on(&space, &gallery, &["list", "--json"]).expect(0).json();
+            assert_eq!(listed.as_array().unwrap().len(), 4);
+            run_on(&space, &gallery, &["verify", "--deep"]).expect(0);
+        });
+    }
+}
+
+#[test]
+fn a_symbolic_link_is_the_same_gallery() {
+    let space = Workspace::with_photos(3);
+    space.import();
+    let server = space.serve();
+    std::os::unix::fs::symlink(space.gallery_file(), space.path("link.pool")).unwrap();
+    save(photo(90, 50, 9), &space.picture("late.png"));
+    run_on(&space, &space.path("link.pool"), &["import", "pictures"]).expect(0);
+    assert_eq!(space.ids().len(), 4);
+    drop(server);
+}
+
+#[test]
+fn a_server_takes_the_gallery_that_replaces_its_own() {
+    let space = Workspace::with_photos(3);
+    space.import();
+    let key = space.rotate(&[]);
+    let old = space.ids();
+    space.run(["backup", "backup.pool"]).expect(0);
+    save(photo(90, 50, 9), &space.picture("late.png"));
+    let server = space.serve();
+    space.import();
+    wait_for("the late image is served", || shown(&server, &key) == 4);
+
+    // With the lock file of the gallery before it, LMDB once took the backup for an empty one and
+    // wiped its images and its key.
+    fs::rename(space.path("backup.pool"), space.gallery_file()).unwrap();
+    wait_for("the backup is served", || shown(&server, &key) == 3);
+    wait_for("it is told", || server.log().contains("was replaced"));
+    assert_eq!(space.ids(), old);
+    space.import();
+    wait_for("the late image is served again", || shown(&server, &key) == 4);
+    let newer = space.rotate(&[]);
+    assert_eq!(server.get(&format!("/random?key={key}")).status, 401, "the key was replaced");
+    for id in space.ids() {
+        assert_eq!(server.get(&format!("/images/{id}.webp?key={newer}")).status, 200);
+    }
+    space.assert_verified();
+}
+
+/// Number of images that a server lists.
+fn shown(server: &Server, key: &str) -> usize {
+    let images = server.get(&format!("/images?key={key}"));
+    if images.status == 200 { images.json().as_array().unwrap().len() } else { 0 }
+}
+
+#[test]
+fn a_gallery_moved_over_a_live_one_keeps_its_images_and_keys_without_a_server() {
+    for round in 0..4 {
+        let space = Workspace::with_photos(5);
+        space.import();
+        let key = space.rotate(&[]);
+        space.run(["backup", "backup.pool"]).expect(0);
+        for seed in 0..round {
+            save(photo(90 + seed, 50, seed), &space.picture(format!("late-{seed}.png")));
+            space.import();
+        }
+        fs::rename(space.path("backup.pool"), space.gallery_file()).unwrap();
+        save(photo(200, 50, 77), &space.picture("last.png"));
+        space.import();
+        assert_eq!(space.ids().len(), 6 + round as usize);
+        let server = space.serve();
+        assert_eq!(shown(&server, &key), 6 + round as usize);
+    }
+}
+
+/// A gallery of 40 images that is served, its key, and its copy in `backup.pool`.
+fn served_with_a_backup() -> (Workspace, Server, String) {
+    let space = Workspace::with_photos(40);
+    space.import();
+    let key = space.rotate(&[]);
+    space.run(["backup", "backup.pool"]).expect(0);
+    let server = space.serve();
+    (space, server, key)
+}
+
+#[test]
+fn a_server_says_when_its_gallery_is_gone() {
+    let (space, mut server, key) = served_with_a_backup();
+    let ready = || server.get("/readyz").status;
+    assert_eq!(ready(), 200);
+
+    fs::remove_file(space.gallery_file()).unwrap();
+    wait_for("a gallery that is gone is noticed", || ready() == 503);
+    wait_for("it is told", || server.log().contains("there is no gallery"));
+    fs::copy(space.path("backup.pool"), space.gallery_file()).unwrap();
+    wait_for("it is there again", || ready() == 200);
+    assert_eq!(shown(&server, &key), 30, "a page of the list");
+
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn a_server_says_when_its_gallery_is_cut_and_takes_the_backup() {
+    let (space, mut server, key) = served_with_a_backup();
+    let ready = || server.get("/readyz").status;
+    let file = fs::File::options().write(true).open(space.gallery_file()).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    wait_for("a gallery that was cut is noticed", || ready() == 503);
+    wait_for("it is told", || server.log().contains("truncated"));
+    fs::rename(space.path("backup.pool"), space.gallery_file()).unwrap();
+    wait_for("the backup is served", || ready() == 200);
+    wait_for("with its images", || shown(&server, &key) == 30);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn a_gallery_is_private_and_whole_before_it_has_its_name() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    for name in ["gallery.pool", "gallery.pool-lock"] {
+        let mode = fs::metadata(space.path(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let names: Vec<_> = fs::read_dir(space.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+/// `cat backup > gallery` once ended a running server by SIGBUS, without a word.
+#[test]
+fn a_process_whose_gallery_is_overwritten_says_so_and_ends() {
+    let space = Workspace::with_photos(3);
+    space.import();
+    let mut server = space.serve();
+    fs::File::options().write(true).open(space.gallery_file()).unwrap().set_len(0).unwrap();
+    let (code, _) = server.wait();
+    assert_eq!(code, Some(3), "{}", server.log());
+    wait_for("it is told", || server.log().contains("cut or overwritten while it was open"));
+}
