@@ -52,6 +52,20 @@ pub enum StoreError {
     )]
     Moved { path: PathBuf },
     #[error(
+        "{}: other bytes were written into the gallery's file while a process had it open; nothing \
+         of this change was stored; stop all processes that use it, then run `imagepool verify`, \
+         and restore it with `imagepool restore BACKUP` rather than by writing into the file",
+        path.display()
+    )]
+    Overwritten { path: PathBuf },
+    #[error(
+        "{}: the gallery's first two pages are damaged ({reason}), so its newest state can't be \
+         told; nothing was changed. `imagepool restore BACKUP` puts a backup in its place, \
+         `imagepool salvage` copies what can still be read, `imagepool verify` says what that is",
+        path.display()
+    )]
+    BadMetaPages { path: PathBuf, reason: String },
+    #[error(
         "{}: the gallery can't be opened at the moment; the server's log says why",
         path.display()
     )]
@@ -84,16 +98,21 @@ pub enum StoreError {
     )]
     AddressSpace { path: PathBuf },
     #[error(
-        "{}: truncated: it has {found} bytes and needs {needed}; restore it from a backup",
+        "{}: truncated: it has {found} bytes and needs {needed}; `imagepool restore BACKUP` puts a \
+         backup in its place, `imagepool salvage` copies what can still be read",
         path.display()
     )]
     Truncated { path: PathBuf, found: u64, needed: u64 },
     #[error(
         "the gallery is damaged at {tree}/{key}: {reason}; `imagepool verify` lists all damage, \
-         a backup mends it"
+         `imagepool salvage` copies what can be read, `imagepool restore` brings a backup back"
     )]
     Damaged { tree: &'static str, key: String, reason: String },
-    #[error("{}: the gallery is damaged: {source}; restore it from a backup", path.display())]
+    #[error(
+        "{}: the gallery is damaged: {source}; `imagepool verify` lists all damage, `imagepool \
+         restore BACKUP` puts a backup in its place, `imagepool salvage` copies what can be read",
+        path.display()
+    )]
     BadPages { path: PathBuf, source: heed::Error },
     #[error(
         "this imagepool was built without the {feature} engine; \

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // Opening a memory map is unsafe: see `open_environment`.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use heed::types::Bytes;
@@ -10,6 +10,7 @@ use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 use super::files::{FilePair, MAX_READERS};
 use super::lmdb_error::lmdb_error;
+use super::meta_pages::{MetaPages, Verdict};
 use crate::store::error::StoreError;
 use crate::store::locator::Locator;
 use crate::store::tree::{Access, Tree};
@@ -30,10 +31,6 @@ const MAX_TREES: u32 = Tree::ALL.len() as u32;
 const MAX_MISSING_PAGES: u64 = 256;
 /// Number of pages that may be missing even from the smallest file.
 const MIN_MISSING_PAGES: u64 = 8;
-/// `MDB_MAGIC`, which stands in the first page of every LMDB file.
-const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_le_bytes();
-/// Offset of the magic number in the first page, in bytes: behind the page header.
-const LMDB_MAGIC_OFFSET: usize = 16;
 
 /// LMDB's handle of one of our trees.
 pub(super) type TreeHandle = Database<Bytes, Bytes>;
@@ -67,15 +64,14 @@ pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     if metadata.len() == 0 {
         return if access == Access::Create { Ok(()) } else { Err(not_a_gallery("it is empty")) };
     }
-    let mut head = [0; LMDB_MAGIC_OFFSET + LMDB_MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    match read {
-        Ok(()) if head[LMDB_MAGIC_OFFSET..] == LMDB_MAGIC => Ok(()),
-        Ok(()) => Err(not_a_gallery("its first bytes are not a gallery's")),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(not_a_gallery("it is too short"))
+    let pages = File::open(path).and_then(|file| MetaPages::read(&file));
+    match pages.map_err(|source| StoreError::io(path, source))?.verdict() {
+        Verdict::Sound => Ok(()),
+        Verdict::Cut { needed } => {
+            Err(StoreError::Truncated { path: path.to_owned(), found: metadata.len(), needed })
         }
-        Err(error) => Err(StoreError::io(path, error)),
+        Verdict::Foreign => Err(not_a_gallery("its first bytes are not a gallery's")),
+        Verdict::Damaged(reason) => Err(StoreError::BadMetaPages { path: path.to_owned(), reason }),
     }
 }
 
