@@ -20,6 +20,9 @@ use crate::store::{Added, Addition, Condition, SourceKey, Store, StoreError};
 pub(super) struct Committer<'i> {
     /// `None` in a dry run.
     store: Option<&'i Store>,
+    roots: &'i [PathBuf],
+    /// The absolute paths of the roots, without links.
+    canonical_roots: Vec<PathBuf>,
     options: &'i ImportOptions,
     observer: &'i mut dyn Observer,
     /// What was found in the files, for the caller.
@@ -34,12 +37,15 @@ pub(super) struct Committer<'i> {
 impl<'i> Committer<'i> {
     pub(super) fn new(
         store: Option<&'i Store>,
+        roots: &'i [PathBuf],
         options: &'i ImportOptions,
         observer: &'i mut dyn Observer,
         state: &'i mut ScanState,
     ) -> Self {
         Self {
             store,
+            roots,
+            canonical_roots: roots.iter().filter_map(|root| root.canonicalize().ok()).collect(),
             options,
             observer,
             state,
@@ -134,7 +140,13 @@ impl<'i> Committer<'i> {
 
     fn commit(&mut self) -> Result<(), ImportError> {
         let Some(store) = self.store.filter(|_| self.batch.due().is_some()) else { return Ok(()) };
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        for addition in &mut batch.additions {
+            let Some(origin) = &addition.origin else { continue };
+            let hash = &origin.source_hash;
+            addition.moved_from =
+                originals::moved_from(store, &self.canonical_roots, hash, &origin.path)?;
+        }
         let added = store.add(&batch.additions)?;
         let mut mended = Vec::new();
         for (addition, added) in batch.additions.iter().zip(&added) {
@@ -216,15 +228,11 @@ impl<'i> Committer<'i> {
         self.settle(outcome)
     }
 
-    /// Removes the images whose files are gone from `roots`, if `prune` is set, and returns the
+    /// Removes the images whose files are gone from the roots, if `prune` is set, and returns the
     /// sums.
-    pub(super) fn finish(
-        mut self,
-        roots: &[PathBuf],
-        prune: bool,
-    ) -> Result<ImportSummary, ImportError> {
+    pub(super) fn finish(mut self, prune: bool) -> Result<ImportSummary, ImportError> {
         if let Some(store) = self.store.filter(|_| prune) {
-            let Pruned { removed, left_alone } = originals::prune(store, roots, self.state)?;
+            let Pruned { removed, left_alone } = originals::prune(store, self.roots, self.state)?;
             for (path, id) in removed {
                 self.report(&FileReport {
                     status: FileStatus::Removed,

@@ -49,8 +49,8 @@ pub struct RemovedMark {
     pub image: ImageId,
     /// Time of the removal, in seconds since 1970, UTC.
     pub removed_at: u64,
-    /// Where the source was imported from; empty for a file that was deleted on purpose.
-    pub paths: Vec<PathBuf>,
+    /// Where the source was imported from.
+    pub origins: Vec<Origin>,
     pub hand_tags: Vec<String>,
     pub refused_tags: Vec<String>,
 }

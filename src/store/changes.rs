@@ -65,6 +65,12 @@ impl Writer<'_> {
         for origin in heritage.origins.iter().chain(&addition.origin) {
             self.put_origin(id, origin)?;
         }
+        // The mark knows the tags of folders above the path that is imported now.
+        for origin in mark.iter().flat_map(|mark| &mark.origins) {
+            if addition.origin.as_ref().is_some_and(|new| new.path == origin.path) {
+                self.put_origin(id, origin)?;
+            }
+        }
         for path in &addition.moved_from {
             self.drop_origin(id, path, &hash)?;
         }
@@ -114,9 +120,10 @@ impl Writer<'_> {
         drop: &[String],
     ) -> Result<Option<ImageRecord>, StoreError> {
         let Some(before) = self.image(id)? else { return Ok(None) };
-        let origins = self.origins_of(id)?;
-        let of_folder =
-            |tag: &&String| origins.iter().any(|origin| origin.folder_tags.contains(tag));
+        let (origins, some_damaged) = self.origins_of(id)?;
+        let of_folder = |tag: &&String| {
+            some_damaged || origins.iter().any(|origin| origin.folder_tags.contains(tag))
+        };
         let refused: Vec<_> = drop.iter().filter(of_folder).cloned().collect();
         let mut record = before.clone();
         merge_tags(&mut record.hand_tags, add, drop);

@@ -224,7 +224,7 @@ impl Store {
     /// When the gallery is damaged or can't be read.
     pub fn images_of_source(&self, hash: &[u8; 32]) -> Result<Vec<ImageId>, StoreError> {
         let mut ids = Vec::new();
-        self.engine.scan(Tree::Sources, hash, &mut |_, value| {
+        self.scan_prefix(Tree::Sources, hash, &mut |_, value| {
             ids.extend(ImageId::from_slice(value));
             Ok(())
         })?;
@@ -311,6 +311,15 @@ impl Store {
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, StoreError> {
         self.engine.get(tree, key, read)
+    }
+
+    pub(super) fn scan_prefix(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<u64, StoreError> {
+        self.engine.scan(tree, prefix, visit)
     }
 
     pub(super) fn scan(&self, tree: Tree, visit: &mut EntryVisitor<'_>) -> Result<u64, StoreError> {

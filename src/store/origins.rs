@@ -29,6 +29,23 @@ impl Store {
         Ok(origins)
     }
 
+    /// Returns where a source was imported from, under whatever settings.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn origins_of_source(&self, hash: &[u8; 32]) -> Result<Vec<Origin>, StoreError> {
+        let images: BTreeSet<_> = self.images_of_source(hash)?.into_iter().collect();
+        let mut origins = Vec::new();
+        for id in images {
+            self.scan_prefix(Tree::Origins, id.as_bytes(), &mut |key, value| {
+                origins.extend(decode_origin(key, value));
+                Ok(())
+            })?;
+        }
+        origins.retain(|origin| origin.source_hash == *hash);
+        Ok(origins)
+    }
+
     /// Forgets origins with the tags of their folders, and removes the images that have none left,
     /// whose ids it returns.
     ///

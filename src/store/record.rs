@@ -89,12 +89,19 @@ pub(super) fn path_of(bytes: Vec<u8>) -> PathBuf {
     OsString::from_vec(bytes).into()
 }
 
+/// An [`Origin`] as it is stored in a mark, whose key has the hash of the source.
+#[derive(Serialize, Deserialize)]
+struct StoredMarkOrigin {
+    path: Vec<u8>,
+    folder_tags: Vec<String>,
+}
+
 /// A [`RemovedMark`] as it is stored.
 #[derive(Serialize, Deserialize)]
 struct StoredMark {
     image: [u8; ImageId::LEN],
     removed_at: u64,
-    paths: Vec<Vec<u8>>,
+    origins: Vec<StoredMarkOrigin>,
     hand_tags: Vec<String>,
     refused_tags: Vec<String>,
 }
@@ -103,7 +110,14 @@ pub(super) fn encode_mark(hash: &[u8; 32], mark: &RemovedMark) -> Result<Vec<u8>
     let stored = StoredMark {
         image: *mark.image.as_bytes(),
         removed_at: mark.removed_at,
-        paths: mark.paths.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect(),
+        origins: mark
+            .origins
+            .iter()
+            .map(|origin| StoredMarkOrigin {
+                path: origin.path.as_os_str().as_bytes().to_vec(),
+                folder_tags: origin.folder_tags.clone(),
+            })
+            .collect(),
         hand_tags: mark.hand_tags.clone(),
         refused_tags: mark.refused_tags.clone(),
     };
@@ -112,12 +126,23 @@ pub(super) fn encode_mark(hash: &[u8; 32], mark: &RemovedMark) -> Result<Vec<u8>
 
 pub(super) fn decode_mark(key: &[u8], bytes: &[u8]) -> Result<RemovedMark, StoreError> {
     let stored: StoredMark = decode("removed", key, bytes)?;
+    let source_hash = key
+        .try_into()
+        .map_err(|_| StoreError::damaged("removed", key, "its key is no hash of a source"))?;
     let image = ImageId::from_slice(&stored.image)
         .ok_or_else(|| StoreError::damaged("removed", key, "it names no image"))?;
     Ok(RemovedMark {
         image,
         removed_at: stored.removed_at,
-        paths: stored.paths.into_iter().map(path_of).collect(),
+        origins: stored
+            .origins
+            .into_iter()
+            .map(|StoredMarkOrigin { path, folder_tags }| Origin {
+                path: path_of(path),
+                source_hash,
+                folder_tags,
+            })
+            .collect(),
         hand_tags: stored.hand_tags,
         refused_tags: stored.refused_tags,
     })

@@ -1,9 +1,8 @@
 //! Removing images, and the marks that keep removed sources from coming back.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use super::addition::RemovedMark;
+use super::addition::{Origin, RemovedMark};
 use super::engine::Writer;
 use super::error::StoreError;
 use super::gallery::Store;
@@ -47,10 +46,9 @@ impl Store {
         let mut marks = Vec::new();
         self.scan(Tree::Removed, &mut |key, value| {
             let mark = decode_mark(key, value)?;
-            if mark.image == id {
-                let hash = key
-                    .try_into()
-                    .map_err(|_| StoreError::damaged("removed", key, "its key is malformed"))?;
+            if mark.image == id
+                && let Ok(hash) = key.try_into()
+            {
                 marks.push((hash, mark));
             }
             Ok(())
@@ -103,27 +101,27 @@ impl Writer<'_> {
             Err(StoreError::Damaged { .. }) => None,
             Err(error) => return Err(error),
         };
-        let mut paths: BTreeMap<[u8; 32], Vec<PathBuf>> = BTreeMap::new();
+        let mut origins: BTreeMap<[u8; 32], Vec<Origin>> = BTreeMap::new();
         for source in self.sources_of(id)? {
             let Some(hash) = source.first_chunk::<32>() else { continue };
             // Other sources were only skipped for this image, unless there is an origin of them.
             if record.as_ref().is_none_or(|record| record.source_hash == *hash) {
-                paths.entry(*hash).or_default();
+                origins.entry(*hash).or_default();
             }
         }
         for key in self.keys_of(Tree::Origins, id)? {
             let bytes = self.get(Tree::Origins, &key)?.unwrap_or_default();
             if let Ok(origin) = decode_origin(&key, &bytes) {
-                paths.entry(origin.source_hash).or_default().push(origin.path);
+                origins.entry(origin.source_hash).or_default().push(origin);
             }
         }
         let (hand_tags, refused_tags) =
             record.map(|record| (record.hand_tags, record.refused_tags)).unwrap_or_default();
-        for (hash, paths) in paths {
+        for (hash, origins) in origins {
             let mark = RemovedMark {
                 image: id,
                 removed_at: now(),
-                paths,
+                origins,
                 hand_tags: hand_tags.clone(),
                 refused_tags: refused_tags.clone(),
             };

@@ -43,13 +43,17 @@ impl Writer<'_> {
         Ok(keys.into_iter().map(|key| key[ImageId::LEN..].to_vec()).collect())
     }
 
-    pub(super) fn origins_of(&self, id: ImageId) -> Result<Vec<Origin>, StoreError> {
-        let mut origins = Vec::new();
+    /// Returns the origins of an image, and whether there are damaged ones beside them.
+    pub(super) fn origins_of(&self, id: ImageId) -> Result<(Vec<Origin>, bool), StoreError> {
+        let (mut origins, mut some_damaged) = (Vec::new(), false);
         self.scan(Tree::Origins, id.as_bytes(), &mut |key, value| {
-            origins.push(decode_origin(key, value)?);
+            match decode_origin(key, value) {
+                Ok(origin) => origins.push(origin),
+                Err(_) => some_damaged = true,
+            }
             Ok(())
         })?;
-        Ok(origins)
+        Ok((origins, some_damaged))
     }
 
     /// Adds an origin. One of the same path keeps the folder tags that it has: importing a
@@ -57,10 +61,10 @@ impl Writer<'_> {
     pub(super) fn put_origin(&mut self, id: ImageId, origin: &Origin) -> Result<(), StoreError> {
         let key = origin_key(id, &origin.path);
         let mut origin = origin.clone();
-        let mut before = match self.get(Tree::Origins, &key)? {
-            Some(bytes) => decode_origin(&key, &bytes)?.folder_tags,
-            None => Vec::new(),
-        };
+        let before = self.get(Tree::Origins, &key)?.unwrap_or_default();
+        // A damaged one is written anew.
+        let mut before =
+            decode_origin(&key, &before).map(|origin| origin.folder_tags).unwrap_or_default();
         merge_tags(&mut before, &origin.folder_tags, &[]);
         origin.folder_tags = before;
         self.put_if_changed(Tree::Origins, &key, &encode_origin(id, &origin)?)
@@ -74,22 +78,25 @@ impl Writer<'_> {
         source_hash: &[u8; 32],
     ) -> Result<(), StoreError> {
         let key = origin_key(id, path);
-        let Some(bytes) = self.get(Tree::Origins, &key)? else { return Ok(()) };
-        if decode_origin(&key, &bytes)?.source_hash == *source_hash {
-            self.delete(Tree::Origins, &key)?;
+        let bytes = self.get(Tree::Origins, &key)?.unwrap_or_default();
+        match decode_origin(&key, &bytes) {
+            Ok(origin) if origin.source_hash == *source_hash => self.delete(Tree::Origins, &key),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// Computes the tags that count of those by hand and those of the origins' folders.
+    /// Computes the tags that count of those by hand and those of the origins' folders. Beside a
+    /// damaged origin, which may have given any of them, all that were there stay.
     pub(super) fn refresh_tags(
         &self,
         id: ImageId,
         record: &mut ImageRecord,
     ) -> Result<(), StoreError> {
         let mut tags = record.hand_tags.clone();
-        for origin in self.origins_of(id)? {
-            tags.extend(origin.folder_tags);
+        let (origins, some_damaged) = self.origins_of(id)?;
+        tags.extend(origins.into_iter().flat_map(|origin| origin.folder_tags));
+        if some_damaged {
+            tags.append(&mut record.tags);
         }
         tags.retain(|tag| !record.refused_tags.contains(tag));
         tags.sort_unstable();
@@ -121,7 +128,7 @@ impl Writer<'_> {
                 continue;
             }
             let Some(record) = self.image(old)? else { continue };
-            let origins = self.origins_of(old)?;
+            let (origins, _) = self.origins_of(old)?;
             let owns = |origin: &Origin| origin.source_hash == hash;
             if record.source_hash != hash && !origins.iter().any(owns) {
                 // The source was only skipped for this image.
