@@ -88,12 +88,17 @@ impl<'i> ImportWorker<'i> {
         let source = ReadSource { file, hash, keep_reason: None };
         let mut outcome = FileOutcome { report, source };
 
-        if let Some(mark) = self.removed_before(&hash)? {
-            return Ok(WorkResult::Settled(outcome.leave_removed(mark.image)));
-        }
-        let known = match self.look_up(&key) {
-            // A bad page can't be written anew, so this image can't be mended, but others can be.
-            Err(error @ StoreError::BadPages { .. }) => {
+        let known = match self.removed_before(&hash) {
+            Ok(Some(mark)) => {
+                return Ok(WorkResult::Settled(outcome.leave_removed(mark.image)));
+            }
+            Ok(None) => self.look_up(&key),
+            Err(error) => Err(error),
+        };
+        let known = match known {
+            // Neither a bad page nor a damaged mark can be mended here, but other images can be
+            // imported.
+            Err(error @ (StoreError::BadPages { .. } | StoreError::Damaged { .. })) => {
                 outcome.report.status = FileStatus::Failed;
                 outcome.report.reason = Some(error.to_string());
                 return Ok(WorkResult::Settled(outcome));

@@ -30,13 +30,13 @@ impl Writer<'_> {
     pub(super) fn add(&mut self, addition: &Addition) -> Result<Added, StoreError> {
         let id = addition.id;
         let hash = addition.source.source_hash();
-        let mark = match (&addition.origin, self.get(Tree::Removed, &hash)?) {
-            (Some(_), Some(bytes)) => Some(decode_mark(&hash, &bytes)?),
-            _ => None,
-        };
+        let mark = self.get(Tree::Removed, &hash)?.filter(|_| addition.origin.is_some());
         if mark.is_some() && !addition.again {
             return Ok(Added::RemovedBefore);
         }
+        let is_marked = mark.is_some();
+        // A damaged mark holds nothing to bring back.
+        let mark = mark.and_then(|bytes| decode_mark(&hash, &bytes).ok());
         let before = self.image(id)?;
         if before.is_none() && addition.image.is_none() {
             return Ok(Added::Gone);
@@ -79,6 +79,8 @@ impl Writer<'_> {
         if let Some(mark) = mark {
             merge_tags(&mut record.refused_tags, &mark.refused_tags, &[]);
             merge_tags(&mut record.hand_tags, &mark.hand_tags, &[]);
+        }
+        if is_marked {
             self.delete(Tree::Removed, &hash)?;
         }
         merge_tags(&mut record.refused_tags, &[], &addition.hand_tags);

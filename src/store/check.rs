@@ -97,7 +97,11 @@ impl Store {
                 ));
             }
             inspect(id, record, webp)
-        })?;
+        });
+        let found = match found {
+            Err(error @ StoreError::Elsewhere { .. }) => Some(Some(error.to_string())),
+            found => found?,
+        };
         match found {
             Some(None) => {}
             Some(Some(problem)) => verified.problems.push(Damage::new(id.to_string(), problem)),
@@ -105,14 +109,17 @@ impl Store {
             None => verified.problems.push(Damage::new(id.to_string(), "its bytes are missing")),
         }
         for rendition in &record.renditions {
-            let problem = match self.blob(id, rendition.width, |webp| {
+            let is_right = self.blob(id, rendition.width, |webp| {
                 verified.bytes += webp.len() as u64;
                 *rendition == Rendition::of(rendition.width, webp)
-            })? {
-                Some(true) => continue,
-                Some(false) => "is not what its record says",
-                None if self.image(id)?.is_none() => continue, // removed meanwhile
-                None => "is missing",
+            });
+            let problem = match is_right {
+                Err(StoreError::Elsewhere { .. }) => "lies outside the gallery",
+                Err(error) => return Err(error),
+                Ok(Some(true)) => continue,
+                Ok(Some(false)) => "is not what its record says",
+                Ok(None) if self.image(id)?.is_none() => continue, // removed meanwhile
+                Ok(None) => "is missing",
             };
             let problem = format!("its rendition of width {} {problem}", rendition.width);
             verified.problems.push(Damage::new(id.to_string(), problem));

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::locator::{Locator, lock_path};
+use crate::image::ImageId;
 use crate::keys::KeyError;
 
 /// Why a gallery could not be opened, read or written.
@@ -108,6 +109,11 @@ pub enum StoreError {
          `imagepool salvage` copies what can be read, `imagepool restore` brings a backup back"
     )]
     Damaged { tree: &'static str, key: String, reason: String },
+    #[error(
+        "image {id}: its bytes lie outside the gallery, which this imagepool knows nothing of; use \
+         the imagepool that stored them, or a newer one"
+    )]
+    Elsewhere { id: ImageId },
     #[error(
         "{}: the gallery is damaged: {source}; `imagepool verify` lists all damage, `imagepool \
          restore BACKUP` puts a backup in its place, `imagepool salvage` copies what can be read",

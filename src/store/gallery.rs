@@ -194,11 +194,17 @@ impl Store {
         width: u16,
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, StoreError> {
-        self.get(Tree::Blobs, &blob_key(id, width), read)
+        let found = self.get(Tree::Blobs, &blob_key(id, width), |bytes| {
+            if lies_elsewhere(bytes) { None } else { Some(read(bytes)) }
+        })?;
+        found.map(|read| read.ok_or(StoreError::Elsewhere { id })).transpose()
     }
 
     /// Holds open the WebP of an image (`width` 0) or of one of its renditions. Returns `None` when
     /// there is none.
+    ///
+    /// No byte of it is looked at, which might wait for the disk: [`Store::blob`] must have found
+    /// it right before.
     ///
     /// # Errors
     /// When the gallery can't be read.
@@ -335,4 +341,9 @@ impl Store {
         }
         self.engine.write(change)
     }
+}
+
+/// Whether a value of the tree `blobs` is one that format 1 reserves for bytes outside the gallery.
+fn lies_elsewhere(value: &[u8]) -> bool {
+    value.first() == Some(&1)
 }
