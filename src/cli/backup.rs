@@ -12,7 +12,7 @@ use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
 use super::{output, temporary};
-use crate::store::{Access, Locator, Store, StoreError};
+use crate::store::{Locator, Store, StoreError};
 
 /// Rights on a copy, which holds the hashes of the keys: only its owner may read it.
 const COPY_MODE: u32 = 0o600;
@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let store = globals.open(Access::Read)?;
+        let store = globals.open_checked()?;
         if self.file.as_os_str() == "-" {
             return print(&store);
         }

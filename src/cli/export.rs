@@ -52,7 +52,7 @@ impl Args {
             Ok(())
         };
         let (exported, reason) = if self.all {
-            let mut reader = Reader::open(&globals.gallery)?;
+            let mut reader = globals.open_reader()?;
             make_dir()?;
             export_all(&mut reader, &dir, globals)?
         } else {

@@ -15,7 +15,39 @@ pub(super) struct GlobalOptions {
 
 impl GlobalOptions {
     pub(super) fn open(&self, access: Access) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.gallery, access)?)
+        let store = Store::open(&self.gallery, access)?;
+        if store.was_migrated() {
+            self.say(format_args!(
+                "{}: the gallery was made before format 1, and has that format now; \
+                 an imagepool from before can't read it any more",
+                self.gallery
+            ));
+        }
+        Ok(store)
+    }
+
+    /// Opens the gallery for reading what can be read of it.
+    pub(super) fn open_reader(&self) -> anyhow::Result<Reader> {
+        let reader = Reader::open(&self.gallery)?;
+        if !reader.is_draft() {
+            return Ok(reader);
+        }
+        drop(reader);
+        drop(self.open(Access::Read)?);
+        Ok(Reader::open(&self.gallery)?)
+    }
+
+    /// Opens the gallery, after a look at all its pages but not at its images. LMDB's way of copying
+    /// trusts them, and would crash or copy the damage.
+    pub(super) fn open_checked(&self) -> anyhow::Result<Store> {
+        if let Some(Damage { subject, problem }) = self.open_reader()?.check_pages().first() {
+            anyhow::bail!(
+                "{}: the gallery is damaged, so it is not copied ({subject}: {problem}); \
+                 `imagepool verify` says more, `imagepool salvage` copies what can be read",
+                self.gallery
+            );
+        }
+        self.open(Access::Read)
     }
 
     /// Says on stderr what is wrong with a gallery, as far as it was read, and returns how a command

@@ -9,7 +9,6 @@ use super::filter::FilterArgs;
 use super::global::{ExitReason, GlobalOptions};
 use super::output;
 use crate::image::{ImageId, ImageInfo, ImageRecord};
-use crate::store::Reader;
 
 /// List images, newest first
 #[derive(Debug, clap::Args)]
@@ -24,7 +23,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let mut reader = Reader::open(&globals.gallery)?;
+        let mut reader = globals.open_reader()?;
         let filter = self.filter.into_filter();
         let mut images: Vec<(ImageId, ImageRecord)> = Vec::new();
         reader.images(|id, record| {

@@ -87,5 +87,13 @@ fn rebuild(webp: &[u8]) -> Option<ImageRecord> {
         color: converted.color,
         perceptual_hash: converted.perceptual_hash,
         renditions: Vec::new(),
+        hand_tags: Vec::new(),
+        refused_tags: Vec::new(),
+        taken_at: None,
+        rating: None,
+        title: None,
+        creator: None,
+        licence: None,
+        settings_hash: [0; 8],
     })
 }

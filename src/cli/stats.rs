@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::global::{ExitReason, GlobalOptions};
 use super::output;
 use crate::image::{ImageRecord, Orientation, now};
-use crate::store::Reader;
 
 /// Length of the longest bar of the histogram, in columns.
 const BAR_COLUMNS: u64 = 40;
@@ -73,7 +72,7 @@ impl GalleryStats {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let mut reader = Reader::open(&globals.gallery)?;
+        let mut reader = globals.open_reader()?;
         let now = now();
         let disk_bytes = reader.size_on_disk()?;
         let mut stats = GalleryStats { disk_bytes, ..GalleryStats::default() };

@@ -8,7 +8,7 @@ use indicatif::{DecimalBytes, HumanCount};
 use super::global::{ExitReason, GlobalOptions};
 use super::output;
 use crate::codec;
-use crate::store::{Reader, Verified};
+use crate::store::Verified;
 
 /// Check every image against its id and its record
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let reader = Reader::open(&globals.gallery)?;
+        let reader = globals.open_reader()?;
         reader.notes().iter().for_each(|note| globals.say(note));
         let verified =
             if self.deep { reader.verify(&find_damage) } else { reader.verify(&|_, _| None) }?;

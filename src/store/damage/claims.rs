@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, HashSet};
 use super::finding::{FILE, LostRanges};
 use crate::image::{ImageId, ImageRecord};
 use crate::store::check::Damage;
+use crate::store::draft;
 use crate::store::file::pages::{DataFile, Found, Orphan, Place, Snapshot, Value};
 use crate::store::record::{
-    decode_image, decode_key, decode_origin, origin_key, origin_owner, split_blob_key,
+    decode_image, decode_key, decode_mark, decode_origin, origin_key, origin_owner, split_blob_key,
 };
 use crate::store::tree::Tree;
 
 /// An entry that is copied as it is, with the image that it belongs to.
+#[derive(Clone)]
 pub(super) struct Belonging {
     pub(super) id: ImageId,
     pub(super) key: Vec<u8>,
@@ -48,6 +50,8 @@ pub(super) struct Claims {
     pub(super) webps: Vec<Place>,
     pub(super) sources: Vec<Belonging>,
     pub(super) origins: Vec<Belonging>,
+    /// Marks of sources whose image was removed; each belongs to that image.
+    pub(super) marks: Vec<Belonging>,
     /// Keys' entries.
     pub(super) keys: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) problems: Vec<Damage>,
@@ -112,8 +116,15 @@ impl Claims {
         let Ok(bytes) = read(file, value) else { return };
         match tree {
             Tree::Images => self.take_record(key, &bytes, is_trusted),
-            Tree::Sources | Tree::Origins => self.take_belonging(tree, key, bytes, is_trusted),
+            Tree::Sources => self.take_source(key, &bytes, is_trusted),
+            Tree::ImageSources => {
+                if let Some((id, source)) = key.split_at_checked(ImageId::LEN) {
+                    self.take_source(source, id, is_trusted);
+                }
+            }
+            Tree::Origins | Tree::Removed => self.take_origin_or_mark(key, bytes, is_trusted),
             Tree::Keys if is_trusted => {
+                let bytes = draft::convert_key(key, &bytes).unwrap_or(bytes);
                 if decode_key(key, &bytes).is_ok() {
                     self.keys.push((key.to_vec(), bytes));
                 }
@@ -128,7 +139,9 @@ impl Claims {
         if is_trusted {
             self.named.insert(id);
         }
-        match decode_image(id, bytes) {
+        let record = draft::convert_image(key, bytes, std::iter::empty())
+            .and_then(|bytes| decode_image(id, &bytes));
+        match record {
             Ok(record) if is_trusted => drop(self.records.insert(id, record)),
             Ok(record) => drop(self.doubtful_records.insert(id, record)),
             Err(error) => {
@@ -138,23 +151,35 @@ impl Claims {
         }
     }
 
-    fn take_belonging(&mut self, tree: Tree, key: &[u8], value: Vec<u8>, is_trusted: bool) {
-        let known = if tree == Tree::Sources {
-            let hash = key.first_chunk::<32>().copied();
-            ImageId::from_slice(&value).zip(hash).filter(|_| key.len() == SOURCE_KEY_BYTES)
-        } else {
-            let origin = decode_origin(key, &value).ok();
-            origin_owner(key).ok().zip(origin).and_then(|(id, origin)| {
-                (origin_key(id, &origin) == *key).then_some((id, origin.source_hash))
-            })
+    fn take_source(&mut self, source: &[u8], value: &[u8], is_trusted: bool) {
+        let hash = source.first_chunk::<32>().copied();
+        let known = ImageId::from_slice(value).zip(hash);
+        let Some((id, source_hash)) = known.filter(|_| source.len() == SOURCE_KEY_BYTES) else {
+            return;
         };
-        let Some((id, source_hash)) = known else { return };
         if is_trusted {
             self.named.insert(id);
         }
-        let belonging = Belonging { id, key: key.to_vec(), value, source_hash, is_trusted };
-        let all = if tree == Tree::Sources { &mut self.sources } else { &mut self.origins };
-        all.push(belonging);
+        let (key, value) = (source.to_vec(), value.to_vec());
+        self.sources.push(Belonging { id, key, value, source_hash, is_trusted });
+    }
+
+    /// Takes an entry of `origins` or of `removed`, whose keys have the same length.
+    fn take_origin_or_mark(&mut self, key: &[u8], value: Vec<u8>, is_trusted: bool) {
+        let value = draft::convert_origin(key, &value).unwrap_or(value);
+        if let (Ok(id), Ok(origin)) = (origin_owner(key), decode_origin(key, &value)) {
+            // Otherwise it is another image's.
+            if origin_key(id, &origin.path) == *key {
+                if is_trusted {
+                    self.named.insert(id);
+                }
+                let (key, source_hash) = (key.to_vec(), origin.source_hash);
+                self.origins.push(Belonging { id, key, value, source_hash, is_trusted });
+            }
+        } else if let (Ok(source_hash), Ok(mark)) = (key.try_into(), decode_mark(key, &value)) {
+            let (id, key) = (mark.image, key.to_vec());
+            self.marks.push(Belonging { id, key, value, source_hash, is_trusted });
+        }
     }
 
     /// Takes the records that are not trusted of images that something trusted names.
@@ -164,6 +189,10 @@ impl Claims {
             if blob.is_trusted && blob.width == 0 && !snapshot.is_free(blob.place) {
                 self.named.insert(blob.id);
             }
+        }
+        for mark in &self.marks {
+            // A record that is trusted is needed against a mark of removal.
+            self.named.remove(&mark.id);
         }
         for (id, record) in std::mem::take(&mut self.doubtful_records) {
             if self.named.contains(&id) && !self.has_all_records {
@@ -198,6 +227,7 @@ fn tree_of(key: &[u8]) -> Option<Tree> {
         18 => Some(Tree::Blobs),
         32 => Some(Tree::Origins),
         SOURCE_KEY_BYTES => Some(Tree::Sources),
+        56 => Some(Tree::ImageSources),
         _ => None,
     }
 }

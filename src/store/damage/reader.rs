@@ -72,6 +72,13 @@ impl Reader {
         }
     }
 
+    /// Whether the gallery is a draft of format 1, whose records have to be brought to that format
+    /// before they can be read.
+    #[must_use]
+    pub fn is_draft(&self) -> bool {
+        matches!(&self.source, Source::Pages(snapshot) if snapshot.is_draft())
+    }
+
     /// What the reader should know of how the gallery is read.
     #[must_use]
     pub fn notes(&self) -> &[String] {
@@ -144,6 +151,28 @@ impl Reader {
             None
         });
         ended
+    }
+
+    /// Looks at all pages of all trees, but at no bytes of images, and returns what is wrong. Sled
+    /// looks after its own.
+    #[must_use]
+    pub fn check_pages(mut self) -> Vec<Damage> {
+        if let Source::Pages(snapshot) = &mut self.source {
+            for tree in Tree::ALL.into_iter().filter(|tree| *tree != Tree::Meta) {
+                let mut lost = LostRanges::new(tree);
+                let miscounted = snapshot.walk(tree, &mut |found| {
+                    if let Found::Lost(range) = found {
+                        lost.push(range);
+                    }
+                });
+                self.problems.extend(lost.findings());
+                self.problems.extend(miscounted.map(|reason| Damage::new(tree.name(), reason)));
+            }
+            let of_file = snapshot.free_list_problems().iter().cloned();
+            let of_file = of_file.chain(snapshot.account()).collect::<Vec<_>>();
+            self.problems.extend(of_file.into_iter().map(|problem| Damage::new(FILE, problem)));
+        }
+        self.problems
     }
 
     /// Checks the whole gallery.
@@ -219,6 +248,7 @@ fn can_be_read_without_lock(error: &StoreError) -> bool {
         error,
         StoreError::NotAGallery { .. }
             | StoreError::BadPages { .. }
+            | StoreError::BadMetaPages { .. }
             | StoreError::Truncated { .. }
             | StoreError::AddressSpace { .. }
             | StoreError::Lmdb { .. }

@@ -3,19 +3,24 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::claims::{Belonging, Claims};
+use super::claims::{Belonging, BlobClaim, Claims};
 use super::salvage::{Rebuild, Salvaged};
 use crate::image::{ImageId, ImageRecord, Rendition};
 use crate::store::check::Damage;
 use crate::store::error::StoreError;
-use crate::store::file::pages::{DataFile, Snapshot, webp_at};
+use crate::store::file::pages::{DataFile, Place, Snapshot, webp_at};
 use crate::store::gallery::Store;
 use crate::store::migrate::ADDED_KEY;
-use crate::store::record::{blob_key, encode_image};
+use crate::store::record::{blob_key, decode_origin, encode_image, image_source_key};
+use crate::store::tags::merge_tags;
 use crate::store::tree::Tree;
 
 /// Size of a commit, in bytes. LMDB keeps in memory what is not committed.
 const COMMIT_BYTES: usize = 32 << 20;
+
+/// What is said of an image whose record is lost.
+const REBUILT: &str = "its record was lost and is made anew: tags by hand, the source's name, \
+                       renditions and the date are lost";
 
 /// A salvage under way.
 pub(super) struct Rescue<'r> {
@@ -72,22 +77,15 @@ impl<'r> Rescue<'r> {
         Ok(self.salvaged)
     }
 
-    /// Brings images and renditions: where the tree says that they are, and then wherever else.
+    /// Brings images and then renditions: where the tree says that they are, and then wherever else.
     fn bring_bytes(&mut self) -> Result<(), StoreError> {
-        let checksums = self.rendition_checksums();
         let mut elsewhere = std::mem::take(&mut self.claims.webps);
-        for blob in std::mem::take(&mut self.claims.blobs) {
-            let found = match self.file.bytes_at(blob.place) {
-                Ok(bytes) if blob.width == 0 && ImageId::of(&bytes) == blob.id => {
-                    self.bring_image(blob.id, bytes)?
-                }
-                Ok(bytes) if blob.width != 0 => self.bring_rendition(blob.id, blob.width, bytes)?,
-                _ => false,
-            };
-            if !found {
+        let blobs = std::mem::take(&mut self.claims.blobs);
+        for blob in blobs.iter().filter(|blob| blob.width == 0) {
+            match self.file.bytes_at(blob.place) {
+                Ok(bytes) if ImageId::of(&bytes) == blob.id => self.bring_image(blob.id, bytes)?,
                 // Its length or its key may be what is wrong.
-                elsewhere.push(blob.place);
-                elsewhere.extend(webp_at(&self.file, blob.place.offset));
+                _ => elsewhere.extend(self.places_of(blob)),
             }
         }
         let is_lost = |id: &ImageId| !self.brought.contains(id);
@@ -95,16 +93,33 @@ impl<'r> Rescue<'r> {
             // Whatever has the right hash is right, even in a page that is free.
             self.snapshot.each_webp(&mut |place| elsewhere.push(place));
         }
+        for place in &elsewhere {
+            if let Ok(bytes) = self.file.bytes_at(*place) {
+                self.bring_image(ImageId::of(&bytes), bytes)?;
+            }
+        }
+        for blob in blobs.iter().filter(|blob| blob.width != 0) {
+            let is_right = match self.file.bytes_at(blob.place) {
+                Ok(bytes) => self.bring_rendition(blob.id, blob.width, bytes)?,
+                Err(_) => false,
+            };
+            if !is_right {
+                elsewhere.extend(self.places_of(blob));
+            }
+        }
+        let checksums = self.rendition_checksums();
         for place in elsewhere {
             let Ok(bytes) = self.file.bytes_at(place) else { continue };
-            let id = ImageId::of(&bytes);
-            if self.claims.is_wanted(id) {
-                self.bring_image(id, bytes)?;
-            } else if let Some((id, width)) = checksums.get(&Rendition::of(0, &bytes).checksum) {
+            if let Some((id, width)) = checksums.get(&Rendition::of(0, &bytes).checksum) {
                 self.bring_rendition(*id, *width, bytes)?;
             }
         }
         Ok(())
+    }
+
+    /// The places where a blob may be whose key or length may be wrong.
+    fn places_of(&self, blob: &BlobClaim) -> impl Iterator<Item = Place> {
+        std::iter::once(blob.place).chain(webp_at(&self.file, blob.place.offset))
     }
 
     /// Which rendition has which checksum.
@@ -119,31 +134,30 @@ impl<'r> Rescue<'r> {
     }
 
     /// Stores an image's bytes, which are those that its id names, if the gallery has the image.
-    /// Returns whether it is stored or not wanted.
-    fn bring_image(&mut self, id: ImageId, webp: Vec<u8>) -> Result<bool, StoreError> {
+    fn bring_image(&mut self, id: ImageId, webp: Vec<u8>) -> Result<(), StoreError> {
         if !self.claims.is_wanted(id) || self.brought.contains(&id) {
-            return Ok(true);
+            return Ok(());
         }
         if !self.claims.records.contains_key(&id) {
-            let Some(record) = (self.rebuild)(&webp) else { return Ok(false) };
+            let Some(record) = (self.rebuild)(&webp) else { return Ok(()) };
             self.rebuilt.insert(id, record);
         }
         self.brought.insert(id);
         self.salvaged.images += 1;
         self.salvaged.bytes += webp.len() as u64;
-        self.put(Tree::Blobs, blob_key(id, 0).to_vec(), webp)?;
-        Ok(true)
+        self.put(Tree::Blobs, blob_key(id, 0).to_vec(), webp)
     }
 
-    /// Stores a rendition that is what its image's record says. Returns whether it is stored or not
-    /// wanted.
+    /// Stores a rendition of an image that was brought, if it is what the image's record says.
+    /// Returns whether it is, or is not needed.
     fn bring_rendition(
         &mut self,
         id: ImageId,
         width: u16,
         webp: Vec<u8>,
     ) -> Result<bool, StoreError> {
-        let Some(record) = self.claims.records.get(&id) else { return Ok(true) };
+        let record = self.claims.records.get(&id).filter(|_| self.brought.contains(&id));
+        let Some(record) = record else { return Ok(true) };
         if !record.renditions.contains(&Rendition::of(width, &webp)) {
             return Ok(false);
         }
@@ -185,15 +199,10 @@ impl<'r> Rescue<'r> {
             }
         }
         for (id, mut record) in std::mem::take(&mut self.rebuilt) {
-            self.miss(
-                id,
-                "its record was lost and is made anew: it has no tags, no source name, \
-                           no renditions, and the date of today",
-            );
             record.ordinal = next;
             next += 1;
-            let source = self.claims.sources.iter().find(|mark| mark.id == id);
-            record.source_hash = source.map_or([0; 32], |mark| mark.source_hash);
+            self.complete(id, &mut record);
+            self.miss(id, REBUILT);
             records.push((id, record));
         }
         for (id, record) in records {
@@ -215,20 +224,57 @@ impl<'r> Rescue<'r> {
         highest.unwrap_or(0).max(added.map_or(0, u32::from_le_bytes))
     }
 
-    /// Stores the origins and source marks of the images that were brought.
+    /// Puts into a record that was made anew what source marks and origins know of the image.
+    fn complete(&self, id: ImageId, record: &mut ImageRecord) {
+        if let Some(mark) = self.claims.sources.iter().find(|mark| mark.id == id) {
+            record.source_hash = mark.source_hash;
+            record.settings_hash = mark.key[32..].try_into().unwrap_or_default();
+        }
+        for origin in self.claims.origins.iter().filter(|origin| origin.id == id) {
+            if origin.is_trusted
+                && let Ok(origin) = decode_origin(&origin.key, &origin.value)
+            {
+                merge_tags(&mut record.tags, &origin.folder_tags, &[]);
+            }
+        }
+    }
+
+    /// Stores the origins and source marks of the images that were brought, and the marks of what
+    /// was removed.
     fn bring_belongings(&mut self) -> Result<(), StoreError> {
         let origins = std::mem::take(&mut self.claims.origins);
         let sources = std::mem::take(&mut self.claims.sources);
+        let marks = std::mem::take(&mut self.claims.marks);
         let mut known: HashSet<(ImageId, [u8; 32])> =
             self.claims.records.iter().map(|(id, record)| (*id, record.source_hash)).collect();
         let of_origins = origins.iter().filter(|origin| origin.is_trusted);
         known.extend(of_origins.map(|origin| (origin.id, origin.source_hash)));
-        for (tree, belongings) in [(Tree::Origins, origins), (Tree::Sources, sources)] {
-            for Belonging { id, key, value, source_hash, is_trusted } in belongings {
-                let is_confirmed = is_trusted || known.contains(&(id, source_hash));
-                if is_confirmed && self.brought.contains(&id) {
-                    self.put(tree, key, value)?;
+        let is_confirmed = |belonging: &Belonging| {
+            belonging.is_trusted || known.contains(&(belonging.id, belonging.source_hash))
+        };
+        for origin in origins {
+            if self.brought.contains(&origin.id) && is_confirmed(&origin) {
+                self.put(Tree::Origins, origin.key, origin.value)?;
+            }
+        }
+        // A source is one image's; what is trusted goes before what is not.
+        let mut of_sources: BTreeMap<Vec<u8>, Belonging> = BTreeMap::new();
+        for source in sources {
+            if self.brought.contains(&source.id) && is_confirmed(&source) {
+                let known = of_sources.entry(source.key.clone());
+                let known = known.or_insert_with(|| source.clone());
+                if source.is_trusted && !known.is_trusted {
+                    *known = source;
                 }
+            }
+        }
+        for (key, source) in of_sources {
+            self.put(Tree::ImageSources, image_source_key(source.id, &key), Vec::new())?;
+            self.put(Tree::Sources, key, source.value)?;
+        }
+        for mark in marks {
+            if mark.is_trusted || !self.brought.contains(&mark.id) {
+                self.put(Tree::Removed, mark.key, mark.value)?;
             }
         }
         Ok(())

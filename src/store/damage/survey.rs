@@ -1,7 +1,7 @@
 //! Verification of the file engine's galleries: every page, every blob against its id and its
 //! record, and the trees against each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,8 +10,10 @@ use super::hashing::on_threads;
 use crate::image::{ImageId, Rendition};
 use crate::store::check::{Damage, Verified, hex};
 use crate::store::file::pages::{DataFile, Found, Snapshot, Value};
+use crate::store::gallery::lies_elsewhere;
 use crate::store::record::{
-    blob_key, decode_image, decode_key, decode_origin, origin_owner, split_blob_key,
+    blob_key, decode_image, decode_key, decode_mark, decode_origin, image_source_key, origin_owner,
+    split_blob_key,
 };
 use crate::store::tree::Tree;
 
@@ -163,16 +165,39 @@ impl Survey<'_> {
         bytes.into_inner()
     }
 
-    /// Looks for images that source marks and origins name.
+    /// Looks for images that source marks and origins name, and compares the marks with their index
+    /// by image.
     fn read_references(&mut self) {
-        self.scan(Tree::Sources, |_, value| match ImageId::from_slice(value) {
-            Some(id) => Ok((id, "a source is marked as imported, but there is no such image")),
-            None => Err("the source mark names no image".to_owned()),
+        let mut marked = BTreeSet::new();
+        self.scan(Tree::Sources, |key, value| {
+            let id = ImageId::from_slice(value).ok_or("the source mark names no image")?;
+            marked.insert(image_source_key(id, key));
+            Ok(Some((id, "a source is marked as imported, but there is no such image")))
+        });
+        let mut unmarked = Vec::new();
+        self.scan(Tree::ImageSources, |key, _| {
+            if !marked.remove(key) {
+                unmarked.push(key.to_vec());
+            }
+            let id = key.get(..ImageId::LEN).and_then(ImageId::from_slice);
+            let id = id.ok_or("the key in the index by image names no image")?;
+            Ok(Some((id, "a source is in the index by image, but there is no such image")))
+        });
+        let differences = [
+            (unmarked, "the index by image has a source that is not marked"),
+            (Vec::from_iter(marked), "a source mark is missing in the index by image"),
+        ];
+        for (keys, problem) in differences {
+            let owners = keys.iter().map(|key| hex(&key[..ImageId::LEN.min(key.len())]));
+            self.problems.extend(owners.map(|owner| Damage::new(owner, problem)));
+        }
+        self.scan(Tree::Removed, |key, value| {
+            decode_mark(key, value).map(|_| None).map_err(|error| error.reason())
         });
         self.scan(Tree::Origins, |key, value| {
             let owner = origin_owner(key).and_then(|id| decode_origin(key, value).map(|_| id));
             owner
-                .map(|id| (id, "a file is noted as its origin, but there is no such image"))
+                .map(|id| Some((id, "a file is noted as its origin, but there is no such image")))
                 .map_err(|error| error.reason())
         });
     }
@@ -197,7 +222,7 @@ impl Survey<'_> {
     fn scan(
         &mut self,
         tree: Tree,
-        name: impl Fn(&[u8], &[u8]) -> Result<(ImageId, &'static str), String>,
+        mut name: impl FnMut(&[u8], &[u8]) -> Result<Option<(ImageId, &'static str)>, String>,
     ) {
         let (problems, file) = (&mut self.problems, self.snapshot.file());
         let (images, named) = (&self.images, &mut self.named);
@@ -205,7 +230,8 @@ impl Survey<'_> {
         let miscounted = self.snapshot.walk(tree, &mut |found| match found {
             Found::Entry { key, value, .. } => {
                 match read(&file, value).and_then(|(bytes, _)| name(key, &bytes)) {
-                    Ok((id, words)) => {
+                    Ok(None) => {}
+                    Ok(Some((id, words))) => {
                         if images.binary_search_by_key(&id, |image| image.id).is_err() {
                             named.entry(id).or_insert(words);
                         }
@@ -278,6 +304,14 @@ impl Expected {
 
     /// Says what is wrong with bytes of this width.
     fn check(&self, width: u16, webp: &[u8], inspect: Inspect<'_>) -> Option<String> {
+        if lies_elsewhere(webp) {
+            let lie = "outside the gallery, which this imagepool knows nothing of";
+            return Some(if width == 0 {
+                format!("its bytes lie {lie}")
+            } else {
+                format!("lies {lie}")
+            });
+        }
         if width != 0 {
             let found = Rendition::of(width, webp);
             let is_right = self.renditions.contains(&found);

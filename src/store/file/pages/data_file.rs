@@ -3,14 +3,16 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::page::{HEADER_BYTES, OverflowHeader, Place, Run};
 use crate::store::error::StoreError;
+use crate::store::file::meta_pages::MetaPages;
 
 /// A data file and the length of its pages.
 pub(in crate::store) struct DataFile {
     file: File,
+    path: PathBuf,
     /// Length of the file when it was opened, in bytes. It may have grown since.
     length: u64,
     page_bytes: usize,
@@ -20,11 +22,16 @@ impl DataFile {
     /// Takes the file that is open. The length of its pages is 4096 bytes until it is known.
     pub(super) fn new(file: File, path: &Path) -> Result<Self, StoreError> {
         let metadata = file.metadata().map_err(|source| StoreError::io(path, source))?;
-        Ok(Self { file, length: metadata.len(), page_bytes: 4096 })
+        Ok(Self { file, path: path.to_owned(), length: metadata.len(), page_bytes: 4096 })
     }
 
     pub(in crate::store) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Reads the meta pages, as LMDB's opening is guarded by.
+    pub(super) fn meta_pages(&self) -> Result<MetaPages, StoreError> {
+        MetaPages::read(&self.file).map_err(|source| StoreError::io(&self.path, source))
     }
 
     pub(super) fn page_bytes(&self) -> usize {

@@ -14,7 +14,6 @@ const NODE_HEADER_BYTES: usize = 8;
 const BRANCH: u16 = 0x01;
 const LEAF: u16 = 0x02;
 const OVERFLOW: u16 = 0x04;
-pub(super) const META: u16 = 0x08;
 
 /// The value lies in pages of its own, and the node has the number of the first.
 const BIG_VALUE: u16 = 0x01;

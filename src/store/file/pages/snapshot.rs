@@ -58,7 +58,7 @@ impl Snapshot {
             };
             let file = pin.file().map_err(|source| StoreError::io(path, source))?;
             let mut file = DataFile::new(file, path)?;
-            let mut metas = read_metas(&mut file);
+            let mut metas = read_metas(&mut file)?;
             let pinned = pin.transaction();
             // Two commits write the meta page of the state that is kept.
             if let Some(at) = metas.states.iter().position(|meta| meta.transaction == pinned) {
@@ -68,7 +68,7 @@ impl Snapshot {
         }
         let file = File::open(path).map_err(|source| StoreError::io(path, source))?;
         let mut file = DataFile::new(file, path)?;
-        let metas = read_metas(&mut file);
+        let metas = read_metas(&mut file)?;
         Self::read(path, file, metas, notes, None)
     }
 
@@ -164,6 +164,9 @@ impl Snapshot {
         tree: Tree,
         visit: &mut dyn FnMut(Found<'_>),
     ) -> Option<String> {
+        if self.is_draft() && tree as usize >= Tree::IN_DRAFT {
+            return None;
+        }
         let Some(root) = self.roots[tree as usize] else {
             let reason = self.main_problem.clone();
             let reason = reason.unwrap_or_else(|| format!("the tree {} is missing", tree.name()));
@@ -180,6 +183,14 @@ impl Snapshot {
                 said.entries, found.entries
             )
         })
+    }
+
+    /// Whether the gallery is a draft of format 1, which has fewer trees.
+    pub(in crate::store) fn is_draft(&self) -> bool {
+        let (first, others) = self.roots.split_at(Tree::IN_DRAFT);
+        self.main_problem.is_none()
+            && first.iter().all(Option::is_some)
+            && others.iter().all(Option::is_none)
     }
 
     /// Number of entries that a tree should have.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::data_file::DataFile;
-use super::page::{Content, Kind, Node, Place, Run, Value, read_page, u16_at, u32_at, u64_at};
+use super::page::{Content, Kind, Node, Place, Run, Value, read_page, u16_at, u64_at};
 use super::page_set::PageSet;
 
 /// Greatest depth of a tree, as in LMDB.
@@ -68,11 +68,6 @@ impl TreeRoot {
             },
             page: (page != u64::MAX).then_some(page),
         })
-    }
-
-    /// The length of pages, which the root of the free list's tree has in its first bytes.
-    pub(super) fn page_bytes(root: &[u8]) -> u32 {
-        u32_at(root, 0)
     }
 }
 
