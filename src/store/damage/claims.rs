@@ -62,7 +62,7 @@ pub(super) struct Claims {
 impl Claims {
     /// Reads all of a snapshot, and what no tree reaches.
     pub(super) fn read(snapshot: &mut Snapshot) -> Self {
-        let mut claims = Self::default();
+        let mut claims = Self { has_all_records: true, ..Self::default() };
         let file = snapshot.file();
         for tree in Tree::ALL {
             let mut lost = LostRanges::new(tree);
@@ -73,7 +73,7 @@ impl Claims {
                 Found::Lost(range) => lost.push(range),
             });
             if tree == Tree::Images {
-                claims.has_all_records = lost.is_empty() && miscounted.is_none();
+                claims.has_all_records &= lost.is_empty() && miscounted.is_none();
             }
             if tree == Tree::Keys && miscounted.is_some() {
                 // An older page may have keys that were revoked since.

@@ -1,7 +1,7 @@
 //! Verification of the file engine's galleries: every page, every blob against its id and its
 //! record, and the trees against each other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -168,26 +168,31 @@ impl Survey<'_> {
     /// Looks for images that source marks and origins name, and compares the marks with their index
     /// by image.
     fn read_references(&mut self) {
-        let mut marked = BTreeSet::new();
-        self.scan(Tree::Sources, |key, value| {
+        let mut marked = Vec::new();
+        let has_all_marks = self.scan(Tree::Sources, |key, value| {
             let id = ImageId::from_slice(value).ok_or("the source mark names no image")?;
-            marked.insert(image_source_key(id, key));
+            marked.push(image_source_key(id, key));
             Ok(Some((id, "a source is marked as imported, but there is no such image")))
         });
-        let mut unmarked = Vec::new();
-        self.scan(Tree::ImageSources, |key, _| {
-            if !marked.remove(key) {
+        marked.sort_unstable();
+        let mut marked = marked.into_iter().peekable();
+        let (mut unmarked, mut missing) = (Vec::new(), Vec::new());
+        let has_all_index = self.scan(Tree::ImageSources, |key, _| {
+            missing.extend(std::iter::from_fn(|| marked.next_if(|mark| **mark < *key)));
+            if marked.next_if(|mark| **mark == *key).is_none() {
                 unmarked.push(key.to_vec());
             }
             let id = key.get(..ImageId::LEN).and_then(ImageId::from_slice);
             let id = id.ok_or("the key in the index by image names no image")?;
             Ok(Some((id, "a source is in the index by image, but there is no such image")))
         });
+        missing.extend(marked);
         let differences = [
             (unmarked, "the index by image has a source that is not marked"),
-            (Vec::from_iter(marked), "a source mark is missing in the index by image"),
+            (missing, "a source mark is missing in the index by image"),
         ];
-        for (keys, problem) in differences {
+        // What is lost of either tree is told as a range.
+        for (keys, problem) in differences.into_iter().filter(|_| has_all_marks && has_all_index) {
             let owners = keys.iter().map(|key| hex(&key[..ImageId::LEN.min(key.len())]));
             self.problems.extend(owners.map(|owner| Damage::new(owner, problem)));
         }
@@ -218,12 +223,12 @@ impl Survey<'_> {
     }
 
     /// Visits the entries of a tree that names images: `name` returns which, and what is to be said
-    /// if there is none.
+    /// if there is none. Returns whether all of the tree could be read.
     fn scan(
         &mut self,
         tree: Tree,
         mut name: impl FnMut(&[u8], &[u8]) -> Result<Option<(ImageId, &'static str)>, String>,
-    ) {
+    ) -> bool {
         let (problems, file) = (&mut self.problems, self.snapshot.file());
         let (images, named) = (&self.images, &mut self.named);
         let mut lost = LostRanges::new(tree);
@@ -242,7 +247,9 @@ impl Survey<'_> {
             Found::Lost(range) => lost.push(range),
         });
         problems.extend(lost.findings());
+        let is_whole = lost.is_empty() && miscounted.is_none();
         problems.extend(miscounted.map(|reason| Damage::new(tree.name(), reason)));
+        is_whole
     }
 
     fn finish(mut self, bytes: u64) -> Verified {

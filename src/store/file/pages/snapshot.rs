@@ -225,6 +225,12 @@ impl Snapshot {
         problems
     }
 
+    /// Whether a tree that was walked uses a page.
+    #[cfg(test)]
+    pub(super) fn uses(&self, page: u64) -> bool {
+        self.walker.used.contains(page)
+    }
+
     /// Pages that are neither used nor known to be free.
     fn orphaned(&self) -> impl Iterator<Item = u64> + '_ {
         let is_exact = self.has_exact_accounts();
