@@ -94,6 +94,8 @@ impl Claims {
         let of_file = snapshot.free_list_problems().iter();
         claims.problems.extend(of_file.map(|problem| Damage::new(FILE, problem)));
         claims.confirm(snapshot);
+        claims.sources.sort_by_key(|source| source.id);
+        claims.origins.sort_by_key(|origin| origin.id);
         claims
     }
 
@@ -235,6 +237,6 @@ fn tree_of(key: &[u8]) -> Option<Tree> {
 fn read(file: &DataFile, value: Value<'_>) -> Result<Vec<u8>, String> {
     match value {
         Value::Inside(bytes) => Ok(bytes.to_vec()),
-        Value::Outside(run) => file.value_at(run).map(|(bytes, _)| bytes),
+        Value::Outside(run) => file.value_at(run).map(|(bytes, _)| bytes.to_vec()),
     }
 }

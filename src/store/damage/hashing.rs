@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use bytes::Bytes;
 use crossbeam_channel::{Sender, bounded};
 
 use crate::store::file::pages::{DataFile, Run, Value};
@@ -18,7 +19,7 @@ struct Job<T> {
 }
 
 enum OwnedValue {
-    Inside(Vec<u8>),
+    Inside(Bytes),
     Outside(Run),
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Jobs<T> {
 impl<T> Jobs<T> {
     pub(super) fn push(&mut self, subject: T, value: Value<'_>) {
         let value = match value {
-            Value::Inside(bytes) => OwnedValue::Inside(bytes.to_vec()),
+            Value::Inside(bytes) => OwnedValue::Inside(Bytes::copy_from_slice(bytes)),
             Value::Outside(run) => OwnedValue::Outside(run),
         };
         self.batch.push(Job { subject, value });
@@ -50,7 +51,7 @@ impl<T> Jobs<T> {
 /// its bytes and what is wrong with their pages, or with why they can't be had.
 pub(super) fn on_threads<T: Send>(
     file: &DataFile,
-    check: impl Fn(T, Result<(Vec<u8>, Option<String>), String>) + Sync,
+    check: impl Fn(T, Result<(Bytes, Option<String>), String>) + Sync,
     walk: impl FnOnce(&mut Jobs<T>),
 ) {
     let threads = thread::available_parallelism().map_or(1, usize::from);

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::finding::{FILE, LostRanges};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::KeyRecord;
@@ -225,9 +227,9 @@ impl Reader {
 }
 
 /// The bytes of a value, or why they can't be had.
-fn bytes_of(file: &DataFile, value: Value<'_>) -> Result<Vec<u8>, String> {
+fn bytes_of(file: &DataFile, value: Value<'_>) -> Result<Bytes, String> {
     match value {
-        Value::Inside(bytes) => Ok(bytes.to_vec()),
+        Value::Inside(bytes) => Ok(Bytes::copy_from_slice(bytes)),
         Value::Outside(run) => file.value_at(run).map(|(bytes, _)| bytes),
     }
 }

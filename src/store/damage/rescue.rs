@@ -226,11 +226,11 @@ impl<'r> Rescue<'r> {
 
     /// Puts into a record that was made anew what source marks and origins know of the image.
     fn complete(&self, id: ImageId, record: &mut ImageRecord) {
-        if let Some(mark) = self.claims.sources.iter().find(|mark| mark.id == id) {
+        if let Some(mark) = of_image(&self.claims.sources, id).first() {
             record.source_hash = mark.source_hash;
             record.settings_hash = mark.key[32..].try_into().unwrap_or_default();
         }
-        for origin in self.claims.origins.iter().filter(|origin| origin.id == id) {
+        for origin in of_image(&self.claims.origins, id) {
             if origin.is_trusted
                 && let Ok(origin) = decode_origin(&origin.key, &origin.value)
             {
@@ -297,4 +297,11 @@ impl<'r> Rescue<'r> {
             batch.iter().try_for_each(|(tree, key, value)| writer.put(*tree, key, value))
         })
     }
+}
+
+/// Those of an image, out of a list in the order of images.
+fn of_image(belongings: &[Belonging], id: ImageId) -> &[Belonging] {
+    let start = belongings.partition_point(|belonging| belonging.id < id);
+    let end = belongings.partition_point(|belonging| belonging.id <= id);
+    &belongings[start..end]
 }

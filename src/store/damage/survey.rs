@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use super::finding::{FILE, LostRanges};
 use super::hashing::on_threads;
 use crate::image::{ImageId, Rendition};
@@ -287,11 +289,11 @@ impl Survey<'_> {
 }
 
 /// A value's bytes and what is wrong with their pages, or why they can't be had.
-type Read = Result<(Vec<u8>, Option<String>), String>;
+type Read = Result<(Bytes, Option<String>), String>;
 
 fn read(file: &DataFile, value: Value<'_>) -> Read {
     match value {
-        Value::Inside(bytes) => Ok((bytes.to_vec(), None)),
+        Value::Inside(bytes) => Ok((Bytes::copy_from_slice(bytes), None)),
         Value::Outside(run) => file.value_at(run),
     }
 }

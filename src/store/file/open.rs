@@ -11,6 +11,7 @@ use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 use super::files::{FilePair, MAX_READERS};
 use super::lmdb_error::lmdb_error;
 use super::meta_pages::{MetaPages, Verdict};
+use super::pages::{Space, read_space};
 use crate::store::error::StoreError;
 use crate::store::locator::Locator;
 use crate::store::tree::{Access, Tree};
@@ -31,6 +32,9 @@ const MAX_TREES: u32 = Tree::ALL.len() as u32;
 const MAX_MISSING_PAGES: u64 = 256;
 /// Number of pages that may be missing even from the smallest file.
 const MIN_MISSING_PAGES: u64 = 8;
+
+/// How often a state is looked for that writers do not replace meanwhile.
+const TRIES: usize = 100;
 
 /// LMDB's handle of one of our trees.
 pub(super) type TreeHandle = Database<Bytes, Bytes>;
@@ -138,6 +142,9 @@ pub(super) fn check_length(
     writable: bool,
 ) -> Result<(), StoreError> {
     let (found, needed) = find_cut(env, path)?;
+    if found < needed && space_of(env, path)?.is_cut {
+        return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
+    }
     if found < needed && writable {
         // Under the write lock nobody else makes the file longer, so this can't make it shorter.
         let _lock = env.write_txn().map_err(|source| lmdb_error(path, source))?;
@@ -148,6 +155,28 @@ pub(super) fn check_length(
         }
     }
     Ok(())
+}
+
+/// Refuses a file whose list of free pages is damaged, because LMDB writes over those pages.
+pub(super) fn check_free_list(env: &Env<WithoutTls>, path: &Path) -> Result<(), StoreError> {
+    match space_of(env, path)?.problem {
+        Some(reason) => Err(StoreError::BadFreeList { path: path.to_owned(), reason }),
+        None => Ok(()),
+    }
+}
+
+fn space_of(env: &Env<WithoutTls>, path: &Path) -> Result<Space, StoreError> {
+    let wrap = |source| lmdb_error(path, source);
+    for _ in 0..TRIES {
+        let file = env.try_clone_inner_file().map_err(wrap)?;
+        // It keeps the pages of its state from being written again.
+        let transaction = env.read_txn().map_err(wrap)?;
+        if let Some(space) = read_space(file, path, transaction.id() as u64)? {
+            return Ok(space);
+        }
+    }
+    let reason = "its meta page is not there".into();
+    Err(StoreError::BadMetaPages { path: path.to_owned(), reason })
 }
 
 /// Returns the file's length and the length up to its last page number, in bytes, or an error for a
@@ -166,10 +195,10 @@ pub(super) fn find_cut(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64),
 /// in bytes.
 fn lengths(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64, u64), StoreError> {
     // Pages are counted first: a commit in between makes the file longer, never shorter.
-    let pages = env.info().last_page_number as u64 + 1;
+    let pages = (env.info().last_page_number as u64).saturating_add(1);
     let page_bytes = u64::from(env.stat().page_size);
     let found = env.real_disk_size().map_err(|source| lmdb_error(path, source))?;
-    Ok((found, pages * page_bytes, page_bytes))
+    Ok((found, pages.saturating_mul(page_bytes), page_bytes))
 }
 
 /// The trees that were found in a file.

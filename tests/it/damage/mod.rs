@@ -38,12 +38,6 @@ fn whatever_is_damaged_nothing_wrong_is_handed_out_and_nothing_is_lost_in_silenc
     for number in 0..copies {
         let kind = Kind::ALL[number % Kind::ALL.len()];
         let (file, what) = kind.apply(&scene, &mut rng);
-        if let Ok(dir) = std::env::var("DUMP") {
-            std::fs::write(format!("{dir}/{number}.pool"), &file).unwrap();
-            if std::env::var("DUMP_ONLY").is_ok() {
-                continue;
-            }
-        }
         failures.check(format!("copy {number}: {what}"), || {
             let outcome = Trial::new(&scene, &file).run(&mut rng);
             println!("copy {number}: {what}: {outcome:?}");

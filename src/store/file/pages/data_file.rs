@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::page::{HEADER_BYTES, OverflowHeader, Place, Run};
 use crate::store::error::StoreError;
 use crate::store::file::meta_pages::MetaPages;
@@ -75,14 +77,13 @@ impl DataFile {
 
     /// Reads a value out of its pages. What is wrong with their header comes beside it, because the
     /// bytes may be whole all the same.
-    pub(in crate::store) fn value_at(&self, run: Run) -> Result<(Vec<u8>, Option<String>), String> {
+    pub(in crate::store) fn value_at(&self, run: Run) -> Result<(Bytes, Option<String>), String> {
         let offset = run.first_page.saturating_mul(self.page_bytes as u64);
         let length = run.bytes as usize;
-        let mut bytes = self
+        let bytes = self
             .read(offset, HEADER_BYTES + length)
             .map_err(|reason| format!("page {}: {reason}", run.first_page))?;
         let problem = OverflowHeader::check(&bytes, run, self.page_bytes);
-        bytes.drain(..HEADER_BYTES);
-        Ok((bytes, problem))
+        Ok((Bytes::from(bytes).slice(HEADER_BYTES..), problem))
     }
 }

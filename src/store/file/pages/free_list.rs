@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::page::{Value, u64_at};
 use super::page_set::PageSet;
 use super::walk::{Found, KeyOrder, TreeRoot, Walker};
@@ -19,6 +21,14 @@ pub(super) struct FreeList {
     pub(super) problems: Vec<String>,
 }
 
+impl FreeList {
+    /// Whether the walker's file is so short that it lacks pages which are not free.
+    pub(super) fn lacks_used_pages(&self, walker: &Walker) -> bool {
+        let pages = walker.last_page.saturating_add(1);
+        walker.file.pages() < pages.saturating_sub(self.behind_end)
+    }
+}
+
 /// Reads the free list, whose own pages the walker marks as used.
 pub(super) fn read_free_list(walker: &mut Walker, root: &TreeRoot) -> FreeList {
     let mut free = PageSet::new(walker.used.bound());
@@ -27,7 +37,7 @@ pub(super) fn read_free_list(walker: &mut Walker, root: &TreeRoot) -> FreeList {
     let (file, last_page) = (Arc::clone(&walker.file), walker.last_page);
     let mut read = |value: Value<'_>| -> Result<(), String> {
         let bytes = match value {
-            Value::Inside(bytes) => bytes.to_vec(),
+            Value::Inside(bytes) => Bytes::copy_from_slice(bytes),
             Value::Outside(run) => match file.value_at(run)? {
                 (bytes, None) => bytes,
                 (_, Some(problem)) => return Err(problem),

@@ -12,6 +12,7 @@
 //! - `meta`: the two meta pages, and which states of the gallery they show.
 //! - `walk`: one tree, entry by entry, with what is lost of it.
 //! - `free_list`: the pages that are free.
+//! - `space`: whether LMDB may write into the file.
 //! - `roots`: states whose meta page is lost.
 //! - `snapshot`: one state of a gallery, kept in place while it is read.
 //! - `orphans`: what lies in pages that no tree reaches.
@@ -24,6 +25,7 @@ mod page;
 mod page_set;
 mod roots;
 mod snapshot;
+mod space;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -32,4 +34,5 @@ pub(in crate::store) use data_file::DataFile;
 pub(in crate::store) use orphans::{Orphan, webp_at};
 pub(in crate::store) use page::{Place, Run, Value};
 pub(in crate::store) use snapshot::Snapshot;
+pub(in crate::store::file) use space::{Space, read_space};
 pub(in crate::store) use walk::{Found, Lost};

@@ -336,8 +336,7 @@ fn cut_problem(walker: &Walker, free: &FreeList) -> Option<String> {
     let page_bytes = walker.file.page_bytes() as u64;
     let pages = walker.last_page.saturating_add(1);
     let found = walker.file.length();
-    let is_cut = walker.file.pages() < pages.saturating_sub(free.behind_end);
-    is_cut.then(|| {
+    free.lacks_used_pages(walker).then(|| {
         let needed = pages.saturating_mul(page_bytes);
         format!("truncated: the file has {found} bytes and needs {needed}")
     })

@@ -96,14 +96,16 @@ impl Sample {
         let miscounted = snapshot.walk(Tree::Blobs, &mut |found| match found {
             Found::Entry { key, value, place, doubtful } => {
                 let read = match value {
-                    Value::Inside(bytes) => Ok((bytes.to_vec(), None)),
+                    Value::Inside(bytes) => Ok((bytes::Bytes::copy_from_slice(bytes), None)),
                     Value::Outside(run) => file.value_at(run),
                 };
                 if let Ok((bytes, _)) = &read {
                     assert_eq!(*bytes, file.bytes_at(place).unwrap());
                 }
                 match read {
-                    Ok((bytes, None)) if self.entries.get(key) == Some(&bytes) => {
+                    Ok((bytes, None))
+                        if self.entries.get(key).is_some_and(|known| *known == bytes) =>
+                    {
                         let keys = if doubtful { &mut look.doubtful } else { &mut look.sound };
                         keys.push(key.to_vec());
                     }
