@@ -37,8 +37,8 @@ impl GlobalOptions {
         Ok(Reader::open(&self.gallery)?)
     }
 
-    /// Opens the gallery, after a look at all its pages but not at its images. LMDB's way of copying
-    /// trusts them, and would crash or copy the damage.
+    /// Opens the gallery, after a look at all its pages but not at its images. LMDB trusts them when
+    /// it copies, and would crash or copy the damage.
     pub(super) fn open_checked(&self) -> anyhow::Result<Store> {
         if let Some(Damage { subject, problem }) = self.open_reader()?.check_pages().first() {
             anyhow::bail!(
@@ -50,8 +50,8 @@ impl GlobalOptions {
         self.open(Access::Read)
     }
 
-    /// Says on stderr what is wrong with a gallery, as far as it was read, and returns how a command
-    /// ends that gave what could be read.
+    /// Says on stderr what is wrong with a gallery, as far as it was read, and returns how a
+    /// command ends that gave what could be read.
     pub(super) fn tell_damage(&self, reader: &Reader) -> ExitReason {
         reader.notes().iter().for_each(|note| self.say(note));
         let problems = reader.problems();

@@ -56,11 +56,14 @@ fn summary(verified: &Verified, gallery: &str) -> String {
         1 => "1 problem".to_owned(),
         count => format!("{} problems", HumanCount(count as u64)),
     };
+    let lost = match verified.unreadable {
+        Some(count) => format!("{} can't", HumanCount(count)),
+        None => "how many can't is not known".to_owned(),
+    };
     format!(
-        "{problems}; {} images can be had, {} can't. A backup mends it, or \
+        "{problems}; {} images can be had, {lost}. A backup mends it, or \
          `imagepool salvage {gallery} NEW` copies what can be had, perhaps more, to a new gallery",
         HumanCount(verified.readable),
-        HumanCount(verified.unreadable),
     )
 }
 

@@ -36,8 +36,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Number of images that can be had: their record and their bytes.
     pub readable: u64,
-    /// Number of images that can't, as far as anything tells of them.
-    pub unreadable: u64,
+    /// Number of images that can't, or `None` if nothing tells how many there were.
+    pub unreadable: Option<u64>,
     pub problems: Vec<Damage>,
 }
 
@@ -79,6 +79,11 @@ impl Store {
         }
         self.verify_references(&records, &mut verified)?;
         verified.problems.sort_by(|a, b| a.subject.cmp(&b.subject));
+        let subjects = verified.problems.iter().filter_map(|damage| damage.subject.parse().ok());
+        let damaged: BTreeSet<ImageId> = subjects.collect();
+        let is_whole = |id: &&ImageId| !damaged.contains(*id);
+        verified.readable = records.keys().filter(is_whole).count() as u64;
+        verified.unreadable = Some(damaged.len() as u64);
         Ok(verified)
     }
 

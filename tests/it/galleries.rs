@@ -156,7 +156,9 @@ fn what_is_no_gallery_is_told_and_left_alone() {
         for command in commands {
             failures.check(format!("{command} with {name}"), || {
                 let arguments = ["--gallery", name].into_iter().chain(command.split(' '));
-                let refused = space.run(arguments).expect(1);
+                let mut refused = space.run(arguments).expect(1);
+                // What is found to be damaged is a result.
+                refused.stderr.push_str(&refused.stdout);
                 refused.complains_of(&[&[name], error].concat());
                 assert_eq!(fs::read(space.path(name)).unwrap(), content, "it was changed");
             });

@@ -23,13 +23,19 @@ enum OwnedValue {
     Outside(Run),
 }
 
-/// Takes values for the threads.
-pub(super) struct Jobs<T> {
+/// What is done with each value: with its bytes and what is wrong with their pages, or with why they
+/// can't be had.
+type Check<'c, T> = dyn Fn(T, Result<(Bytes, Option<String>), String>) + Sync + 'c;
+
+/// Takes values for the threads, or works on them itself if the system grants none.
+pub(super) struct Jobs<'c, T> {
+    file: &'c DataFile,
+    check: &'c Check<'c, T>,
     batch: Vec<Job<T>>,
-    sender: Sender<Vec<Job<T>>>,
+    sender: Option<Sender<Vec<Job<T>>>>,
 }
 
-impl<T> Jobs<T> {
+impl<T> Jobs<'_, T> {
     pub(super) fn push(&mut self, subject: T, value: Value<'_>) {
         let value = match value {
             Value::Inside(bytes) => OwnedValue::Inside(Bytes::copy_from_slice(bytes)),
@@ -42,37 +48,42 @@ impl<T> Jobs<T> {
     }
 
     fn flush(&mut self) {
-        // It fails only if every thread has panicked, which the scope tells.
-        let _ = self.sender.send(std::mem::take(&mut self.batch));
+        let batch = std::mem::take(&mut self.batch);
+        match &self.sender {
+            // It fails only if every thread has panicked, which the scope tells.
+            Some(sender) => drop(sender.send(batch)),
+            None => work(self.file, self.check, batch),
+        }
     }
 }
 
-/// Runs `walk`, which hands out values, and calls `check` with each of them on other threads: with
-/// its bytes and what is wrong with their pages, or with why they can't be had.
+fn work<T>(file: &DataFile, check: &Check<'_, T>, batch: Vec<Job<T>>) {
+    for Job { subject, value } in batch {
+        let read = match value {
+            OwnedValue::Inside(bytes) => Ok((bytes, None)),
+            OwnedValue::Outside(run) => file.value_at(run),
+        };
+        check(subject, read);
+    }
+}
+
+/// Runs `walk`, which hands out values, and calls `check` with each of them on other threads.
 pub(super) fn on_threads<T: Send>(
     file: &DataFile,
-    check: impl Fn(T, Result<(Bytes, Option<String>), String>) + Sync,
-    walk: impl FnOnce(&mut Jobs<T>),
+    check: &Check<'_, T>,
+    walk: impl FnOnce(&mut Jobs<'_, T>),
 ) {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (sender, receiver) = bounded::<Vec<Job<T>>>(WAITING);
     thread::scope(|scope| {
-        for _ in 0..threads {
-            let (receiver, check) = (receiver.clone(), &check);
-            scope.spawn(move || {
-                for Job { subject, value } in receiver.into_iter().flatten() {
-                    check(
-                        subject,
-                        match value {
-                            OwnedValue::Inside(bytes) => Ok((bytes, None)),
-                            OwnedValue::Outside(run) => file.value_at(run),
-                        },
-                    );
-                }
-            });
-        }
+        let started = (0..threads).filter(|_| {
+            let receiver = receiver.clone();
+            let run = move || receiver.into_iter().for_each(|batch| work(file, check, batch));
+            thread::Builder::new().spawn_scoped(scope, run).is_ok()
+        });
+        let sender = (started.count() > 0).then_some(sender);
         drop(receiver);
-        let mut jobs = Jobs { batch: Vec::with_capacity(BATCH), sender };
+        let mut jobs = Jobs { file, check, batch: Vec::new(), sender };
         walk(&mut jobs);
         jobs.flush();
     });

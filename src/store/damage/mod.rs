@@ -22,4 +22,5 @@ mod salvage;
 mod survey;
 
 pub use reader::Reader;
-pub use salvage::{Rebuild, Salvaged, salvage};
+pub use rescue::{Rebuild, Salvaged};
+pub use salvage::salvage;

@@ -10,10 +10,10 @@ use crate::keys::KeyRecord;
 use crate::store::check::{Damage, Verified, hex};
 use crate::store::error::StoreError;
 use crate::store::file::examine_kind;
-use crate::store::file::pages::{DataFile, Found, Snapshot, Value};
+use crate::store::file::pages::{DataFile, Found, Purpose, Snapshot, Value};
 use crate::store::gallery::Store;
 use crate::store::locator::Locator;
-use crate::store::migrate::{self, FORMAT_KEY};
+use crate::store::migrate::{self, FORMAT_KEY, RECORDS_KEY};
 use crate::store::record::{decode_image, decode_key, split_blob_key};
 use crate::store::tree::{Access, Tree};
 
@@ -21,6 +21,7 @@ use crate::store::tree::{Access, Tree};
 /// called once.
 pub struct Reader {
     source: Source,
+    is_draft: bool,
     notes: Vec<String>,
     problems: Vec<Damage>,
 }
@@ -46,28 +47,30 @@ impl Reader {
             }
         };
         let path = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
-        let snapshot = open_snapshot(&path, can_be_read_without_lock)?;
+        let snapshot = open_snapshot(&path, Purpose::Read, can_be_read_without_lock)?;
         let notes = snapshot.notes().to_vec();
         let problems = snapshot.problems().iter().map(|problem| Damage::new(FILE, problem));
         let problems = problems.collect();
-        let mut reader = Self { source: Source::Pages(Box::new(snapshot)), notes, problems };
+        let mut reader = Self { notes, problems, ..Self::new(Source::Pages(Box::new(snapshot))) };
         reader.check_format(locator)?;
         Ok(reader)
     }
 
     fn new(source: Source) -> Self {
-        Self { source, notes: Vec::new(), problems: Vec::new() }
+        Self { source, is_draft: false, notes: Vec::new(), problems: Vec::new() }
     }
 
     /// Refuses another format. A gallery whose format can't be read is taken for one of this.
     fn check_format(&mut self, locator: &Locator) -> Result<(), StoreError> {
-        let mut format = None;
+        let (mut format, mut has_records) = (None, false);
         self.scan(Tree::Meta, &mut |key, value| {
             if key == FORMAT_KEY {
                 format = Some(value.to_vec());
             }
+            has_records |= key == RECORDS_KEY;
             None
         });
+        self.is_draft = format.is_some() && !has_records && self.problems.is_empty();
         match format {
             Some(format) => migrate::check(locator, Some(&format)),
             None => Ok(()),
@@ -77,8 +80,8 @@ impl Reader {
     /// Whether the gallery is a draft of format 1, whose records have to be brought to that format
     /// before they can be read.
     #[must_use]
-    pub fn is_draft(&self) -> bool {
-        matches!(&self.source, Source::Pages(snapshot) if snapshot.is_draft())
+    pub const fn is_draft(&self) -> bool {
+        self.is_draft
     }
 
     /// What the reader should know of how the gallery is read.
@@ -237,10 +240,11 @@ fn bytes_of(file: &DataFile, value: Value<'_>) -> Result<Bytes, String> {
 /// Opens a state of the gallery file at an absolute path.
 pub(super) fn open_snapshot(
     path: &Path,
+    purpose: Purpose,
     may_go_on: impl FnMut(&StoreError) -> bool,
 ) -> Result<Snapshot, StoreError> {
     examine_kind(path, Access::Read)?;
-    Snapshot::open(path, may_go_on)
+    Snapshot::open(path, purpose, may_go_on)
 }
 
 /// Whether a file that LMDB refuses for this can be read without it: nobody else can change it
@@ -252,7 +256,6 @@ fn can_be_read_without_lock(error: &StoreError) -> bool {
             | StoreError::BadPages { .. }
             | StoreError::BadMetaPages { .. }
             | StoreError::Truncated { .. }
-            | StoreError::AddressSpace { .. }
             | StoreError::Lmdb { .. }
     )
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::claims::{Belonging, BlobClaim, Claims};
-use super::salvage::{Rebuild, Salvaged};
 use crate::image::{ImageId, ImageRecord, Rendition};
 use crate::store::check::Damage;
 use crate::store::error::StoreError;
@@ -14,6 +13,24 @@ use crate::store::migrate::ADDED_KEY;
 use crate::store::record::{blob_key, decode_origin, encode_image, image_source_key};
 use crate::store::tags::merge_tags;
 use crate::store::tree::Tree;
+
+/// Makes the record of an image from its WebP alone. Returns `None` if that is none.
+pub type Rebuild<'r> = dyn Fn(&[u8]) -> Option<ImageRecord> + 'r;
+
+/// What a salvage brought, and what it could not.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Salvaged {
+    /// Number of images that were brought.
+    pub images: u64,
+    /// Length of all WebP that were brought, in bytes.
+    pub bytes: u64,
+    /// Number of keys that were brought.
+    pub keys: u64,
+    /// What is missing in the new gallery, and what of it was made anew.
+    pub missing: Vec<Damage>,
+    /// What is wrong with the damaged gallery.
+    pub problems: Vec<Damage>,
+}
 
 /// Size of a commit, in bytes. LMDB keeps in memory what is not committed.
 const COMMIT_BYTES: usize = 32 << 20;
@@ -77,7 +94,7 @@ impl<'r> Rescue<'r> {
         Ok(self.salvaged)
     }
 
-    /// Brings images and then renditions: where the tree says that they are, and then wherever else.
+    /// Brings images and then renditions: where the tree says that they are, then wherever else.
     fn bring_bytes(&mut self) -> Result<(), StoreError> {
         let mut elsewhere = std::mem::take(&mut self.claims.webps);
         let blobs = std::mem::take(&mut self.claims.blobs);

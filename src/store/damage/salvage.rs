@@ -7,32 +7,14 @@ use std::path::Path;
 use super::claims::Claims;
 use super::finding::FILE;
 use super::reader::open_snapshot;
-use super::rescue::Rescue;
-use crate::image::ImageRecord;
+use super::rescue::{Rebuild, Rescue, Salvaged};
 use crate::store::check::Damage;
 use crate::store::error::StoreError;
+use crate::store::file::pages::Purpose;
 use crate::store::gallery::Store;
 use crate::store::locator::Locator;
 use crate::store::migrate::{self, FORMAT_KEY};
 use crate::store::tree::Tree;
-
-/// Makes the record of an image from its WebP alone. Returns `None` if that is none.
-pub type Rebuild<'r> = dyn Fn(&[u8]) -> Option<ImageRecord> + 'r;
-
-/// What a salvage brought, and what it could not.
-#[derive(Debug, Default, serde::Serialize)]
-pub struct Salvaged {
-    /// Number of images that were brought.
-    pub images: u64,
-    /// Length of all WebP that were brought, in bytes.
-    pub bytes: u64,
-    /// Number of keys that were brought.
-    pub keys: u64,
-    /// What is missing in the new gallery, and what of it was made anew.
-    pub missing: Vec<Damage>,
-    /// What is wrong with the damaged gallery.
-    pub problems: Vec<Damage>,
-}
 
 /// Copies all that can be read of the gallery file `from` into a new one, `to`.
 ///
@@ -45,7 +27,9 @@ pub fn salvage(from: &Path, to: &Path, rebuild: &Rebuild<'_>) -> Result<Salvaged
         return Err(exists());
     }
     let from = std::path::absolute(from).map_err(|source| StoreError::io(from, source))?;
-    let mut snapshot = open_snapshot(&from, |error| !matches!(error, StoreError::Missing { .. }))?;
+    let mut snapshot = open_snapshot(&from, Purpose::Salvage, |error| {
+        !matches!(error, StoreError::Missing { .. })
+    })?;
     let mut claims = Claims::read(&mut snapshot);
     if let Some(format) = claims.meta.get(FORMAT_KEY) {
         migrate::check(&Locator::File(from), Some(format))?;

@@ -143,7 +143,7 @@ impl Survey<'_> {
                 found.lock().unwrap_or_else(PoisonError::into_inner).push(damage);
             }
         };
-        on_threads(&file, check, |jobs| {
+        on_threads(&file, &check, |jobs| {
             let miscounted = snapshot.walk(Tree::Blobs, &mut |found| {
                 let (key, value) = match found {
                     Found::Entry { key, value, .. } => (key, value),
@@ -277,12 +277,12 @@ impl Survey<'_> {
         problems.extend(of_file.into_iter().map(|problem| Damage::new(FILE, problem)));
         problems.sort_by(|a, b| a.subject.cmp(&b.subject));
         let known = (self.images.len() + self.named.len()) as u64;
-        let images = known.max(self.snapshot.entries(Tree::Images).unwrap_or(0));
+        let entries = self.snapshot.entries(Tree::Images);
         Verified {
             images: self.images.len() as u64,
             bytes,
             readable,
-            unreadable: images - readable,
+            unreadable: entries.map(|entries| known.max(entries) - readable),
             problems: self.problems,
         }
     }

@@ -117,6 +117,14 @@ impl MetaPages {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
+        match self.pair() {
+            Verdict::Sound => self.roots.clone(),
+            other => other,
+        }
+    }
+
+    /// What the two pages amount to, whatever they lead to.
+    pub(super) fn pair(&self) -> Verdict {
         let (first, second) = match &self.pages {
             [Ok(first), Ok(second)] => (first, second),
             [Err(_), Err(_)] => return Verdict::Foreign,
@@ -132,7 +140,7 @@ impl MetaPages {
         if !are_neighbours && (even, odd) != (0, 0) {
             return Verdict::Damaged(format!("they are of transactions {even} and {odd}"));
         }
-        self.roots.clone()
+        Verdict::Sound
     }
 }
 

@@ -87,13 +87,27 @@ impl Kind {
                 }
                 format!("meta page {meta}")
             }
+            _ => self.damage_widely(file, page, scene, rng),
+        }
+    }
+
+    /// Does what does not stay in one place.
+    fn damage_widely(
+        self,
+        file: &mut Vec<u8>,
+        page: usize,
+        scene: &Scene,
+        rng: &mut StdRng,
+    ) -> String {
+        let start = page * PAGE;
+        match self {
             Self::Cut => {
                 let length = rng.random_range(0..file.len());
                 file.truncate(length);
                 format!("cut to {length} bytes")
             }
             Self::Swap => {
-                let other = rng.random_range(2..pages);
+                let other = rng.random_range(2..file.len() / PAGE);
                 for at in 0..PAGE {
                     file.swap(start + at, other * PAGE + at);
                 }
@@ -107,7 +121,7 @@ impl Kind {
                 }
                 format!("page {page} as it was")
             }
-            Self::Several => {
+            _ => {
                 let count = rng.random_range(2..6);
                 let mut done = Vec::new();
                 for _ in 0..count {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::page::{Value, u64_at};
+use super::page::{KeyOrder, Value, u64_at};
 use super::page_set::PageSet;
-use super::walk::{Found, KeyOrder, TreeRoot, Walker};
+use super::walk::{Found, TreeRoot, Walker};
 
 /// The free pages of a state.
 pub(super) struct FreeList {

@@ -43,7 +43,7 @@ pub(super) fn read_metas(file: &mut DataFile) -> Result<Metas, StoreError> {
     if let Some(page) = judged.pages.iter().flatten().next() {
         file.set_page_bytes(page.page_bytes);
     }
-    let verdict = judged.verdict();
+    let verdict = judged.pair();
     let mut states: Vec<Meta> = (0..2)
         .filter_map(|number| {
             let page = file.page(number as u64).ok()?;
@@ -53,7 +53,6 @@ pub(super) fn read_metas(file: &mut DataFile) -> Result<Metas, StoreError> {
         .collect();
     states.sort_by_key(|meta| (!meta.is_sound, Reverse(meta.transaction)));
     let mut problems = match &verdict {
-        // A file that was cut is told of as a whole.
         Verdict::Sound | Verdict::Cut { .. } => Vec::new(),
         Verdict::Foreign => vec!["neither of the first two pages is a meta page".to_owned()],
         Verdict::Damaged(reason) => vec![format!("of the first two pages, {reason}")],

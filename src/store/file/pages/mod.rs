@@ -33,6 +33,6 @@ mod walk;
 pub(in crate::store) use data_file::DataFile;
 pub(in crate::store) use orphans::{Orphan, webp_at};
 pub(in crate::store) use page::{Place, Run, Value};
-pub(in crate::store) use snapshot::Snapshot;
+pub(in crate::store) use snapshot::{Purpose, Snapshot};
 pub(in crate::store::file) use space::{Space, read_space};
 pub(in crate::store) use walk::{Found, Lost};

@@ -1,10 +1,9 @@
-//! What lies in pages that no tree reaches: leaves, whose branch is lost, and values, whose leaf is.
+//! What lies in pages that no tree reaches: leaves whose branch is lost, and values whose leaf is.
 
 use memchr::memmem::Finder;
 
 use super::data_file::DataFile;
-use super::page::{Content, Kind, Place, Value, read_page};
-use super::walk::KeyOrder;
+use super::page::{Content, KeyOrder, Kind, Place, Value, read_page};
 
 /// How a WebP begins, and what follows 8 bytes later.
 const WEBP_HEAD: (&[u8], &[u8]) = (b"RIFF", b"WEBP");

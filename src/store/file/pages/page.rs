@@ -6,7 +6,25 @@
 //! page's end without gaps. A node begins with 8 bytes: a length or the lower bits of a page number
 //! (4), flags or the upper bits of a page number (2), and the length of the key (2).
 
-use super::walk::KeyOrder;
+use std::cmp::Ordering;
+
+/// How a tree's keys are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyOrder {
+    /// By their bytes, and a beginning of another key before that.
+    Bytes,
+    /// By their values as numbers of 8 bytes.
+    Numbers,
+}
+
+impl KeyOrder {
+    pub(super) fn compare(self, one: &[u8], other: &[u8]) -> Ordering {
+        match self {
+            Self::Bytes => one.cmp(other),
+            Self::Numbers => (one.len(), u64_at(one, 0)).cmp(&(other.len(), u64_at(other, 0))),
+        }
+    }
+}
 
 pub(super) const HEADER_BYTES: usize = 16;
 const NODE_HEADER_BYTES: usize = 8;

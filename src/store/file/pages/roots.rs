@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::data_file::DataFile;
-use super::page::{Content, Kind, Value, read_page};
-use super::walk::{Found, KeyOrder, TreeRoot, Walker};
+use super::page::{Content, KeyOrder, Kind, Value, read_page};
+use super::walk::{Found, TreeRoot, Walker};
 use crate::store::migrate::ADDED_KEY;
 use crate::store::tree::Tree;
 

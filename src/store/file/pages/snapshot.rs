@@ -8,16 +8,25 @@ use super::data_file::DataFile;
 use super::free_list::{FreeList, read_free_list};
 use super::meta::{Meta, Metas, read_metas};
 use super::orphans::{Orphan, each_orphan};
-use super::page::Place;
+use super::page::{KeyOrder, Place};
 use super::page_set::PageSet;
 use super::roots::{FoundState, Roots, count_added, find_state};
-use super::walk::{Found, KeyOrder, Lost, TreeRoot, Walker};
+use super::walk::{Found, Lost, TreeRoot, Walker};
 use crate::store::error::StoreError;
 use crate::store::file::pin::Pin;
 use crate::store::tree::Tree;
 
 /// How often a state is looked for that writers do not replace meanwhile.
 const TRIES: usize = 100;
+
+/// What a state is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Purpose {
+    /// What trees reach is wanted, of an older state if need be.
+    Read,
+    /// What no tree reaches is wanted too, so the newest state is best even without its root.
+    Salvage,
+}
 
 /// A state of a gallery, read by position.
 pub(in crate::store) struct Snapshot {
@@ -41,6 +50,7 @@ impl Snapshot {
     /// without its lock.
     pub(in crate::store) fn open(
         path: &Path,
+        purpose: Purpose,
         mut may_go_on: impl FnMut(&StoreError) -> bool,
     ) -> Result<Self, StoreError> {
         let mut notes = Vec::new();
@@ -63,20 +73,20 @@ impl Snapshot {
             // Two commits write the meta page of the state that is kept.
             if let Some(at) = metas.states.iter().position(|meta| meta.transaction == pinned) {
                 metas.states.swap(0, at);
-                return Self::read(path, file, metas, notes, Some(pin));
+                return Self::read(path, file, metas, (notes, purpose), Some(pin));
             }
         }
         let file = File::open(path).map_err(|source| StoreError::io(path, source))?;
         let mut file = DataFile::new(file, path)?;
         let metas = read_metas(&mut file)?;
-        Self::read(path, file, metas, notes, None)
+        Self::read(path, file, metas, (notes, purpose), None)
     }
 
     fn read(
         path: &Path,
         file: DataFile,
         metas: Metas,
-        notes: Vec<String>,
+        (notes, purpose): (Vec<String>, Purpose),
         pin: Option<Pin>,
     ) -> Result<Self, StoreError> {
         let Metas { states, mut problems, mut has_newest } = metas;
@@ -95,6 +105,11 @@ impl Snapshot {
             ));
         }
         let usable = read.iter().position(|state| state.main_problem.is_none());
+        // What is neither used nor free is the newest state, even without its root.
+        let is_exact = |state: &MetaState| state.free.problems.is_empty();
+        let goes_without = purpose == Purpose::Salvage && are_sound;
+        let usable =
+            if goes_without && read.first().is_some_and(is_exact) { Some(0) } else { usable };
         let by_meta = (!read.is_empty()).then(|| read.swap_remove(usable.unwrap_or(0)));
         has_newest &= usable == Some(0);
         let found = if are_sound && has_newest { None } else { find_state(&file) };
@@ -102,8 +117,7 @@ impl Snapshot {
             (Some(state), Some(_)) => {
                 count_added(&file, &state.roots).is_none_or(|added| added < found.added)
             }
-            // What is neither used nor free is the newest state, even without its root.
-            (Some(state), None) => !state.free.problems.is_empty(),
+            (Some(state), None) => !is_exact(state),
             (None, _) => true,
         };
         let state = match (found.filter(is_better), by_meta) {

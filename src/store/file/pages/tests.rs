@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::page::{Content, Kind, flags_of, read_page, u16_at};
-use super::walk::KeyOrder;
+use super::page::{Content, KeyOrder, Kind, flags_of, read_page, u16_at};
 use super::*;
 use crate::store::file::FileEngine;
 use crate::store::migrate::ADDED_KEY;
@@ -150,7 +149,7 @@ impl Sample {
 
 fn snapshot_of(path: &std::path::Path, bytes: &[u8]) -> Result<Snapshot, crate::store::StoreError> {
     std::fs::write(path, bytes).unwrap();
-    Snapshot::open(path, |_| true)
+    Snapshot::open(path, Purpose::Read, |_| true)
 }
 
 fn put(page: &mut [u8], at: usize, bytes: &[u8]) {

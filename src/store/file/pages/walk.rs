@@ -1,32 +1,13 @@
 //! One tree, entry by entry in the order of its keys, with what is lost of it.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::data_file::DataFile;
-use super::page::{Content, Kind, Node, Place, Run, Value, read_page, u16_at, u64_at};
+use super::page::{Content, KeyOrder, Kind, Node, Place, Run, Value, read_page, u16_at, u64_at};
 use super::page_set::PageSet;
 
 /// Greatest depth of a tree, as in LMDB.
 const MAX_DEPTH: usize = 32;
-
-/// How a tree's keys are ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyOrder {
-    /// By their bytes, and a beginning of another key before that.
-    Bytes,
-    /// By their values as numbers of 8 bytes.
-    Numbers,
-}
-
-impl KeyOrder {
-    pub(super) fn compare(self, one: &[u8], other: &[u8]) -> Ordering {
-        match self {
-            Self::Bytes => one.cmp(other),
-            Self::Numbers => (one.len(), u64_at(one, 0)).cmp(&(other.len(), u64_at(other, 0))),
-        }
-    }
-}
 
 /// Length of the root of a tree, as it is stored, in bytes.
 pub(super) const ROOT_BYTES: usize = 48;
