@@ -37,8 +37,8 @@ impl GlobalOptions {
         Ok(Reader::open(&self.gallery)?)
     }
 
-    /// Opens the gallery, after a look at all its pages but not at its images. LMDB trusts them when
-    /// it copies, and would crash or copy the damage.
+    /// Opens the gallery, after a look at all its pages but not at its images. LMDB trusts them
+    /// when it copies, and would crash or copy the damage.
     pub(super) fn open_checked(&self) -> anyhow::Result<Store> {
         if let Some(Damage { subject, problem }) = self.open_reader()?.check_pages().first() {
             anyhow::bail!(

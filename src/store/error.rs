@@ -70,8 +70,9 @@ pub enum StoreError {
     BadMetaPages { path: PathBuf, reason: String },
     #[error(
         "{}: the list of the gallery's free pages is damaged ({reason}), so writing might \
-         overwrite images; nothing was changed. `imagepool verify` says what is damaged, `imagepool \
-         restore BACKUP` puts a backup in its place, `imagepool salvage` copies what can be read",
+         overwrite images; nothing was changed. `imagepool verify` says what is damaged, \
+         `imagepool restore BACKUP` puts a backup in its place, `imagepool salvage` copies what \
+         can be read",
         path.display()
     )]
     BadFreeList { path: PathBuf, reason: String },

@@ -23,8 +23,8 @@ enum OwnedValue {
     Outside(Run),
 }
 
-/// What is done with each value: with its bytes and what is wrong with their pages, or with why they
-/// can't be had.
+/// What is done with each value: with its bytes and what is wrong with their pages, or with why
+/// they can't be had.
 type Check<'c, T> = dyn Fn(T, Result<(Bytes, Option<String>), String>) + Sync + 'c;
 
 /// Takes values for the threads, or works on them itself if the system grants none.

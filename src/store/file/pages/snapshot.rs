@@ -104,12 +104,19 @@ impl Snapshot {
                  `imagepool import DIR` on a new path makes a gallery",
             ));
         }
-        let usable = read.iter().position(|state| state.main_problem.is_none());
+        let is_usable = |state: &MetaState| {
+            state.main_problem.is_none() && state.roots.iter().any(Option::is_some)
+        };
+        let usable = read.iter().position(is_usable);
         // What is neither used nor free is the newest state, even without its root.
         let is_exact = |state: &MetaState| state.free.problems.is_empty();
         let goes_without = purpose == Purpose::Salvage && are_sound;
         let usable =
             if goes_without && read.first().is_some_and(is_exact) { Some(0) } else { usable };
+        if let (Some(newest), Some(1..)) = (read.first(), usable) {
+            problems.extend(newest.main_problem.clone());
+            problems.push("what is read is the state before the newest one, which is lost".into());
+        }
         let by_meta = (!read.is_empty()).then(|| read.swap_remove(usable.unwrap_or(0)));
         has_newest &= usable == Some(0);
         let found = if are_sound && has_newest { None } else { find_state(&file) };
