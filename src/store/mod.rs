@@ -52,7 +52,7 @@ mod tree;
 pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
-pub use damage::{Reader, Rebuild, Salvaged, salvage};
+pub use damage::{Inspect, Reader, Rebuild, Salvaged, salvage};
 pub use error::StoreError;
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};

@@ -5,6 +5,10 @@ use crate::store::check::{Damage, hex};
 use crate::store::file::pages::Lost;
 use crate::store::tree::Tree;
 
+/// Takes one more look at an image: at its WebP, whose bytes are right, and at the size in pixels
+/// that its record has. Returns what it finds to be wrong.
+pub type Inspect<'i> = dyn Fn(&[u8], (u32, u32)) -> Option<String> + Sync + 'i;
+
 /// Subject of what concerns the gallery's file as a whole.
 pub(super) const FILE: &str = "file";
 

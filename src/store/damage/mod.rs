@@ -21,6 +21,7 @@ mod rescue;
 mod salvage;
 mod survey;
 
+pub use finding::Inspect;
 pub use reader::Reader;
 pub use rescue::{Rebuild, Salvaged};
 pub use salvage::salvage;

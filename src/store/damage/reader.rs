@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::finding::{FILE, LostRanges};
+use super::finding::{FILE, Inspect, LostRanges};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::KeyRecord;
 use crate::store::check::{Damage, Verified, hex};
@@ -26,9 +26,11 @@ pub struct Reader {
     problems: Vec<Damage>,
 }
 
+/// Looks at an entry, and returns what is wrong with it.
+type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Option<Damage> + 'v;
+
 enum Source {
     Pages(Box<Snapshot>),
-    #[cfg_attr(not(feature = "sled"), expect(dead_code, reason = "sled's galleries only"))]
     Engine(Store),
 }
 
@@ -182,15 +184,11 @@ impl Reader {
 
     /// Checks the whole gallery.
     ///
-    /// `inspect` is called with each image whose bytes are those that its id names, and with the
-    /// size in pixels that its record has. It may return one more problem.
+    /// `inspect` is called with each image whose bytes are those that its id names.
     ///
     /// # Errors
     /// When sled can't be read on at all.
-    pub fn verify(
-        self,
-        inspect: &(dyn Fn(&[u8], (u32, u32)) -> Option<String> + Sync),
-    ) -> Result<Verified, StoreError> {
+    pub fn verify(self, inspect: &Inspect<'_>) -> Result<Verified, StoreError> {
         match self.source {
             Source::Pages(snapshot) => Ok(super::survey::survey(*snapshot, self.problems, inspect)),
             Source::Engine(store) => {
@@ -201,7 +199,7 @@ impl Reader {
 
     /// Visits the entries of a tree whose values can be read. `visit` may return what is wrong with
     /// one.
-    fn scan(&mut self, tree: Tree, visit: &mut dyn FnMut(&[u8], &[u8]) -> Option<Damage>) {
+    fn scan(&mut self, tree: Tree, visit: &mut Visit<'_>) {
         let problems = &mut self.problems;
         match &mut self.source {
             Source::Pages(snapshot) => {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::finding::{FILE, LostRanges};
+use super::finding::{FILE, Inspect, LostRanges};
 use super::hashing::on_threads;
 use crate::image::{ImageId, Rendition};
 use crate::store::check::{Damage, Verified, hex};
@@ -18,9 +18,6 @@ use crate::store::record::{
     split_blob_key,
 };
 use crate::store::tree::Tree;
-
-/// What one more look at an image finds.
-type Inspect<'i> = &'i (dyn Fn(&[u8], (u32, u32)) -> Option<String> + Sync);
 
 /// What an image should be, by its record.
 struct Expected {
@@ -49,11 +46,11 @@ struct Survey<'i> {
     /// Images that have no record, and what names them.
     named: BTreeMap<ImageId, &'static str>,
     problems: Vec<Damage>,
-    inspect: Inspect<'i>,
+    inspect: &'i Inspect<'i>,
 }
 
 /// Checks a whole gallery, of which `problems` are known.
-pub(super) fn survey(snapshot: Snapshot, problems: Vec<Damage>, inspect: Inspect<'_>) -> Verified {
+pub(super) fn survey(snapshot: Snapshot, problems: Vec<Damage>, inspect: &Inspect<'_>) -> Verified {
     let mut survey = Survey {
         snapshot,
         images: Vec::new(),
@@ -312,7 +309,7 @@ impl Expected {
     }
 
     /// Says what is wrong with bytes of this width.
-    fn check(&self, width: u16, webp: &[u8], inspect: Inspect<'_>) -> Option<String> {
+    fn check(&self, width: u16, webp: &[u8], inspect: &Inspect<'_>) -> Option<String> {
         if lies_elsewhere(webp) {
             let lie = "outside the gallery, which this imagepool knows nothing of";
             return Some(if width == 0 {

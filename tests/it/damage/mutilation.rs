@@ -38,9 +38,11 @@ impl Kind {
 
     /// Damages a copy of the scene's file. Returns it, and what was done.
     pub fn apply(self, scene: &Scene, rng: &mut StdRng) -> (Vec<u8>, String) {
-        let mut file = scene.file.clone();
+        // A backup has no free pages, and its roots at its end.
+        let is_backup = !matches!(self, Self::OlderPage) && rng.random_ratio(1, 4);
+        let mut file = if is_backup { scene.backup.clone() } else { scene.file.clone() };
         let what = self.damage(&mut file, scene, rng);
-        (file, what)
+        (file, if is_backup { format!("of a backup, {what}") } else { what })
     }
 
     fn damage(self, file: &mut Vec<u8>, scene: &Scene, rng: &mut StdRng) -> String {
@@ -81,9 +83,9 @@ impl Kind {
             Self::MetaPage => {
                 let bytes = &mut file[meta * PAGE..(meta + 1) * PAGE];
                 if rng.random() {
-                    bytes.fill(0)
+                    bytes.fill(0);
                 } else {
-                    rng.fill(bytes)
+                    rng.fill(bytes);
                 }
                 format!("meta page {meta}")
             }

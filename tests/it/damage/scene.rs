@@ -15,6 +15,8 @@ pub struct Scene {
     pub space: Workspace,
     /// The gallery's file.
     pub file: Vec<u8>,
+    /// A backup of it.
+    pub backup: Vec<u8>,
     /// The same file after each earlier commit.
     pub past: Vec<Vec<u8>>,
     /// Images by their ids.
@@ -38,6 +40,7 @@ impl Scene {
         let mut scene = Self {
             space,
             file: Vec::new(),
+            backup: Vec::new(),
             past: Vec::new(),
             images: BTreeMap::new(),
             removed: BTreeSet::new(),
@@ -63,6 +66,8 @@ impl Scene {
             scene.images.insert(id, webp);
         }
         scene.space.assert_verified();
+        scene.space.run(["backup", "backup.pool"]).expect(0);
+        scene.backup = fs::read(scene.space.path("backup.pool")).unwrap();
         scene.past.pop();
         scene
     }

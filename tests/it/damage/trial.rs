@@ -131,7 +131,7 @@ impl<'s> Trial<'s> {
             assert_eq!(counted.json()["images"], all.len(), "stats");
         }
         let exported = self.command(&["export", "--all", "out"], &[0, 1]);
-        let ids = self.exported(&self.space.path("out"));
+        let ids = Self::exported(&self.space.path("out"));
         if exported.code == Some(0) {
             assert_eq!(ids, all, "export");
         }
@@ -140,7 +140,7 @@ impl<'s> Trial<'s> {
     }
 
     /// Checks the bytes of exported images, and returns their ids.
-    fn exported(&self, folder: &Path) -> BTreeSet<String> {
+    fn exported(folder: &Path) -> BTreeSet<String> {
         let files = fs::read_dir(folder).into_iter().flatten();
         files
             .map(|entry| {
@@ -174,7 +174,7 @@ impl<'s> Trial<'s> {
         let verified = self.command(&[&of_new[..], &["verify", "--deep"]].concat(), &[0, 1]);
         assert_eq!(verified.code, Some(0), "{}", verified.stdout);
         self.command(&[&of_new[..], &["export", "--all", "new"]].concat(), &[0]);
-        let brought = self.exported(&self.space.path("new"));
+        let brought = Self::exported(&self.space.path("new"));
         let of_past = |id: &&String| !self.scene.images.contains_key(*id);
         let is_newest = !salvaged.stdout.contains("a newer one");
         let back: Vec<_> = brought.iter().filter(of_past).collect();

@@ -42,17 +42,21 @@ impl Sample {
         let path = dir.path().join("sample");
         let engine = FileEngine::open(&path, Access::Create).unwrap();
         let mut entries = BTreeMap::new();
-        for round in 0..3_u32 {
+        for round in 0..3_u8 {
             engine
                 .write(|mut writer| {
                     for number in 0..100 {
-                        let key = blake3::hash(&[number, round as u8]).as_bytes()[..18].to_vec();
+                        let key = blake3::hash(&[number, round]).as_bytes()[..18].to_vec();
                         let length = if number % 25 == 0 { 9_000 } else { 150 };
                         let value = vec![number; length];
                         writer.put(Tree::Blobs, &key, &value)?;
                         entries.insert(key, value);
                     }
-                    writer.put(Tree::Meta, ADDED_KEY, &((round + 1) * 100).to_le_bytes())?;
+                    writer.put(
+                        Tree::Meta,
+                        ADDED_KEY,
+                        &(u32::from(round) * 100 + 100).to_le_bytes(),
+                    )?;
                     writer.commit()
                 })
                 .unwrap();
@@ -68,7 +72,7 @@ impl Sample {
             if flags_of(page) == 1 && reading.problem.is_none() && snapshot.uses(number as u64) {
                 branch = number;
                 leaves.extend(reading.nodes.iter().map(|node| match node.content {
-                    Content::Child(child) => child as usize,
+                    Content::Child(child) => usize::try_from(child).unwrap(),
                     other => panic!("{other:?}"),
                 }));
             }
@@ -158,7 +162,11 @@ fn put(page: &mut [u8], at: usize, bytes: &[u8]) {
 
 /// The offset of a page's node.
 fn node(page: &[u8], index: usize) -> usize {
-    usize::from(u16_at(page, 16 + 2 * index))
+    usize::from(offset(page, index))
+}
+
+fn offset(page: &[u8], index: usize) -> u16 {
+    u16_at(page, 16 + 2 * index)
 }
 
 #[test]
@@ -186,11 +194,11 @@ fn each_check_of_a_page_finds_what_it_is_for() {
             put(page, at, &60_000_u32.to_le_bytes());
         }),
         ("overlap or leave gaps", |page| {
-            let (first, second) = (node(page, 0) as u16, 18);
+            let (first, second) = (offset(page, 0), 18);
             put(page, second, &first.to_le_bytes());
         }),
         ("not in order", |page| {
-            let (first, second) = (node(page, 0) as u16, node(page, 1) as u16);
+            let (first, second) = (offset(page, 0), offset(page, 1));
             put(page, 16, &[second.to_le_bytes(), first.to_le_bytes()].concat());
         }),
     ];
@@ -234,15 +242,15 @@ fn an_older_leaf_is_found_by_the_count_of_entries() {
         // It is as if the entry whose node comes first in the page had not been added yet.
         let (lower, upper) = (u16_at(page, 12), u16_at(page, 14));
         let count = usize::from(lower - 16) / 2;
-        let mut offsets: Vec<usize> = (0..count).map(|index| node(page, index)).collect();
-        let gone = offsets.iter().position(|at| *at == usize::from(upper)).unwrap();
-        let next = offsets.iter().copied().filter(|at| *at > usize::from(upper)).min().unwrap();
+        let mut offsets: Vec<u16> = (0..count).map(|index| offset(page, index)).collect();
+        let gone = offsets.iter().position(|at| *at == upper).unwrap();
+        let next = offsets.iter().copied().filter(|at| *at > upper).min().unwrap();
         offsets.remove(gone);
         for (index, at) in offsets.into_iter().enumerate() {
-            put(page, 16 + 2 * index, &(at as u16).to_le_bytes());
+            put(page, 16 + 2 * index, &at.to_le_bytes());
         }
         put(page, 12, &(lower - 2).to_le_bytes());
-        put(page, 14, &(next as u16).to_le_bytes());
+        put(page, 14, &next.to_le_bytes());
     });
     assert!(look.lost.is_empty(), "{:?}", look.lost);
     sample.expect(&look, "a page was replaced by another one");
