@@ -9,6 +9,7 @@ use heed::{RoTxn, WithoutTls};
 
 use super::files::FilePair;
 use super::lmdb_error::lmdb_error;
+use super::meta_pages::{MetaPages, Verdict};
 use super::open::Environment;
 use crate::store::error::StoreError;
 use crate::store::tree::Access;
@@ -26,6 +27,18 @@ pub(super) struct Pin {
 impl Pin {
     pub(super) fn new(path: &Path) -> Result<Self, StoreError> {
         let wrap = |source| lmdb_error(path, source);
+        // LMDB goes where these pages lead.
+        let pages = File::open(path).and_then(|file| MetaPages::read(&file));
+        match pages.map_err(|source| StoreError::io(path, source))?.pair() {
+            Verdict::Sound | Verdict::Cut { .. } => {}
+            Verdict::Foreign => {
+                let reason = "its first two pages are damaged".into();
+                return Err(StoreError::NotAGallery { path: path.to_owned(), reason });
+            }
+            Verdict::Damaged(reason) => {
+                return Err(StoreError::BadMetaPages { path: path.to_owned(), reason });
+            }
+        }
         let Environment { env, files, .. } = Environment::open(path, Access::Read)?;
         let file = env.try_clone_inner_file().map_err(wrap)?;
         let transaction = env.static_read_txn().map_err(wrap)?;

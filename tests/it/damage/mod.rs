@@ -8,11 +8,13 @@
 //! In reading order:
 //! - `scene`: a gallery with a past, and what it must and must not hold;
 //! - `mutilation`: what is done to its file;
+//! - `salvage`: what is brought of galleries whose damage is known;
 //! - `trial`: the commands on one mutilated copy, and what they must keep to.
 //!
 //! A few copies are mutilated by default, `IMAGEPOOL_TEST_DAMAGE=1000` are in the long run.
 
 mod mutilation;
+mod salvage;
 mod scene;
 mod trial;
 
