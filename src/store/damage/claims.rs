@@ -57,6 +57,8 @@ pub(super) struct Claims {
     pub(super) problems: Vec<Damage>,
     /// Whether every image's record was read, so that there are no others.
     pub(super) has_all_records: bool,
+    /// Whether every source mark was read.
+    has_all_sources: bool,
 }
 
 impl Claims {
@@ -74,6 +76,9 @@ impl Claims {
             });
             if tree == Tree::Images {
                 claims.has_all_records &= lost.is_empty() && miscounted.is_none();
+            }
+            if tree == Tree::Sources {
+                claims.has_all_sources = lost.is_empty() && miscounted.is_none();
             }
             if tree == Tree::Keys && miscounted.is_some() {
                 // An older page may have keys that were revoked since.
@@ -115,12 +120,16 @@ impl Claims {
             }
             return;
         }
-        let Ok(bytes) = read(file, value) else { return };
+        let Ok((bytes, _)) = file.value(value) else { return };
+        let bytes = bytes.to_vec();
         match tree {
             Tree::Images => self.take_record(key, &bytes, is_trusted),
             Tree::Sources => self.take_source(key, &bytes, is_trusted),
+            // The index says nothing that the marks do not, if there are all of them.
             Tree::ImageSources => {
-                if let Some((id, source)) = key.split_at_checked(ImageId::LEN) {
+                if !self.has_all_sources
+                    && let Some((id, source)) = key.split_at_checked(ImageId::LEN)
+                {
                     self.take_source(source, id, is_trusted);
                 }
             }
@@ -231,12 +240,5 @@ fn tree_of(key: &[u8]) -> Option<Tree> {
         SOURCE_KEY_BYTES => Some(Tree::Sources),
         56 => Some(Tree::ImageSources),
         _ => None,
-    }
-}
-
-fn read(file: &DataFile, value: Value<'_>) -> Result<Vec<u8>, String> {
-    match value {
-        Value::Inside(bytes) => Ok(bytes.to_vec()),
-        Value::Outside(run) => file.value_at(run).map(|(bytes, _)| bytes.to_vec()),
     }
 }

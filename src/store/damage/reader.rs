@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-
 use super::finding::{FILE, Inspect, LostRanges};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::KeyRecord;
 use crate::store::check::{Damage, Verified, hex};
 use crate::store::error::StoreError;
 use crate::store::file::examine_kind;
-use crate::store::file::pages::{DataFile, Found, Purpose, Snapshot, Value};
+use crate::store::file::pages::{Found, Purpose, Snapshot};
 use crate::store::gallery::Store;
 use crate::store::locator::Locator;
 use crate::store::migrate::{self, FORMAT_KEY, RECORDS_KEY};
@@ -145,11 +143,9 @@ impl Reader {
         mut visit: impl FnMut(ImageId, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut ended = Ok(());
-        self.scan(Tree::Blobs, &mut |key, webp| {
-            let (id, width) = split_blob_key(key)?;
-            if width != 0 || ended.is_err() {
-                return None;
-            }
+        let is_image = |key: &[u8]| split_blob_key(key).is_some_and(|(_, width)| width == 0);
+        self.scan_some(Tree::Blobs, is_image, &mut |key, webp| {
+            let (id, _) = split_blob_key(key).filter(|_| ended.is_ok())?;
             if ImageId::of(webp) != id {
                 let problem = "its bytes are not those that its id names";
                 return Some(Damage::new(id.to_string(), problem));
@@ -200,14 +196,20 @@ impl Reader {
     /// Visits the entries of a tree whose values can be read. `visit` may return what is wrong with
     /// one.
     fn scan(&mut self, tree: Tree, visit: &mut Visit<'_>) {
+        self.scan_some(tree, |_| true, visit);
+    }
+
+    /// The same for the entries whose keys are wanted.
+    fn scan_some(&mut self, tree: Tree, wants: fn(&[u8]) -> bool, visit: &mut Visit<'_>) {
         let problems = &mut self.problems;
         match &mut self.source {
             Source::Pages(snapshot) => {
                 let file = snapshot.file();
                 let mut lost = LostRanges::new(tree);
                 let miscounted = snapshot.walk(tree, &mut |found| match found {
-                    Found::Entry { key, value, .. } => match bytes_of(&file, value) {
-                        Ok(bytes) => problems.extend(visit(key, &bytes)),
+                    Found::Entry { key, .. } if !wants(key) => {}
+                    Found::Entry { key, value, .. } => match file.value(value) {
+                        Ok((bytes, _)) => problems.extend(visit(key, &bytes)),
                         Err(reason) => problems.push(Damage::new(hex(key), reason)),
                     },
                     Found::Lost(range) => lost.push(range),
@@ -217,6 +219,9 @@ impl Reader {
             }
             Source::Engine(store) => {
                 let scanned = store.scan(tree, &mut |key, value| {
+                    if !wants(key) {
+                        return Ok(());
+                    }
                     problems.extend(visit(key, value));
                     Ok(())
                 });
@@ -224,14 +229,6 @@ impl Reader {
                 problems.extend(ended);
             }
         }
-    }
-}
-
-/// The bytes of a value, or why they can't be had.
-fn bytes_of(file: &DataFile, value: Value<'_>) -> Result<Bytes, String> {
-    match value {
-        Value::Inside(bytes) => Ok(Bytes::copy_from_slice(bytes)),
-        Value::Outside(run) => file.value_at(run).map(|(bytes, _)| bytes),
     }
 }
 

@@ -11,7 +11,7 @@ use super::finding::{FILE, Inspect, LostRanges};
 use super::hashing::on_threads;
 use crate::image::{ImageId, Rendition};
 use crate::store::check::{Damage, Verified, hex};
-use crate::store::file::pages::{DataFile, Found, Snapshot, Value};
+use crate::store::file::pages::{Found, Snapshot};
 use crate::store::gallery::lies_elsewhere;
 use crate::store::record::{
     blob_key, decode_image, decode_key, decode_mark, decode_origin, image_source_key, origin_owner,
@@ -81,7 +81,7 @@ impl Survey<'_> {
             let Some(id) = ImageId::from_slice(key) else {
                 return problems.push(Damage::new(hex(key), "the key is no image id"));
             };
-            let record = match read(&file, value) {
+            let record = match file.value(value) {
                 Ok((bytes, problem)) => {
                     problems.extend(problem.map(|problem| Damage::new(hex(key), problem)));
                     decode_image(id, &bytes).map_err(|error| error.reason())
@@ -211,7 +211,8 @@ impl Survey<'_> {
         let mut lost = LostRanges::new(Tree::Keys);
         let miscounted = self.snapshot.walk(Tree::Keys, &mut |found| match found {
             Found::Entry { key, value, .. } => {
-                let decoded = read(&file, value)
+                let decoded = file
+                    .value(value)
                     .and_then(|(bytes, _)| decode_key(key, &bytes).map_err(|error| error.reason()));
                 problems.extend(decoded.err().map(|reason| Damage::new(hex(key), reason)));
             }
@@ -233,7 +234,7 @@ impl Survey<'_> {
         let mut lost = LostRanges::new(tree);
         let miscounted = self.snapshot.walk(tree, &mut |found| match found {
             Found::Entry { key, value, .. } => {
-                match read(&file, value).and_then(|(bytes, _)| name(key, &bytes)) {
+                match file.value(value).and_then(|(bytes, _)| name(key, &bytes)) {
                     Ok(None) => {}
                     Ok(Some((id, words))) => {
                         if images.binary_search_by_key(&id, |image| image.id).is_err() {
@@ -287,13 +288,6 @@ impl Survey<'_> {
 
 /// A value's bytes and what is wrong with their pages, or why they can't be had.
 type Read = Result<(Bytes, Option<String>), String>;
-
-fn read(file: &DataFile, value: Value<'_>) -> Read {
-    match value {
-        Value::Inside(bytes) => Ok((Bytes::copy_from_slice(bytes), None)),
-        Value::Outside(run) => file.value_at(run),
-    }
-}
 
 impl Expected {
     /// Notes that bytes of this width have a place. Returns whether the record knows of them.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::page::{HEADER_BYTES, OverflowHeader, Place, Run};
+use super::page::{HEADER_BYTES, OverflowHeader, Place, Run, Value};
 use crate::store::error::StoreError;
 use crate::store::file::meta_pages::MetaPages;
 
@@ -73,6 +73,17 @@ impl DataFile {
     /// Reads the bytes at a place.
     pub(in crate::store) fn bytes_at(&self, place: Place) -> Result<Vec<u8>, String> {
         self.read(place.offset, place.bytes as usize)
+    }
+
+    /// Reads a value, wherever it is; see [`DataFile::value_at`].
+    pub(in crate::store) fn value(
+        &self,
+        value: Value<'_>,
+    ) -> Result<(Bytes, Option<String>), String> {
+        match value {
+            Value::Inside(bytes) => Ok((Bytes::copy_from_slice(bytes), None)),
+            Value::Outside(run) => self.value_at(run),
+        }
     }
 
     /// Reads a value out of its pages. What is wrong with their header comes beside it, because the

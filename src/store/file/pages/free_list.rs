@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::page::{KeyOrder, Value, u64_at};
 use super::page_set::PageSet;
 use super::walk::{Found, TreeRoot, Walker};
@@ -36,13 +34,10 @@ pub(super) fn read_free_list(walker: &mut Walker, root: &TreeRoot) -> FreeList {
     let mut problems = Vec::new();
     let (file, last_page) = (Arc::clone(&walker.file), walker.last_page);
     let mut read = |value: Value<'_>| -> Result<(), String> {
-        let bytes = match value {
-            Value::Inside(bytes) => Bytes::copy_from_slice(bytes),
-            Value::Outside(run) => match file.value_at(run)? {
-                (bytes, None) => bytes,
-                (_, Some(problem)) => return Err(problem),
-            },
-        };
+        let (bytes, problem) = file.value(value)?;
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
         let count = usize::try_from(u64_at(&bytes, 0)).unwrap_or(usize::MAX);
         let numbers = count
             .checked_add(1)
