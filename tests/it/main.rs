@@ -23,6 +23,7 @@ mod api;
 mod architecture;
 mod commands;
 mod connections;
+mod containers;
 mod crash;
 mod disks;
 mod durability;
