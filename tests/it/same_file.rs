@@ -82,8 +82,8 @@ fn no_second_lock_file_is_used_while_the_first_is() {
     }
 }
 
-/// Times that each disturbance is tried beside two imports, unless `IMAGEPOOL_TEST_LOCK_ROUNDS` sets
-/// another number.
+/// Times that each disturbance is tried beside two imports, unless `IMAGEPOOL_TEST_LOCK_ROUNDS`
+/// sets another number.
 const LOCK_ROUNDS: u32 = 1;
 /// Pictures of each import.
 const PICTURES: u32 = 12;
