@@ -95,6 +95,12 @@ pub enum StoreError {
     )]
     DiskFull { path: PathBuf },
     #[error(
+        "{}: an earlier write to the gallery failed, and LMDB does nothing more until the file is \
+         opened anew, as a server does at once; what was stored before is safe; run this again",
+        path.display()
+    )]
+    Stuck { path: PathBuf },
+    #[error(
         "{}: this process may not write so long a file; nothing of this change was stored, what \
          was stored before is safe; raise the limit of file sizes (`ulimit -f`, LimitFSIZE=) and \
          run it again",
@@ -168,7 +174,7 @@ impl StoreError {
 
     /// Whether LMDB refuses all transactions after this error, until the file is opened anew.
     pub(super) fn stops_lmdb(&self) -> bool {
-        matches!(self, Self::BadPages { source: heed::Error::Mdb(heed::MdbError::Panic), .. })
+        matches!(self, Self::Stuck { .. })
     }
 
     /// What is wrong, without where and what to do.

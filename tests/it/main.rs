@@ -23,6 +23,7 @@ mod api;
 mod architecture;
 mod commands;
 mod connections;
+mod containers;
 mod crash;
 mod damage;
 mod disks;

@@ -66,6 +66,7 @@ impl FileEngine {
                 | Some(
                     StoreError::Moved { .. }
                     | StoreError::Overwritten { .. }
+                    | StoreError::Stuck { .. }
                     | StoreError::Truncated { .. },
                 ) => {}
                 // What is open can be read on: nothing else is there that could be opened.

@@ -22,20 +22,25 @@ impl Server {
     /// Starts the command and waits until it listens.
     #[track_caller]
     pub(super) fn start(command: Command) -> Self {
-        match Self::try_start(command) {
+        Self::start_by(command, |command| command.spawn().unwrap())
+    }
+
+    /// Has the command started by `spawn`, and waits until it listens.
+    #[track_caller]
+    pub fn start_by(command: Command, spawn: impl FnOnce(&mut Command) -> Child) -> Self {
+        match Self::try_start(command, spawn) {
             Ok(server) => server,
             Err((code, log)) => panic!("the server did not start, code {code:?}: {log}"),
         }
     }
 
     /// The same, of a command that may end instead. Returns its exit code and its log then.
-    pub(super) fn try_start(mut command: Command) -> Result<Self, (Option<i32>, String)> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    pub(super) fn try_start(
+        mut command: Command,
+        spawn: impl FnOnce(&mut Command) -> Child,
+    ) -> Result<Self, (Option<i32>, String)> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut command);
         let log = Arc::new(Mutex::new(String::new()));
         let (sender, addresses) = mpsc::channel();
         let stderr = child.stderr.take().unwrap();

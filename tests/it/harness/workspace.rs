@@ -200,7 +200,7 @@ impl Workspace {
     pub fn try_server(&self) -> Result<Server, (Option<i32>, String)> {
         let mut command = self.command();
         command.args(["serve", "--listen", "127.0.0.1:0"]);
-        Server::try_start(command)
+        Server::try_start(command, |command| command.spawn().unwrap())
     }
 
     /// Starts a server with a new default key; imports `pictures` if there is no gallery yet.
