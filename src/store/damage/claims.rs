@@ -155,6 +155,8 @@ impl Claims {
         match record {
             Ok(record) if is_trusted => drop(self.records.insert(id, record)),
             Ok(record) => drop(self.doubtful_records.insert(id, record)),
+            // A page that something is wrong with is told as a whole.
+            Err(_) if !is_trusted => {}
             Err(error) => {
                 self.has_all_records = false;
                 self.problems.push(Damage::new(id.to_string(), error.reason()));
