@@ -55,7 +55,7 @@ fn an_image_whose_record_is_lost_is_made_anew() {
     let new = new.as_array().unwrap();
     assert_eq!(new.len(), listed.len());
     let made = new.iter().find(|image| image["id"] == id).unwrap();
-    for field in ["width", "height", "bytes", "thumbhash", "color", "tags"] {
+    for field in ["width", "height", "bytes", "frames", "alpha", "tags"] {
         assert_eq!(made[field], lost[field], "{field}");
     }
     let verified = space.run([&OF_NEW[..], &["verify", "--deep"]].concat()).expect(0);
@@ -87,7 +87,7 @@ fn salvage_writes_nothing_where_it_should_not() {
         ("gallery.pool", "taken", 1, "taken exists"),
         ("gallery.pool", "gallery.pool", 1, "gallery.pool exists"),
         ("gallery.pool", "no/folder/new", 1, "does not exist"),
-        ("nowhere.pool", "new", 1, "there is no gallery at nowhere.pool"),
+        ("nowhere.pool", "new", 1, "nowhere.pool; `imagepool"),
         ("empty", "new", 1, "it is empty"),
         ("taken", "new", 1, "nothing of a gallery"),
         ("sled:dir", "new", 2, "salvage reads data files"),

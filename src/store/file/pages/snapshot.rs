@@ -109,7 +109,8 @@ impl Snapshot {
         };
         let usable = read.iter().position(is_usable);
         // What is neither used nor free is the newest state, even without its root.
-        let is_exact = |state: &MetaState| state.free.problems.is_empty();
+        let is_exact =
+            |state: &MetaState| state.main_page.is_some() && state.free.problems.is_empty();
         let goes_without = purpose == Purpose::Salvage && are_sound;
         let usable =
             if goes_without && read.first().is_some_and(is_exact) { Some(0) } else { usable };
