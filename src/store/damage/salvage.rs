@@ -42,7 +42,8 @@ pub fn salvage(from: &Path, to: &Path, rebuild: &Rebuild<'_>) -> Result<Salvaged
         Ok(())
     })?;
     let mut salvaged = salvaged.filter(|_| is_made).ok_or_else(exists)?;
-    let problems = snapshot.problems().iter().map(|problem| Damage::new(FILE, problem));
+    let problems = snapshot.notes().iter().chain(snapshot.problems());
+    let problems = problems.map(|problem| Damage::new(FILE, problem));
     salvaged.problems = problems.chain(std::mem::take(&mut claims.problems)).collect();
     salvaged.note_unnamed(snapshot.entries(Tree::Images), &claims);
     salvaged.note_keys(snapshot.entries(Tree::Keys), is_newest);
