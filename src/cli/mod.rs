@@ -5,18 +5,21 @@
 //!
 //! In reading order:
 //! - for all commands: `global` (the flags, how a command ends), `output` (printing), `temporary`
-//!   (files that get their name when they are whole), `threads`, `panics`;
+//!   (files that get their name when they are whole), `check` (whether such a file is whole),
+//!   `threads`, `panics`;
 //! - the log: `logging`, `log_format`, `log_writer`;
 //! - filling the gallery: `import`, `import_flags`;
 //! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
 //!   `health`;
 //! - keys: `key`, `new_key`;
 //! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `tag`;
-//! - looking after the gallery: `backup`, `verify`, `stats`;
+//! - looking after the gallery: `backup`, `restore`, `compact`, `verify`, `stats`;
 //! - about the program: `completions`, `man`.
 
 mod background_import;
 mod backup;
+mod check;
+mod compact;
 mod completions;
 mod export;
 mod filter;
@@ -36,6 +39,7 @@ mod output;
 mod panics;
 mod policy_flags;
 mod remove;
+mod restore;
 mod serve;
 mod show;
 mod signals;
@@ -115,6 +119,8 @@ enum Command {
     Remove(remove::Args),
     Tag(tag::Args),
     Backup(backup::Args),
+    Restore(restore::Args),
+    Compact(compact::Args),
     Verify(verify::Args),
     Stats(stats::Args),
     Health(health::Args),
@@ -156,6 +162,8 @@ impl Cli {
             Command::Remove(args) => args.run(&globals),
             Command::Tag(args) => args.run(&globals),
             Command::Backup(args) => args.run(&globals),
+            Command::Restore(args) => args.run(&globals),
+            Command::Compact(args) => args.run(&globals),
             Command::Verify(args) => args.run(&globals),
             Command::Stats(args) => args.run(&globals),
             Command::Health(args) => args.run(&globals),

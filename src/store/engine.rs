@@ -7,7 +7,7 @@ use super::blob::Blob;
 use super::error::StoreError;
 #[cfg(feature = "sled")]
 use super::file;
-use super::file::{FileEngine, FileWriter};
+use super::file::{Compacted, FileEngine, FileWriter};
 use super::locator::Locator;
 #[cfg(feature = "sled")]
 use super::sled::{SledEngine, SledWriter};
@@ -104,6 +104,19 @@ impl Engine {
             // A sled directory is locked against others, and stays open as it is.
             #[cfg(feature = "sled")]
             Self::Sled(_) => Ok(false),
+        }
+    }
+
+    /// Gives free space back; see `Store::compact`.
+    pub(super) fn compact<E: From<StoreError>>(
+        &self,
+        copy: &Path,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Compacted, E> {
+        match self {
+            Self::File(engine) => engine.compact(copy, check),
+            #[cfg(feature = "sled")]
+            Self::Sled(_) => Err(StoreError::NothingToCompact.into()),
         }
     }
 

@@ -11,7 +11,7 @@ use super::blob::Blob;
 use super::changes::merge_tags;
 use super::engine::{Engine, Writer};
 use super::error::StoreError;
-use super::file;
+use super::file::{self, Compacted};
 use super::locator::Locator;
 use super::migrate;
 use super::record::{StoredImage, blob_key, decode_image, decode_key, encode_key};
@@ -288,6 +288,21 @@ impl Store {
     /// When the gallery can't be read or `target` can't be written.
     pub fn backup(&self, target: &mut File, scratch: &Path) -> Result<(), StoreError> {
         self.engine.copy_to(target, scratch)
+    }
+
+    /// Gives back the space of what was removed: a compact copy, written to `copy` beside the
+    /// gallery, takes its place if `check` has no objection. Nobody can commit meanwhile; servers
+    /// and other writers go on with the new file.
+    ///
+    /// # Errors
+    /// Those of `check`; otherwise when the disk is full, when the gallery can't be written, and
+    /// when its engine looks after its space itself. The gallery is as it was then.
+    pub fn compact<E: From<StoreError>>(
+        &self,
+        copy: &Path,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Compacted, E> {
+        self.engine.compact(copy, check)
     }
 
     pub(super) fn get<R>(

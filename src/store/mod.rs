@@ -42,6 +42,7 @@ pub use addition::{Added, Addition, Origin, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
 pub use error::StoreError;
+pub use file::{Compacted, Place};
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};
 pub use mend::Condition;

@@ -5,11 +5,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use heed::EnvClosingEvent;
 
+use super::compact::Compacted;
 use super::files::FilePair;
 use super::open_file::{FileWriter, OpenFile, TRANSACTION_BITS};
 use crate::store::blob::Blob;
@@ -18,6 +20,9 @@ use crate::store::tree::{Access, EntryVisitor, Tree};
 
 /// Longest time that one look waits for the last readers of a file that was replaced.
 const MAX_CLOSING_TIME: Duration = Duration::from_secs(2);
+
+/// Pause between two looks at a file that is being opened anew.
+const REOPENING_POLL: Duration = Duration::from_millis(1);
 
 /// The gallery at a path: the file that is there, or that was there last.
 pub(in crate::store) struct FileEngine {
@@ -30,6 +35,8 @@ pub(in crate::store) struct FileEngine {
     last_version: AtomicU64,
     /// Held while the file is opened anew; the file before it, as long as somebody reads it.
     leaving: Mutex<Option<LeavingFile>>,
+    /// Whether the file is being opened anew. Who needs it then waits.
+    is_reopening: AtomicBool,
 }
 
 /// A file that is let go, whose last readers are not through.
@@ -48,6 +55,7 @@ impl FileEngine {
             current: ArcSwapOption::from_pointee(file),
             is_stuck: AtomicBool::new(false),
             leaving: Mutex::default(),
+            is_reopening: AtomicBool::new(false),
             path,
         })
     }
@@ -67,6 +75,14 @@ impl FileEngine {
                 Some(error) => return Err(error),
             }
         }
+        self.is_reopening.store(true, Ordering::SeqCst);
+        let opened = self.reopen(&mut leaving);
+        self.is_reopening.store(false, Ordering::SeqCst);
+        opened.map(|()| true)
+    }
+
+    /// Lets the file go that is open, and opens the one at the path.
+    fn reopen(&self, leaving: &mut Option<LeavingFile>) -> Result<(), StoreError> {
         if let Some(file) = self.current.swap(None) {
             self.last_version.store(file.version(), Ordering::Relaxed);
             let closed = file.env.clone().prepare_for_closing();
@@ -82,7 +98,24 @@ impl FileEngine {
         self.last_version.store(file.version(), Ordering::Relaxed);
         self.is_stuck.store(false, Ordering::Relaxed);
         self.current.store(Some(Arc::new(file)));
-        Ok(true)
+        Ok(())
+    }
+
+    /// The file that is open, after waiting for it if it is being opened anew.
+    fn present(&self) -> Guard<Option<Arc<OpenFile>>> {
+        loop {
+            // A guard counts no holders, so threads share no counter.
+            let file = self.current.load();
+            if file.is_some() {
+                return file;
+            }
+            if !self.is_reopening.load(Ordering::SeqCst) {
+                // It may have been opened between the two looks.
+                return self.current.load();
+            }
+            drop(file);
+            thread::sleep(REOPENING_POLL);
+        }
     }
 
     /// Whether two versions are of the same file.
@@ -94,8 +127,7 @@ impl FileEngine {
         &self,
         work: impl FnOnce(&OpenFile) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        // A guard counts no holders, so threads share no counter.
-        let result = match self.current.load().as_deref() {
+        let result = match self.present().as_deref() {
             Some(file) => work(file),
             None => Err(StoreError::NotOpen { path: self.path.clone() }),
         };
@@ -106,7 +138,7 @@ impl FileEngine {
     }
 
     pub(in crate::store) fn writable(&self) -> bool {
-        self.current.load().as_deref().is_some_and(|file| file.writable)
+        self.present().as_deref().is_none_or(|file| file.writable)
     }
 
     /// Moves with each commit of whichever process, and with each file that takes the place of
@@ -151,11 +183,42 @@ impl FileEngine {
 
     /// Begins a write transaction, which waits for that of any other process, and has `run` use
     /// and commit it.
+    ///
+    /// If another file takes the gallery's place meanwhile, that one is written.
     pub(in crate::store) fn write<R>(
         &self,
         run: impl FnOnce(FileWriter<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        self.with(|file| run(file.begin()?))
+        let mut run = Some(run);
+        for may_follow in [true, false] {
+            let ended = self.with(|file| match file.begin() {
+                Err(StoreError::Moved { .. }) if may_follow => Ok(None),
+                begun => {
+                    let writer = begun?;
+                    run.take().map(|run| run(writer)).transpose()
+                }
+            });
+            match ended {
+                Ok(Some(result)) => return Ok(result),
+                Ok(None) => {}
+                Err(StoreError::NotOpen { .. }) if may_follow => {}
+                Err(error) => return Err(error),
+            }
+            // Why the new file can't be opened says less than that the old one was moved.
+            if self.look_after().is_err() {
+                break;
+            }
+        }
+        Err(StoreError::Moved { path: self.path.clone() })
+    }
+
+    /// See [`FileWriter::compact`].
+    pub(in crate::store) fn compact<E: From<StoreError>>(
+        &self,
+        copy: &Path,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Compacted, E> {
+        self.write(|writer| Ok(writer.compact(copy, check)))?
     }
 
     /// Writes a compact copy as of now into `target`, which may be a pipe.

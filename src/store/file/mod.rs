@@ -14,9 +14,13 @@
 //! - `map_fault`: what is said when the map has lost its file.
 //! - `publish`: making a gallery that is whole before it has its name.
 //! - `open_file`: reading, writing and copying one file.
+//! - `replace`: letting a new file take a gallery's place.
+//! - `compact`: giving back the space of what was removed.
+//! - `place`: the place that a backup is to take.
 //! - `engine`: the file that is at the path, also after another took its place.
 //! - `copy`: copying another engine into a file.
 
+mod compact;
 #[cfg(feature = "sled")]
 mod copy;
 mod engine;
@@ -26,10 +30,14 @@ mod lmdb_error;
 mod map_fault;
 mod open;
 mod open_file;
+mod place;
 mod publish;
+mod replace;
 
+pub use compact::Compacted;
 #[cfg(feature = "sled")]
 pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
 pub(super) use open_file::FileWriter;
+pub use place::Place;
 pub(super) use publish::publish_new;
