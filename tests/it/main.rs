@@ -22,6 +22,7 @@
 mod api;
 mod architecture;
 mod commands;
+mod compact;
 mod connections;
 mod crash;
 mod disks;
@@ -42,6 +43,7 @@ mod pictures;
 mod policy;
 mod process_limits;
 mod report;
+mod restore;
 mod same_file;
 mod serve;
 mod thread_limits;

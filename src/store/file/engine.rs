@@ -21,6 +21,9 @@ use crate::store::tree::{Access, EntryVisitor, Tree};
 /// Longest time that one look waits for the last readers of a file that was replaced.
 const MAX_CLOSING_TIME: Duration = Duration::from_secs(2);
 
+/// Number of times that a write begins anew because the gallery was replaced while it waited.
+const WRITING_TRIES: u32 = 100;
+
 /// Pause between two looks at a file that is being opened anew.
 const REOPENING_POLL: Duration = Duration::from_millis(1);
 
@@ -190,9 +193,9 @@ impl FileEngine {
         run: impl FnOnce(FileWriter<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
         let mut run = Some(run);
-        for may_follow in [true, false] {
+        for _ in 0..WRITING_TRIES {
             let ended = self.with(|file| match file.begin() {
-                Err(StoreError::Moved { .. }) if may_follow => Ok(None),
+                Err(StoreError::Moved { .. }) => Ok(None),
                 begun => {
                     let writer = begun?;
                     run.take().map(|run| run(writer)).transpose()
@@ -201,7 +204,7 @@ impl FileEngine {
             match ended {
                 Ok(Some(result)) => return Ok(result),
                 Ok(None) => {}
-                Err(StoreError::NotOpen { .. }) if may_follow => {}
+                Err(StoreError::NotOpen { .. }) if run.is_some() => {}
                 Err(error) => return Err(error),
             }
             // Why the new file can't be opened says less than that the old one was moved.
