@@ -1,7 +1,7 @@
 //! Whichever engine keeps the gallery, and its write transactions: trees of bytes, nothing more.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::blob::Blob;
 use super::error::StoreError;
@@ -104,6 +104,16 @@ impl Engine {
             // A sled directory is locked against others, and stays open as it is.
             #[cfg(feature = "sled")]
             Self::Sled(_) => Ok(false),
+        }
+    }
+
+    /// See `Store::lost_lock_file`.
+    pub(super) fn lost_lock_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(engine) => engine.lost_lock_file(),
+            // Its lock is on a file that sled itself needs.
+            #[cfg(feature = "sled")]
+            Self::Sled(_) => None,
         }
     }
 

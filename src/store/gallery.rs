@@ -3,7 +3,7 @@
 //! Origins are in `origins`, verification is in `check`.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::addition::{Added, Addition, SourceKey};
@@ -93,6 +93,13 @@ impl Store {
     /// When the gallery is gone, was cut, or can't be opened.
     pub fn look_after(&self) -> Result<bool, StoreError> {
         self.engine.look_after()
+    }
+
+    /// Returns the lock file's path, if the lock file that this process uses is no longer there:
+    /// every other process is refused then, until this one has closed the gallery.
+    #[must_use]
+    pub fn lost_lock_file(&self) -> Option<PathBuf> {
+        self.engine.lost_lock_file()
     }
 
     /// Size of the gallery on disk, in bytes.

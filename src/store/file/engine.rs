@@ -16,6 +16,7 @@ use super::files::FilePair;
 use super::open_file::{FileWriter, OpenFile, TRANSACTION_BITS};
 use crate::store::blob::Blob;
 use crate::store::error::StoreError;
+use crate::store::locator::lock_path;
 use crate::store::tree::{Access, EntryVisitor, Tree};
 
 /// Longest time that one look waits for the last readers of a file that was replaced.
@@ -119,6 +120,14 @@ impl FileEngine {
             drop(file);
             thread::sleep(REOPENING_POLL);
         }
+    }
+
+    /// The lock file, if it is no longer beside the gallery that is open.
+    pub(in crate::store) fn lost_lock_file(&self) -> Option<PathBuf> {
+        let present = self.present();
+        let files = &present.as_deref()?.files;
+        let is_lost = files.data_is_still_at(&self.path) && !files.lock_is_still_at(&self.path);
+        is_lost.then(|| lock_path(&self.path))
     }
 
     /// Whether two versions are of the same file.

@@ -146,8 +146,12 @@ impl FilePair {
 
     /// Whether the two files still have the names by which LMDB opened them.
     pub(super) fn are_still_at(&self, path: &Path) -> bool {
-        self.data_is_still_at(path)
-            && self.lock.as_ref().is_none_or(|lock| lock.is_at(&lock_path(path)))
+        self.data_is_still_at(path) && self.lock_is_still_at(path)
+    }
+
+    /// Whether the lock file beside the gallery at this path is still this one's.
+    pub(super) fn lock_is_still_at(&self, path: &Path) -> bool {
+        self.lock.as_ref().is_none_or(|lock| lock.is_at(&lock_path(path)))
     }
 
     /// Whether the gallery at this path is still this one.
