@@ -130,8 +130,7 @@ impl ServedGallery {
         let look = move || (store.look_after(), store.lost_lock_file());
         // The thread could not be had, which says nothing of the gallery.
         let Ok((looked, lost_lock_file)) = run_blocking(look).await else { return FILE_POLL };
-        let was_lost =
-            self.has_lost_lock_file.swap(lost_lock_file.is_some(), Ordering::Relaxed);
+        let was_lost = self.has_lost_lock_file.swap(lost_lock_file.is_some(), Ordering::Relaxed);
         if let Some(file) = lost_lock_file.filter(|_| !was_lost) {
             tracing::warn!(
                 file = %file.display(),
