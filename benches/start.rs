@@ -176,17 +176,28 @@ fn addition(index: u32) -> Addition {
         color: [127; 3],
         perceptual_hash: 0,
         renditions: Vec::new(),
+        hand_tags: Vec::new(),
+        refused_tags: Vec::new(),
+        taken_at: None,
+        rating: None,
+        title: None,
+        creator: None,
+        licence: None,
+        settings_hash: [0; 8],
     };
     Addition {
         id: ImageId::of(&webp),
         image: Some((Box::new(record), webp)),
-        tags: Vec::new(),
+        hand_tags: Vec::new(),
         renditions: Vec::new(),
         source: SourceKey::new(&source_hash, [0; 8]),
         origin: Some(Origin {
             path: format!("/pictures/summer/beach/{index:07}.jpg").into(),
             source_hash,
+            folder_tags: vec!["beach".into(), "summer".into()],
         }),
+        moved_from: Vec::new(),
+        again: false,
     }
 }
 

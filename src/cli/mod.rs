@@ -12,7 +12,8 @@
 //! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
 //!   `health`;
 //! - keys: `key`, `new_key`;
-//! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `tag`;
+//! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `restore_image`,
+//!   `tag`;
 //! - looking after the gallery: `backup`, `restore`, `compact`, `verify`, `stats`;
 //! - about the program: `completions`, `man`.
 
@@ -40,6 +41,7 @@ mod panics;
 mod policy_flags;
 mod remove;
 mod restore;
+mod restore_image;
 mod serve;
 mod show;
 mod signals;
@@ -117,6 +119,7 @@ enum Command {
     Show(show::Args),
     Export(export::Args),
     Remove(remove::Args),
+    RestoreImage(Box<restore_image::Args>),
     Tag(tag::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -160,6 +163,7 @@ impl Cli {
             Command::Show(args) => args.run(&globals),
             Command::Export(args) => args.run(&globals),
             Command::Remove(args) => args.run(&globals),
+            Command::RestoreImage(args) => args.run(&globals),
             Command::Tag(args) => args.run(&globals),
             Command::Backup(args) => args.run(&globals),
             Command::Restore(args) => args.run(&globals),
@@ -202,6 +206,11 @@ mod tests {
             {
                 let flag = argument.get_long().unwrap_or_default();
                 if matches!(flag, "help" | "version") || argument.is_hide_set() {
+                    continue;
+                }
+                // What it removes is said on its command line alone.
+                if command.get_name() == "remove" && !argument.is_global_set() {
+                    assert_eq!(argument.get_env(), None, "remove --{flag}");
                     continue;
                 }
                 let expected = format!("IMAGEPOOL_{}", flag.to_uppercase().replace('-', "_"));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::budget::MemoryPermit;
+use super::options::ImportOptions;
 use super::report::{FileReport, FileStatus};
 use super::walk::SourceFile;
 use crate::image::{ImageId, ImageRecord};
@@ -19,7 +20,7 @@ pub(super) enum WorkResult {
     /// As `Pending`, in the place of the image `damaged`, which is in the gallery but not whole.
     Mended { outcome: FileOutcome, addition: Addition, permit: MemoryPermit, damaged: ImageId },
     /// An earlier file of this import has the same bytes, and must be settled first.
-    Repeated { outcome: FileOutcome, key: SourceKey, tags: Vec<String> },
+    Repeated { outcome: FileOutcome, key: SourceKey },
     /// The gallery itself failed.
     Broken(StoreError),
 }
@@ -36,15 +37,21 @@ pub(super) struct ReadSource {
 impl ReadSource {
     /// The origin to store with the image.
     ///
-    /// A file that is going to be deleted (`delete`) gets an origin without a path, which lasts,
+    /// A file that is going to be deleted gets an origin without a path, which lasts,
     /// unless there is a reason to keep the file.
-    pub(super) fn origin(&self, delete: bool) -> Origin {
-        let path = if delete && self.keep_reason.is_none() {
+    pub(super) fn origin(&self, options: &ImportOptions) -> Origin {
+        let path = if options.delete_originals && self.keep_reason.is_none() {
             PathBuf::new()
         } else {
             self.file.absolute.clone()
         };
-        Origin { path, source_hash: self.hash }
+        let mut folder_tags = Vec::new();
+        if options.folder_tags {
+            folder_tags.clone_from(&self.file.folder_tags);
+            folder_tags.sort_unstable();
+            folder_tags.dedup();
+        }
+        Origin { path, source_hash: self.hash, folder_tags }
     }
 }
 
@@ -55,6 +62,14 @@ pub(super) struct FileOutcome {
 }
 
 impl FileOutcome {
+    /// Leaves the file out because a person removed its image. Such a file is never deleted.
+    pub(super) fn leave_removed(mut self, id: ImageId) -> Self {
+        self.report.status = FileStatus::RemovedBefore;
+        self.report.id = Some(id);
+        self.report.bytes_out = None;
+        self
+    }
+
     /// Skips the file because image `id` looks like it. Such a file is never deleted.
     pub(super) fn skip_as_similar(mut self, id: ImageId, record: &ImageRecord) -> Self {
         self.report.describe(record);

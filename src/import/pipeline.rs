@@ -45,7 +45,7 @@ pub fn import(
 
     let worker = ImportWorker::new(store, options);
     let store = store.filter(|_| !options.dry_run);
-    let mut committer = Committer::new(store, options, observer, &mut new_state);
+    let mut committer = Committer::new(store, roots, options, observer, &mut new_state);
     let jobs = options.jobs.max(1);
     thread::scope(|scope| {
         let (feed, entries_to_do) = bounded::<FoundEntry>(jobs);
@@ -68,7 +68,7 @@ pub fn import(
     })?;
     committer.settle_repeated()?;
     let interrupted = stop.load(Ordering::Relaxed);
-    let mut summary = committer.finish(roots, options.prune && !interrupted)?;
+    let mut summary = committer.finish(options.prune && !interrupted)?;
     summary.interrupted = interrupted;
     summary.unsettled = unsettled;
     summary.seconds = started.elapsed().as_secs_f64();

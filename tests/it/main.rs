@@ -30,6 +30,7 @@ mod durability;
 mod endpoints;
 mod every_kind_of_picture;
 mod file_rights;
+mod format;
 mod galleries;
 mod harness;
 mod import;

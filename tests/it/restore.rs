@@ -105,7 +105,7 @@ fn what_must_not_be_restored_changes_nothing() {
     for (arguments, words) in [
         ("backup.pool", &["images: 4, keys: 1", "--force"][..]),
         ("--force damaged.pool", &["damaged.pool", &id, "nothing was restored"]),
-        ("--force cut.pool", &["cut.pool", "nothing was restored", "damaged"]),
+        ("--force cut.pool", &["cut.pool", "truncated"]),
         ("--force words.pool", &["words.pool", "not an imagepool gallery"]),
         ("--force none.pool", &["none.pool", "no such file"]),
         ("--force pictures", &["pictures", "folder"]),

@@ -6,7 +6,7 @@
 //! were left, and `verify` found no damage.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Failures, Finished, Server, Signal, Workspace, wait_for};
@@ -214,6 +214,28 @@ fn a_gallery_is_private_and_whole_before_it_has_its_name() {
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn a_server_takes_what_was_written_into_its_file() {
+    let (space, mut server, key) = served_with_a_backup();
+    save(photo(90, 50, 9), &space.picture("late.png"));
+    space.run(["import", "pictures"]).expect(0);
+    let id = space.list()[0]["id"].clone();
+    let url = format!("/images/{}.webp?key={key}", id.as_str().unwrap());
+    wait_for("the late image is served", || server.get(&url).status == 200);
+    let backup = fs::read(space.path("backup.pool")).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(space.gallery_file())
+        .unwrap()
+        .write_all_at(&backup, 0)
+        .unwrap();
+    wait_for("the backup is served", || server.get(&url).status == 404);
+    assert_eq!(shown(&server, &key), 30, "a page of the list");
+    assert_eq!(server.get("/readyz").status, 200);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0, Some(0));
 }
 
 /// `cat backup > gallery` once ended a running server by SIGBUS, without a word.

@@ -22,9 +22,6 @@ use crate::store::tree::{Access, EntryVisitor, Tree};
 /// Longest time that one look waits for the last readers of a file that was replaced.
 const MAX_CLOSING_TIME: Duration = Duration::from_secs(2);
 
-/// Number of times that a write begins anew because the gallery was replaced while it waited.
-const WRITING_TRIES: u32 = 100;
-
 /// Pause between two looks at a file that is being opened anew.
 const REOPENING_POLL: Duration = Duration::from_millis(1);
 
@@ -74,7 +71,12 @@ impl FileEngine {
                     file.clear_stale_readers()?;
                     return Ok(false);
                 }
-                None | Some(StoreError::Moved { .. } | StoreError::Truncated { .. }) => {}
+                None
+                | Some(
+                    StoreError::Moved { .. }
+                    | StoreError::Overwritten { .. }
+                    | StoreError::Truncated { .. },
+                ) => {}
                 // What is open can be read on: nothing else is there that could be opened.
                 Some(error) => return Err(error),
             }
@@ -195,33 +197,11 @@ impl FileEngine {
 
     /// Begins a write transaction, which waits for that of any other process, and has `run` use
     /// and commit it.
-    ///
-    /// If another file takes the gallery's place meanwhile, that one is written.
     pub(in crate::store) fn write<R>(
         &self,
         run: impl FnOnce(FileWriter<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let mut run = Some(run);
-        for _ in 0..WRITING_TRIES {
-            let ended = self.with(|file| match file.begin() {
-                Err(StoreError::Moved { .. }) => Ok(None),
-                begun => {
-                    let writer = begun?;
-                    run.take().map(|run| run(writer)).transpose()
-                }
-            });
-            match ended {
-                Ok(Some(result)) => return Ok(result),
-                Ok(None) => {}
-                Err(StoreError::NotOpen { .. }) if run.is_some() => {}
-                Err(error) => return Err(error),
-            }
-            // Why the new file can't be opened says less than that the old one was moved.
-            if self.look_after().is_err() {
-                break;
-            }
-        }
-        Err(StoreError::Moved { path: self.path.clone() })
+        self.with(|file| run(file.begin()?))
     }
 
     /// See [`FileWriter::compact`].
@@ -229,8 +209,8 @@ impl FileEngine {
         &self,
         copy: &Path,
         check: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Compacted, E> {
-        self.write(|writer| Ok(writer.compact(copy, check)))?
+    ) -> Result<Result<Compacted, E>, StoreError> {
+        self.write(|writer| Ok(writer.compact(copy, check)))
     }
 
     /// Writes a compact copy as of now into `target`, which may be a pipe.
