@@ -14,7 +14,8 @@
 //! - keys: `key`, `new_key`;
 //! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `restore_image`,
 //!   `tag`;
-//! - looking after the gallery: `backup`, `restore`, `compact`, `verify`, `stats`;
+//! - looking after the gallery: `backup`, `restore`, `compact`, `copy`, `verify`,
+//!   `stats`;
 //! - about the program: `completions`, `man`.
 
 mod background_import;
@@ -22,6 +23,7 @@ mod backup;
 mod check;
 mod compact;
 mod completions;
+mod copy;
 mod export;
 mod filter;
 mod global;
@@ -124,6 +126,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Compact(compact::Args),
+    Copy(copy::Args),
     Verify(verify::Args),
     Stats(stats::Args),
     Health(health::Args),
@@ -168,6 +171,7 @@ impl Cli {
             Command::Backup(args) => args.run(&globals),
             Command::Restore(args) => args.run(&globals),
             Command::Compact(args) => args.run(&globals),
+            Command::Copy(args) => args.run(&globals),
             Command::Verify(args) => args.run(&globals),
             Command::Stats(args) => args.run(&globals),
             Command::Health(args) => args.run(&globals),
