@@ -104,20 +104,20 @@ impl Args {
     /// Opens the gallery. A new one is made only if there may be something to put into it. A dry
     /// run needs none.
     fn open(&self, globals: &GlobalOptions) -> anyhow::Result<Option<Store>> {
-        let access = if self.dry_run { Access::Read } else { Access::Write };
-        match globals.open(access) {
-            Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => {}
-            opened => return opened.map(Some),
-        }
         if self.dry_run {
-            return Ok(None);
+            return match globals.open(Access::Read) {
+                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => {
+                    Ok(None)
+                }
+                opened => opened.map(Some),
+            };
         }
         let failure = |path: &PathBuf| {
             look_into(path).err().map(|error| format!("{}: {error}", path.display()))
         };
         let failures: Vec<_> = self.paths.iter().filter_map(failure).collect();
         anyhow::ensure!(
-            failures.len() < self.paths.len(),
+            globals.gallery.exists() || failures.len() < self.paths.len(),
             "{}; nothing was imported, and no gallery was made",
             failures.join("; ")
         );

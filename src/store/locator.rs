@@ -73,6 +73,12 @@ impl Locator {
         self.holds(other.path()) || other.holds(self.path())
     }
 
+    /// Whether there is anything at the gallery's place.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.path().exists()
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::File(path) | Self::Sled(path) => path,

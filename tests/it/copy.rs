@@ -232,7 +232,10 @@ fn one_gallery_is_not_copied_into_itself() {
             });
         }
     }
-    space.run(["copy", "none.pool", "new.pool"]).expect(1).complains_of(&["there is no gallery", "none.pool"]);
+    space
+        .run(["copy", "none.pool", "new.pool"])
+        .expect(1)
+        .complains_of(&["there is no gallery", "none.pool"]);
     assert!(!space.path("new.pool").exists());
     assert_eq!(space.ids().len(), 4);
 }

@@ -23,7 +23,7 @@ pub struct Subject {
     pub name: &'static str,
     /// The one engine that has the command, if only one has it.
     engine: Option<Engine>,
-    /// Its arguments; `ID` stands for the image of picture 0.
+    /// Its arguments; `ID` stands for the image of picture 0, `GALLERY` for the gallery.
     arguments: &'static [&'static str],
     /// What the gallery is before.
     before: Before,
@@ -144,6 +144,18 @@ const SUBJECTS: &[Subject] = &[
         },
         is_done: |_| false,
     },
+    Subject {
+        name: "copy",
+        engine: None,
+        arguments: &["copy", "GALLERY", "target.pool"],
+        before: Before::Gallery,
+        promises: |scene, _| {
+            assert_eq!(scene.assert_whole("target.pool"), scene.old, "images in the copy");
+            let keys = ["--gallery", "target.pool", "key", "list", "--json"];
+            assert_eq!(scene.space.run(keys).expect(0).json().as_array().unwrap().len(), 1);
+        },
+        is_done: |_| false,
+    },
 ];
 
 impl Subject {
@@ -243,8 +255,12 @@ impl Scene {
         command
     }
 
-    fn arguments(&self) -> Vec<&str> {
-        let argument = |word: &&'static str| if *word == "ID" { &self.victim } else { *word };
+    fn arguments(&self) -> Vec<String> {
+        let argument = |word: &&str| match *word {
+            "ID" => self.victim.clone(),
+            "GALLERY" => self.space.locator(),
+            word => word.to_owned(),
+        };
         self.subject.arguments.iter().map(argument).collect()
     }
 
@@ -314,6 +330,9 @@ impl Scene {
         if has_backup || self.space.path("copy.pool").exists() {
             self.assert_backup_whole();
         }
+        if self.space.path("target.pool").exists() {
+            self.assert_whole("target.pool");
+        }
         true
     }
 
@@ -335,11 +354,16 @@ impl Scene {
     }
 
     fn assert_backup_whole(&self) {
-        let copy = ["--gallery", "copy.pool"];
-        let verified = self.space.run([&copy[..], &["verify"]].concat()).expect(0);
-        assert_eq!(verified.stdout, "", "verify of the backup");
-        let listed = self.space.run([&copy[..], &["list", "--json"]].concat()).expect(0).json();
-        assert_eq!(ids_of(listed.as_array().unwrap()), self.old, "images in the backup");
+        assert_eq!(self.assert_whole("copy.pool"), self.old, "images in the backup");
+    }
+
+    /// Verifies another gallery, and returns the ids of its images.
+    #[track_caller]
+    fn assert_whole(&self, gallery: &str) -> BTreeSet<String> {
+        let verified = self.space.run(["--gallery", gallery, "verify"]).expect(0);
+        assert_eq!(verified.stdout, "", "verify of {gallery}");
+        let listed = self.space.run(["--gallery", gallery, "list", "--json"]).expect(0).json();
+        ids_of(listed.as_array().unwrap())
     }
 
     /// The ids that the report calls stored, in lines that are whole.
