@@ -15,7 +15,7 @@
 //! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `restore_image`,
 //!   `tag`;
 //! - looking after the gallery: `backup`, `restore`, `compact`, `copy`, `verify`,
-//!   `stats`;
+//!   `stats`, `doctor` (a folder of checks);
 //! - about the program: `completions`, `man`.
 
 mod background_import;
@@ -24,6 +24,7 @@ mod check;
 mod compact;
 mod completions;
 mod copy;
+mod doctor;
 mod export;
 mod filter;
 mod global;
@@ -129,6 +130,7 @@ enum Command {
     Copy(copy::Args),
     Verify(verify::Args),
     Stats(stats::Args),
+    Doctor(doctor::Args),
     Health(health::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -174,6 +176,7 @@ impl Cli {
             Command::Copy(args) => args.run(&globals),
             Command::Verify(args) => args.run(&globals),
             Command::Stats(args) => args.run(&globals),
+            Command::Doctor(args) => args.run(&globals),
             Command::Health(args) => args.run(&globals),
             Command::Completions(args) => args.run(Self::command()),
             Command::Man(args) => args.run(Self::command()),

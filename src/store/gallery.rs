@@ -3,6 +3,7 @@
 //! Origins are in `origins`, removing is in `removal`, verification is in `check`.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -123,6 +124,18 @@ impl Store {
     #[must_use]
     pub fn lost_lock_file(&self) -> Option<PathBuf> {
         self.engine.lost_lock_file()
+    }
+
+    /// Smallest offset of the lock that each process has on the data file while it has it open.
+    pub const FIRST_MARK: i64 = file::FIRST_MARK;
+
+    /// Whether the locks that galleries need work where a file lies, of which `one` and `other` are
+    /// two descriptions that nobody else has.
+    ///
+    /// # Errors
+    /// When there are no such locks.
+    pub fn locks_work(one: &File, other: &File) -> io::Result<bool> {
+        file::locks_work(one, other)
     }
 
     /// Size of the gallery on disk, in bytes.

@@ -79,7 +79,18 @@ impl Locator {
         self.path().exists()
     }
 
-    fn path(&self) -> &Path {
+    /// The lock file beside the gallery, on an engine that has one.
+    #[must_use]
+    pub fn lock_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(lock_path(path)),
+            Self::Sled(_) => None,
+        }
+    }
+
+    /// The file or directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         match self {
             Self::File(path) | Self::Sled(path) => path,
         }

@@ -53,7 +53,7 @@ pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
 pub use error::StoreError;
-pub use file::{Compacted, Place};
+pub use file::{Compacted, Inspection, Place};
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};
 pub use mend::Condition;

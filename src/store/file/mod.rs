@@ -18,6 +18,7 @@
 //! - `replace`: letting a new file take a gallery's place.
 //! - `compact`: giving back the space of what was removed.
 //! - `place`: the place that a backup is to take.
+//! - `inspect`: what can be seen of a file without changing it.
 //! - `engine`: the file that is at the path, also after another took its place.
 //! - `copy`: copying another engine into a file.
 
@@ -27,6 +28,7 @@ mod copy;
 mod engine;
 mod files;
 mod inode_lock;
+mod inspect;
 mod lmdb_error;
 mod map_fault;
 mod meta_pages;
@@ -40,6 +42,8 @@ pub use compact::Compacted;
 #[cfg(feature = "sled")]
 pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
+pub(super) use inode_lock::{FIRST_MARK, locks_work};
+pub use inspect::Inspection;
 pub(super) use open_file::FileWriter;
 pub use place::Place;
 pub(super) use publish::publish_new;
