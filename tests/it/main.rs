@@ -27,6 +27,7 @@ mod connections;
 mod copy;
 mod crash;
 mod disks;
+mod doctor;
 mod durability;
 mod endpoints;
 mod every_kind_of_picture;

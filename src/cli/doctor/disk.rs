@@ -1,7 +1,8 @@
 //! The disk: which file system it has, how much is free, and whether it writes when it is told to.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use indicatif::DecimalBytes;
@@ -131,8 +132,8 @@ pub(super) fn sync(subject: &Subject) -> Option<Finding> {
     if !matches!(file_system_of(subject), Ok((_, kind)) if !matches!(kind, Kind::Passing)) {
         return None;
     }
-    let mut file = temporary::file_in(&subject.folder, 0o600).ok()?;
-    Some(match median_sync(file.as_file_mut()) {
+    let file = temporary::file_in(&subject.folder, 0o600).ok()?;
+    Some(match median_sync(file.as_file()) {
         Err(error) => Finding::problem(format!("a file can't be synced: {error}")),
         Ok(time) if time < TOO_FAST => Finding::warning(format!(
             "a sync took {time:.0?}, and no disk that we know writes so fast; perhaps it says that \
@@ -143,10 +144,10 @@ pub(super) fn sync(subject: &Subject) -> Option<Finding> {
 }
 
 /// Returns the median time of some syncs of a file, each after a few bytes.
-fn median_sync(file: &mut File) -> io::Result<Duration> {
+fn median_sync(file: &File) -> io::Result<Duration> {
     let mut times = [Duration::ZERO; SYNCS];
     for time in &mut times {
-        file.write_all(&[0; 512])?;
+        file.write_all_at(&[0; 512], 0)?;
         let begin = Instant::now();
         file.sync_all()?;
         *time = begin.elapsed();
