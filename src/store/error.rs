@@ -120,6 +120,12 @@ pub enum StoreError {
     )]
     BeingUsed { path: PathBuf },
     #[error(
+        "{}: an earlier write to the gallery failed, and LMDB does nothing more until the file is \
+         opened anew, as a server does at once; what was stored before is safe; run this again",
+        path.display()
+    )]
+    Stuck { path: PathBuf },
+    #[error(
         "{}: this process may not write so long a file; nothing of this change was stored, what \
          was stored before is safe; raise the limit of file sizes (`ulimit -f`, LimitFSIZE=) and \
          run it again",
@@ -214,7 +220,7 @@ impl StoreError {
 
     /// Whether LMDB refuses all transactions after this error, until the file is opened anew.
     pub(super) fn stops_lmdb(&self) -> bool {
-        matches!(self, Self::BadPages { source: heed::Error::Mdb(heed::MdbError::Panic), .. })
+        matches!(self, Self::Stuck { .. })
     }
 
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {

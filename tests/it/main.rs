@@ -24,6 +24,7 @@ mod architecture;
 mod commands;
 mod compact;
 mod connections;
+mod containers;
 mod copy;
 mod crash;
 mod disks;

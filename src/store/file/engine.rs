@@ -47,6 +47,15 @@ struct LeavingFile {
     _files: Arc<FilePair>,
 }
 
+/// Ends the waiting for a file that is being opened anew, however that ends.
+struct Reopening<'e>(&'e AtomicBool);
+
+impl Drop for Reopening<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 impl FileEngine {
     pub(in crate::store) fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
         let path = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
@@ -75,6 +84,7 @@ impl FileEngine {
                 | Some(
                     StoreError::Moved { .. }
                     | StoreError::Overwritten { .. }
+                    | StoreError::Stuck { .. }
                     | StoreError::Truncated { .. },
                 ) => {}
                 // What is open can be read on: nothing else is there that could be opened.
@@ -82,9 +92,8 @@ impl FileEngine {
             }
         }
         self.is_reopening.store(true, Ordering::SeqCst);
-        let opened = self.reopen(&mut leaving);
-        self.is_reopening.store(false, Ordering::SeqCst);
-        opened.map(|()| true)
+        let _until_then = Reopening(&self.is_reopening);
+        self.reopen(&mut leaving).map(|()| true)
     }
 
     /// Lets the file go that is open, and opens the one at the path.
