@@ -41,6 +41,7 @@ pub fn import(
     let started = Instant::now();
     let plan = ImportPlan::new(roots, options, state, SystemTime::now());
     let ImportPlan { entries, state: mut new_state, unsettled } = plan;
+    let may_prune = new_state.may_prune(state, unsettled);
     observer.planned(entries.len() as u64, entries.iter().map(FoundEntry::size_bytes).sum());
 
     let worker = ImportWorker::new(store, options);
@@ -68,7 +69,8 @@ pub fn import(
     })?;
     committer.settle_repeated()?;
     let interrupted = stop.load(Ordering::Relaxed);
-    let mut summary = committer.finish(options.prune && !interrupted)?;
+    let prune = options.prune && !interrupted && may_prune;
+    let mut summary = committer.finish(prune)?;
     summary.interrupted = interrupted;
     summary.unsettled = unsettled;
     summary.seconds = started.elapsed().as_secs_f64();

@@ -163,6 +163,16 @@ fn a_watched_move_changes_the_tags() {
     let mut server = space.serve_with(&["--import", "pictures", "--watch"]);
     move_to(&space, "public/a.png", "private/a.png");
     wait_for("the tag follows", || tags(&space, "a.png") == json!(["private"]));
+
+    // A copy counts as being written for a second, while its original is gone already.
+    let id = space.list().iter().find(|image| image["source"] == "public/b.png").unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    space.run(["tag", &id, "+mine"]).expect(0);
+    fs::copy(space.picture("public/b.png"), space.picture("private/b.png")).unwrap();
+    fs::remove_file(space.picture("public/b.png")).unwrap();
+    wait_for("the tag follows", || tags(&space, "b.png") == json!(["mine", "private"]));
     server.signal(crate::harness::Signal::TERM);
     assert_eq!(server.wait().0, Some(0));
 }
