@@ -29,12 +29,14 @@ fn remove(space: &Workspace, engine: Engine) {
     }
 }
 
-fn pairs() -> Vec<(Engine, Engine)> {
-    let mut pairs = vec![(Engine::File, Engine::File)];
+/// The engines that are copied from and to.
+const PAIRS: &[(Engine, Engine)] = &[
+    (Engine::File, Engine::File),
     #[cfg(feature = "sled")]
-    pairs.extend([(Engine::File, Engine::Sled), (Engine::Sled, Engine::File)]);
-    pairs
-}
+    (Engine::File, Engine::Sled),
+    #[cfg(feature = "sled")]
+    (Engine::Sled, Engine::File),
+];
 
 /// Runs a command on a gallery that is not the workspace's.
 fn json_of(space: &Workspace, gallery: &str, command: &str) -> Value {
@@ -69,7 +71,7 @@ fn filled(engine: Engine) -> Workspace {
 #[test]
 fn a_copy_has_all_that_the_gallery_has() {
     let mut failures = Failures::new();
-    for (from, to) in pairs() {
+    for &(from, to) in PAIRS {
         failures.check(format!("{from:?} to {to:?}"), || {
             let space = filled(from);
             let (source, target) = (space.locator(), locator(to, "target"));
@@ -101,7 +103,7 @@ fn a_copy_has_all_that_the_gallery_has() {
 #[test]
 fn the_target_keeps_what_it_has() {
     let mut failures = Failures::new();
-    for (from, to) in pairs() {
+    for &(from, to) in PAIRS {
         failures.check(format!("{from:?} to {to:?}"), || {
             let space = filled(from);
             let (source, target) = (space.locator(), locator(to, "target"));
@@ -154,7 +156,7 @@ fn new_images_come_after_those_of_the_target() {
 #[test]
 fn a_copy_that_is_killed_goes_on() {
     let mut rng = seeded_rng();
-    for (from, to) in pairs() {
+    for &(from, to) in PAIRS {
         let space = Workspace::new(from);
         // They take several commits.
         for seed in 0..64 {

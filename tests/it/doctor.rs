@@ -123,7 +123,7 @@ const CASES: &[Case] = &[
     (
         "a gallery for all",
         |space, _| {
-            fs::set_permissions(space.gallery_file(), Permissions::from_mode(0o644)).unwrap()
+            fs::set_permissions(space.gallery_file(), Permissions::from_mode(0o644)).unwrap();
         },
         "rights",
         "warning",

@@ -65,8 +65,8 @@ const FILE_SYSTEMS: &[(i64, &str, Kind)] = &[
 /// Returns the name and the kind of the file system that a folder lies on.
 fn file_system_of(subject: &Subject) -> io::Result<(String, Kind)> {
     let number = rustix::fs::statfs(&subject.folder)?.f_type;
-    // The number is one of 32 bits, whatever the type is here.
-    let number = i64::from(number) & 0xFFFF_FFFF;
+    // The number is one of 32 bits, whatever the type is.
+    let number = number & 0xFFFF_FFFF;
     let known = FILE_SYSTEMS.iter().find(|(known, ..)| *known == number);
     Ok(known.map_or_else(
         || (format!("the file system of number {number:#x}"), Kind::Local),

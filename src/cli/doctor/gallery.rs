@@ -11,9 +11,9 @@ use crate::store::{Inspection, Locator};
 /// Share of a gallery's space that is worth giving back: one in so many bytes.
 const WORTH_COMPACTING: u64 = 4;
 
-pub(super) fn is_there(subject: &Subject) -> Option<Finding> {
+pub(super) fn is_there(subject: &Subject) -> Finding {
     let bytes = DecimalBytes(subject.bytes);
-    Some(match (&subject.metadata, subject.folder.is_dir()) {
+    match (&subject.metadata, subject.folder.is_dir()) {
         (Some(_), _) => Finding::ok(format!("{} takes {bytes}", subject.locator)),
         (None, true) => Finding::ok(format!(
             "there is no gallery at {} yet; `imagepool --gallery {} import DIR` makes one",
@@ -23,7 +23,7 @@ pub(super) fn is_there(subject: &Subject) -> Option<Finding> {
             "the folder {} does not exist; make it first",
             subject.folder.display()
         )),
-    })
+    }
 }
 
 pub(super) fn opens(subject: &Subject) -> Option<Finding> {
@@ -93,8 +93,8 @@ fn describe(subject: &Subject, found: &Inspection) -> Finding {
 }
 
 /// What the engine can't do.
-pub(super) fn engine(subject: &Subject) -> Option<Finding> {
-    Some(match &subject.locator {
+pub(super) fn engine(subject: &Subject) -> Finding {
+    match &subject.locator {
         Locator::File(_) => Finding::ok(
             "one LMDB file: several processes at once, all on this machine; another machine must \
              not open it",
@@ -109,5 +109,5 @@ pub(super) fn engine(subject: &Subject) -> Option<Finding> {
         Locator::Sled(_) => Finding::problem(
             "this imagepool was built without sled; build it with `--features sled`",
         ),
-    })
+    }
 }

@@ -13,9 +13,9 @@ const ADDRESSES_BESIDE_BYTES: u64 = 4 << 30;
 /// Open files that the server needs for its default number of connections, and some for itself.
 const OPEN_FILES: u64 = 4096 + 64;
 
-pub(super) fn file_length(subject: &Subject) -> Option<Finding> {
+pub(super) fn file_length(subject: &Subject) -> Finding {
     let needed = subject.bytes + GROWTH_BYTES;
-    Some(match getrlimit(Resource::Fsize).current {
+    match getrlimit(Resource::Fsize).current {
         None => Finding::ok("files may have any length"),
         Some(limit) if limit >= needed => {
             Finding::ok(format!("files may have {}", BinaryBytes(limit)))
@@ -28,12 +28,12 @@ pub(super) fn file_length(subject: &Subject) -> Option<Finding> {
             "files may have {} only, and the gallery needs more; raise `ulimit -f` (LimitFSIZE=)",
             BinaryBytes(limit)
         )),
-    })
+    }
 }
 
-pub(super) fn address_space(subject: &Subject) -> Option<Finding> {
+pub(super) fn address_space(subject: &Subject) -> Finding {
     let needed = subject.bytes.saturating_mul(2) + ADDRESSES_BESIDE_BYTES;
-    Some(match getrlimit(Resource::As).current {
+    match getrlimit(Resource::As).current {
         None => Finding::ok("address space is unlimited"),
         Some(limit) if limit >= needed => {
             Finding::ok(format!("address space of {}", BinaryBytes(limit)))
@@ -44,17 +44,17 @@ pub(super) fn address_space(subject: &Subject) -> Option<Finding> {
             BinaryBytes(limit),
             BinaryBytes(needed)
         )),
-    })
+    }
 }
 
-pub(super) fn open_files(_: &Subject) -> Option<Finding> {
+pub(super) fn open_files() -> Finding {
     // The server raises the limit as far as it may.
-    Some(match getrlimit(Resource::Nofile).maximum {
+    match getrlimit(Resource::Nofile).maximum {
         Some(limit) if limit < OPEN_FILES => Finding::warning(format!(
             "{limit} open files, so a server has fewer connections than by default; raise \
              `ulimit -Hn` (LimitNOFILE=)"
         )),
         Some(limit) => Finding::ok(format!("up to {limit} open files")),
         None => Finding::ok("open files are unlimited"),
-    })
+    }
 }

@@ -40,9 +40,9 @@ pub(super) struct Args {
 type Check = fn(&Subject) -> Option<Finding>;
 
 const CHECKS: &[(&str, Check)] = &[
-    ("gallery", gallery::is_there),
+    ("gallery", |subject| Some(gallery::is_there(subject))),
     ("content", gallery::opens),
-    ("engine", gallery::engine),
+    ("engine", |subject| Some(gallery::engine(subject))),
     ("rights", rights::gallery),
     ("folder", rights::folder),
     ("file system", disk::file_system),
@@ -51,9 +51,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("locks", locks::work),
     ("lock file", locks::lock_file),
     ("in use", locks::users),
-    ("file length", limits::file_length),
-    ("address space", limits::address_space),
-    ("open files", limits::open_files),
+    ("file length", |subject| Some(limits::file_length(subject))),
+    ("address space", |subject| Some(limits::address_space(subject))),
+    ("open files", |_| Some(limits::open_files())),
 ];
 
 /// A finding with the name of its check.
