@@ -15,39 +15,45 @@ pub(super) struct GlobalOptions {
 
 impl GlobalOptions {
     pub(super) fn open(&self, access: Access) -> anyhow::Result<Store> {
-        let store = Store::open(&self.gallery, access)?;
+        self.open_at(&self.gallery, access)
+    }
+
+    /// Opens a gallery that is not the one of `--gallery`.
+    pub(super) fn open_at(&self, locator: &Locator, access: Access) -> anyhow::Result<Store> {
+        let store = Store::open(locator, access)?;
         if store.was_migrated() {
-            self.say(format_args!(
-                "{}: the gallery was made before format 1, and has that format now; \
-                 an imagepool from before can't read it any more",
-                self.gallery
-            ));
+            self.tell_migration(locator);
         }
         Ok(store)
+    }
+
+    fn tell_migration(&self, locator: &Locator) {
+        self.say(format_args!(
+            "{locator}: the gallery was made before format 1, and has that format now; \
+             an imagepool from before can't read it any more"
+        ));
     }
 
     /// Opens the gallery for reading what can be read of it.
     pub(super) fn open_reader(&self) -> anyhow::Result<Reader> {
         let reader = Reader::open(&self.gallery)?;
-        if !reader.is_draft() {
-            return Ok(reader);
+        if reader.was_migrated() {
+            self.tell_migration(&self.gallery);
         }
-        drop(reader);
-        drop(self.open(Access::Read)?);
-        Ok(Reader::open(&self.gallery)?)
+        Ok(reader)
     }
 
     /// Opens the gallery, after a look at all its pages but not at its images. LMDB trusts them
     /// when it copies, and would crash or copy the damage.
-    pub(super) fn open_checked(&self) -> anyhow::Result<Store> {
+    pub(super) fn open_checked(&self, access: Access) -> anyhow::Result<Store> {
         if let Some(Damage { subject, problem }) = self.open_reader()?.check_pages().first() {
             anyhow::bail!(
-                "{}: the gallery is damaged, so it is not copied ({subject}: {problem}); \
-                 `imagepool verify` says more, `imagepool salvage` copies what can be read",
+                "{}: the gallery is damaged, and nothing was copied: {subject}: {problem}; \
+                 `imagepool verify` lists all damage, `imagepool salvage` copies what can be read",
                 self.gallery
             );
         }
-        self.open(Access::Read)
+        self.open(access)
     }
 
     /// Says on stderr what is wrong with a gallery, as far as it was read, and returns how a

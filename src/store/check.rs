@@ -26,6 +26,11 @@ impl Damage {
     pub(super) fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { subject: subject.into(), problem: problem.into() }
     }
+
+    /// Damage of the entry with this key.
+    pub(super) fn of_key(key: &[u8], problem: impl Into<String>) -> Self {
+        Self::new(hex(key), problem)
+    }
 }
 
 /// What a verification looked at and found.

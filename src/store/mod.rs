@@ -24,6 +24,7 @@
 //! - `removal`: removing images, and the marks that removals leave.
 //! - `check`: verification.
 //! - `damage/`: reading galleries that may be damaged, and salvage.
+//! - `transfer`: copying what a gallery has into another.
 //! - `mend`: whether one image is whole, and storing it anew.
 
 mod addition;
@@ -47,6 +48,7 @@ mod removal;
 mod sled;
 mod sources;
 mod tags;
+mod transfer;
 mod tree;
 
 pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
@@ -54,6 +56,7 @@ pub use blob::Blob;
 pub use check::{Damage, Verified};
 pub use damage::{Inspect, Reader, Rebuild, Salvaged, salvage};
 pub use error::StoreError;
+pub use file::{Compacted, Inspection, Place};
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};
 pub use mend::Condition;
@@ -61,4 +64,5 @@ pub use migrate::FORMAT_VERSION;
 #[cfg(fuzzing)]
 pub use record::fuzz_records;
 pub use record::{ImageSummary, StoredImage};
+pub use transfer::{Transfer, TransferredKeys};
 pub use tree::Access;

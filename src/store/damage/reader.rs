@@ -20,6 +20,7 @@ use crate::store::tree::{Access, Tree};
 pub struct Reader {
     source: Source,
     is_draft: bool,
+    was_migrated: bool,
     notes: Vec<String>,
     problems: Vec<Damage>,
 }
@@ -33,17 +34,28 @@ enum Source {
 }
 
 impl Reader {
-    /// Opens a gallery that may be damaged.
+    /// Opens a gallery that may be damaged. A draft of format 1 is brought to that format.
     ///
     /// # Errors
     /// When there is nothing of a gallery, when it may not be read, when it is of a newer format,
     /// or when another process has it open in a way that makes reading it unsafe.
     pub fn open(locator: &Locator) -> Result<Self, StoreError> {
+        let reader = Self::open_as_it_is(locator)?;
+        if !reader.is_draft {
+            return Ok(reader);
+        }
+        drop(reader);
+        let was_migrated = Store::open(locator, Access::Read)?.was_migrated();
+        Ok(Self { was_migrated, ..Self::open_as_it_is(locator)? })
+    }
+
+    fn open_as_it_is(locator: &Locator) -> Result<Self, StoreError> {
         let path = match locator {
             Locator::File(path) => path,
             Locator::Sled(_) => {
                 let store = Store::open(locator, Access::Read)?;
-                return Ok(Self::new(Source::Engine(store)));
+                let was_migrated = store.was_migrated();
+                return Ok(Self { was_migrated, ..Self::new(Source::Engine(store)) });
             }
         };
         let path = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
@@ -57,7 +69,13 @@ impl Reader {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, is_draft: false, notes: Vec::new(), problems: Vec::new() }
+        Self {
+            source,
+            is_draft: false,
+            was_migrated: false,
+            notes: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 
     /// Refuses another format. A gallery whose format can't be read is taken for one of this.
@@ -77,11 +95,10 @@ impl Reader {
         }
     }
 
-    /// Whether the gallery is a draft of format 1, whose records have to be brought to that format
-    /// before they can be read.
+    /// Whether the gallery was a draft of format 1 until it was opened here.
     #[must_use]
-    pub const fn is_draft(&self) -> bool {
-        self.is_draft
+    pub const fn was_migrated(&self) -> bool {
+        self.was_migrated
     }
 
     /// What the reader should know of how the gallery is read.
