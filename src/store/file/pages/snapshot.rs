@@ -318,6 +318,9 @@ impl MetaState {
         }
         let main_problem = problem.map(|problem| format!("the tree of the trees: {problem}"));
         let free = read_free_list(&mut walker, &meta.free);
+        if free.problems.is_empty() {
+            walker.free = free.pages.clone();
+        }
         Self { walker, roots, main_page: meta.main.page, main_problem, free }
     }
 

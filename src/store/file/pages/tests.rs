@@ -221,6 +221,25 @@ fn each_check_of_a_page_finds_what_it_is_for() {
 }
 
 #[test]
+fn a_page_that_is_free_belongs_to_no_tree() {
+    let sample = Sample::new();
+    let mut snapshot = snapshot_of(&sample.dir.path().join("used"), &sample.bytes).unwrap();
+    snapshot.walk(Tree::Blobs, &mut |_| {});
+    let is_old_leaf = |number: &usize| {
+        let page = &sample.bytes[number * PAGE..(number + 1) * PAGE];
+        let reading = read_page(page, *number as u64, KeyOrder::Bytes);
+        let is_sound = reading.kind == Some(Kind::Leaf) && reading.problem.is_none();
+        is_sound && reading.nodes[0].key.len() == 18 && !snapshot.uses(*number as u64)
+    };
+    let old = (2..sample.bytes.len() / PAGE).find(is_old_leaf).unwrap();
+    let look = sample.with_page(sample.branch, |page| {
+        let at = node(page, 3);
+        put(page, at, &u32::try_from(old).unwrap().to_le_bytes());
+    });
+    sample.expect(&look, "it is listed as free");
+}
+
+#[test]
 fn leaves_that_take_each_others_place_are_found_by_their_keys() {
     let sample = Sample::new();
     let (one, other) = (sample.leaves[1], sample.leaves[4]);

@@ -85,6 +85,8 @@ pub(super) struct Walker {
     /// Number of the last page of the state that is walked.
     pub(super) last_page: u64,
     pub(super) used: PageSet,
+    /// Pages that no tree should use, as far as they are known.
+    pub(super) free: PageSet,
     /// Pages that are used and that something is wrong with.
     pub(super) bad: Vec<u64>,
 }
@@ -111,7 +113,13 @@ struct Bounds<'b> {
 impl Walker {
     pub(super) fn new(file: &Arc<DataFile>, last_page: u64) -> Self {
         let bound = file.pages().min(last_page.saturating_add(1));
-        Self { file: Arc::clone(file), last_page, used: PageSet::new(bound), bad: Vec::new() }
+        Self {
+            file: Arc::clone(file),
+            last_page,
+            used: PageSet::new(bound),
+            free: PageSet::new(0),
+            bad: Vec::new(),
+        }
     }
 
     /// Walks a tree whose values are bytes. Returns what was counted if that differs from what the
@@ -184,6 +192,9 @@ impl Walk<'_, '_> {
         let reading = read_page(&page, number, self.order);
         let expected = if level == self.depth { Kind::Leaf } else { Kind::Branch };
         let mut problem = reading.problem;
+        if self.walker.free.contains(number) {
+            problem.get_or_insert("it is listed as free, so it is an older one".into());
+        }
         if reading.kind.is_some_and(|kind| kind != expected) {
             problem.get_or_insert("it is on the wrong level of its tree".into());
         }
@@ -197,6 +208,7 @@ impl Walk<'_, '_> {
         if strangers > 0 && strangers == keys.count() {
             // It is some other place's, and may be asked for there.
             self.walker.used.remove(number);
+            self.walker.bad.push(number);
             return self.lose(bounds, format!("page {number}: {}", problem.unwrap_or_default()));
         }
         if let Some(problem) = problem {
@@ -264,6 +276,12 @@ impl Walk<'_, '_> {
     fn claim_run(&mut self, run: Run) -> Result<(), String> {
         let pages = run.pages(self.walker.file.page_bytes());
         self.found.overflow_pages += pages;
+        if self.walker.free.contains(run.first_page) {
+            return Err(format!(
+                "page {} is listed as free, so it is an older one",
+                run.first_page
+            ));
+        }
         self.walker.claim(run.first_page, pages)
     }
 
