@@ -221,6 +221,7 @@ impl StoreError {
             self,
             Self::NotAGallery { .. }
                 | Self::BadMetaPages { .. }
+                | Self::BadFreeList { .. }
                 | Self::Truncated { .. }
                 | Self::Damaged { .. }
                 | Self::BadPages { .. }

@@ -59,7 +59,7 @@ impl Reader {
             }
         };
         let path = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
-        let snapshot = open_snapshot(&path, Purpose::Read, can_be_read_without_lock)?;
+        let snapshot = open_snapshot(&path, Purpose::Read, StoreError::is_damage)?;
         let notes = snapshot.notes().to_vec();
         let problems = snapshot.problems().iter().map(|problem| Damage::new(FILE, problem));
         let problems = problems.collect();
@@ -257,17 +257,4 @@ pub(super) fn open_snapshot(
 ) -> Result<Snapshot, StoreError> {
     examine_kind(path, Access::Read)?;
     Snapshot::open(path, purpose, may_go_on)
-}
-
-/// Whether a file that LMDB refuses for this can be read without it: nobody else can change it
-/// either.
-fn can_be_read_without_lock(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::NotAGallery { .. }
-            | StoreError::BadPages { .. }
-            | StoreError::BadMetaPages { .. }
-            | StoreError::Truncated { .. }
-            | StoreError::Lmdb { .. }
-    )
 }
