@@ -89,9 +89,13 @@ impl Reader {
             None
         });
         self.is_draft = format.is_some() && !has_records && self.problems.is_empty();
-        match format {
-            Some(format) => migrate::check(locator, Some(&format)),
-            None => Ok(()),
+        let Some(format) = format else { return Ok(()) };
+        match migrate::check(locator, Some(&format)) {
+            Err(StoreError::Damaged { reason, .. }) => {
+                self.problems.push(Damage::new(Tree::Meta.name(), reason));
+                Ok(())
+            }
+            checked => checked,
         }
     }
 

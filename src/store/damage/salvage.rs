@@ -13,7 +13,7 @@ use crate::store::error::StoreError;
 use crate::store::file::pages::Purpose;
 use crate::store::gallery::Store;
 use crate::store::locator::Locator;
-use crate::store::migrate::{self, FORMAT_KEY};
+use crate::store::migrate::{self, FORMAT_KEY, RECORDS_KEY};
 use crate::store::tree::Tree;
 
 /// Copies all that can be read of the gallery file `from` into a new one, `to`.
@@ -31,8 +31,13 @@ pub fn salvage(from: &Path, to: &Path, rebuild: &Rebuild<'_>) -> Result<Salvaged
         !matches!(error, StoreError::Missing { .. })
     })?;
     let mut claims = Claims::read(&mut snapshot);
-    if let Some(format) = claims.meta.get(FORMAT_KEY) {
-        migrate::check(&Locator::File(from), Some(format))?;
+    // The new gallery has the format of today.
+    claims.meta.remove(RECORDS_KEY);
+    if let Some(format) = claims.meta.remove(FORMAT_KEY)
+        && let Err(error @ StoreError::Newer { .. }) =
+            migrate::check(&Locator::File(from), Some(&format))
+    {
+        return Err(error);
     }
     let is_newest = snapshot.is_newest();
     let mut salvaged = None;
