@@ -74,7 +74,7 @@ impl<'s> Trial<'s> {
         self.salvage();
         self.serve(rng);
         self.reset();
-        self.command(&["backup", "copy.pool"], &[0, 1, MAP_FAULT]);
+        self.back_up();
         self.reset();
         let pictures = self.scene.space.path("pictures");
         self.command(&["import", "--quiet", pictures.to_str().unwrap()], &[0, 1, MAP_FAULT]);
@@ -151,6 +151,18 @@ impl<'s> Trial<'s> {
                 id
             })
             .collect()
+    }
+
+    /// Makes a backup, which must have everything if it is one.
+    fn back_up(&mut self) {
+        let made = self.command(&["backup", "copy.pool"], &[0, 1, MAP_FAULT]);
+        if made.code == Some(0) {
+            self.command(&["--gallery", "copy.pool", "export", "--all", "copied"], &[0]);
+            let copied = Self::exported(&self.space.path("copied"));
+            assert!(self.scene.images.keys().all(|id| copied.contains(id)), "lost in silence");
+        } else {
+            assert!(!self.space.path("copy.pool").exists(), "a backup of damage was made");
+        }
     }
 
     fn salvage(&mut self) {
