@@ -37,7 +37,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let store = globals.open(Access::Read)?;
+        let store = globals.open_checked(&globals.gallery, Access::Read)?;
         if self.file.as_os_str() == "-" {
             return print(&store);
         }

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use crate::store::{Access, Locator, Store, StoreError};
+use crate::store::{Access, Locator, Reader, Store, StoreError, Verified};
 
 /// Checks the gallery file `copy`, which nobody else has open. Returns the first damage in words,
 /// and how much more there is. Errors name `origin`, because a person knows nothing of the copy.
 pub(super) fn find_damage(copy: &Path, origin: &Path) -> Result<Option<String>, StoreError> {
-    let verified = Store::open(&Locator::File(copy.to_owned()), Access::Read)
-        .and_then(|store| store.verify(|_, _, _| None));
-    let problems = verified.map_err(|error| error.at(origin))?.problems;
+    let problems = verify(copy).map_err(|error| error.at(origin))?.problems;
     Ok(problems.first().map(|first| {
         let more = match problems.len() - 1 {
             0 => String::new(),
@@ -17,4 +15,15 @@ pub(super) fn find_damage(copy: &Path, origin: &Path) -> Result<Option<String>, 
         };
         format!("{}: {}{more}", first.subject, first.problem)
     }))
+}
+
+fn verify(copy: &Path) -> Result<Verified, StoreError> {
+    let locator = Locator::File(copy.to_owned());
+    let mut reader = Reader::open(&locator)?;
+    if reader.is_draft() {
+        drop(reader);
+        drop(Store::open(&locator, Access::Read)?);
+        reader = Reader::open(&locator)?;
+    }
+    reader.verify(&|_, _| None)
 }

@@ -1,5 +1,6 @@
 //! `imagepool export`: writes images back to files.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,13 @@ use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::show::no_such_image;
 use super::{output, temporary};
 use crate::image::ImageId;
-use crate::store::{Access, Store};
+use crate::store::{Access, Reader, Store};
 
 /// Rights on an exported image, of which the umask takes its part, as on any new file.
 const IMAGE_MODE: u32 = 0o666;
+
+/// What is said of an image that can't be exported.
+const DAMAGED: &str = "not exported: its bytes are missing or damaged";
 
 /// Write images to a folder, as ID.webp
 #[derive(Debug, clap::Args)]
@@ -41,20 +45,21 @@ impl Args {
                           `imagepool list` shows the ids";
             anyhow::bail!(UsageError(advice.into()));
         }
-        let store = globals.open(Access::Read)?;
-        fs::create_dir_all(&dir).with_context(|| format!("{}: can't be made", dir.display()))?;
-        let ids = if self.all { store.ids()?.1 } else { ids };
-        temporary::remove_leftovers(&dir);
-        let mut reason = ExitReason::Done;
-        let mut exported = 0_u64;
-        for id in ids {
-            if export(&store, id, &dir)? {
-                exported += 1;
-            } else {
-                output::complain(no_such_image(id));
-                reason = ExitReason::Failed;
-            }
-        }
+        let make_dir = || -> anyhow::Result<()> {
+            fs::create_dir_all(&dir)
+                .with_context(|| format!("{}: can't be made", dir.display()))?;
+            temporary::remove_leftovers(&dir);
+            Ok(())
+        };
+        let (exported, reason) = if self.all {
+            let mut reader = globals.open_reader()?;
+            make_dir()?;
+            export_all(&mut reader, &dir, globals)?
+        } else {
+            let store = globals.open(Access::Read)?;
+            make_dir()?;
+            export_some(&store, &ids, &dir)?
+        };
         let failed = || format!("{}: can't be written", dir.display());
         // One call for all files: a sync of each would take longer than to write them.
         File::open(&dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?)).with_context(failed)?;
@@ -63,17 +68,61 @@ impl Args {
     }
 }
 
-/// Writes one image and returns whether it exists. The file is renamed into place, so that no half
-/// file ever bears its name.
-fn export(store: &Store, id: ImageId, dir: &Path) -> anyhow::Result<bool> {
-    let Some(webp) = store.blob(id, 0, <[u8]>::to_vec)? else { return Ok(false) };
+/// Writes the images of these ids. Returns how many there were, and how the command ends.
+fn export_some(store: &Store, ids: &[ImageId], dir: &Path) -> anyhow::Result<(u64, ExitReason)> {
+    let mut reason = ExitReason::Done;
+    let mut exported = 0;
+    for &id in ids {
+        match store.blob(id, 0, <[u8]>::to_vec)? {
+            Some(webp) if ImageId::of(&webp) == id => {
+                write_image(dir, id, &webp)?;
+                exported += 1;
+                continue;
+            }
+            Some(_) => output::complain(format_args!("{id}: {DAMAGED}")),
+            None => output::complain(no_such_image(id)),
+        }
+        reason = ExitReason::Failed;
+    }
+    Ok((exported, reason))
+}
+
+/// Writes every image that can be read. Returns how many there were, and how the command ends.
+fn export_all(
+    reader: &mut Reader,
+    dir: &Path,
+    globals: &GlobalOptions,
+) -> anyhow::Result<(u64, ExitReason)> {
+    let mut missing = BTreeSet::new();
+    reader.images(|id, _| {
+        missing.insert(id);
+    });
+    let mut exported = 0;
+    reader.bytes(|id, webp| {
+        // Bytes without a record are no image's; `imagepool salvage` makes a record.
+        if missing.remove(&id) {
+            exported += 1;
+            write_image(dir, id, webp)
+        } else {
+            Ok(())
+        }
+    })?;
+    let mut reason = globals.tell_damage(reader);
+    for id in missing {
+        output::complain(format_args!("{id}: {DAMAGED}"));
+        reason = ExitReason::Failed;
+    }
+    Ok((exported, reason))
+}
+
+/// Writes one image. The file is renamed into place, so that no half file ever bears its name.
+fn write_image(dir: &Path, id: ImageId, webp: &[u8]) -> anyhow::Result<()> {
     let target = dir.join(format!("{id}.webp"));
     let write = || -> io::Result<()> {
         let mut partial = temporary::file_in(dir, IMAGE_MODE)?;
-        partial.write_all(&webp)?;
+        partial.write_all(webp)?;
         partial.persist(&target).map_err(|failed| failed.error)?;
         Ok(())
     };
-    write().with_context(|| format!("{}: can't be written", target.display()))?;
-    Ok(true)
+    write().with_context(|| format!("{}: can't be written", target.display()))
 }

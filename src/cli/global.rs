@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use super::output;
-use crate::store::{Access, Locator, Store};
+use crate::store::{Access, Damage, Locator, Reader, Store};
 
 /// The global flags, as every command gets them.
 pub(super) struct GlobalOptions {
@@ -29,6 +29,53 @@ impl GlobalOptions {
             ));
         }
         Ok(store)
+    }
+
+    /// Opens the gallery for reading what can be read of it.
+    pub(super) fn open_reader(&self) -> anyhow::Result<Reader> {
+        self.open_reader_at(&self.gallery)
+    }
+
+    fn open_reader_at(&self, locator: &Locator) -> anyhow::Result<Reader> {
+        let reader = Reader::open(locator)?;
+        if !reader.is_draft() {
+            return Ok(reader);
+        }
+        drop(reader);
+        drop(self.open_at(locator, Access::Read)?);
+        Ok(Reader::open(locator)?)
+    }
+
+    /// Opens the gallery, after a look at all its pages but not at its images. LMDB trusts them
+    /// when it copies, and would crash or copy the damage.
+    pub(super) fn open_checked(&self, locator: &Locator, access: Access) -> anyhow::Result<Store> {
+        let reader = self.open_reader_at(locator)?;
+        if let Some(Damage { subject, problem }) = reader.check_pages().first() {
+            anyhow::bail!(
+                "{locator}: the gallery is damaged, so it is not copied ({subject}: {problem}); \
+                 `imagepool verify` says more, `imagepool salvage` copies what can be read"
+            );
+        }
+        self.open_at(locator, access)
+    }
+
+    /// Says on stderr what is wrong with a gallery, as far as it was read, and returns how a
+    /// command ends that gave what could be read.
+    pub(super) fn tell_damage(&self, reader: &Reader) -> ExitReason {
+        reader.notes().iter().for_each(|note| self.say(note));
+        let problems = reader.problems();
+        if problems.is_empty() {
+            return ExitReason::Done;
+        }
+        for Damage { subject, problem } in problems {
+            output::complain(format_args!("{subject}: {problem}"));
+        }
+        output::complain(format_args!(
+            "{}: the gallery is damaged, and this is what could be read; `imagepool verify` says \
+             more, a backup or `imagepool salvage` mends it",
+            self.gallery
+        ));
+        ExitReason::Failed
     }
 
     /// Prints a line on stderr that `--quiet` leaves out.

@@ -9,7 +9,6 @@ use super::filter::FilterArgs;
 use super::global::{ExitReason, GlobalOptions};
 use super::output;
 use crate::image::{ImageId, ImageInfo, ImageRecord};
-use crate::store::Access;
 
 /// List images, newest first
 #[derive(Debug, clap::Args)]
@@ -24,14 +23,14 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let store = globals.open(Access::Read)?;
+        let mut reader = globals.open_reader()?;
         let filter = self.filter.into_filter();
         let mut images: Vec<(ImageId, ImageRecord)> = Vec::new();
-        store.each_image(|id, record| {
+        reader.images(|id, record| {
             if filter.matches(&record) {
                 images.push((id, record));
             }
-        })?;
+        });
         images.sort_by_key(|(_, record)| std::cmp::Reverse(record.ordinal));
         output::print(|stdout| {
             if self.json {
@@ -43,7 +42,7 @@ impl Args {
                 images.iter().try_for_each(|(id, record)| write_line(stdout, *id, record))
             }
         })?;
-        Ok(ExitReason::Done)
+        Ok(globals.tell_damage(&reader))
     }
 }
 

@@ -14,7 +14,7 @@
 //! - keys: `key`, `new_key`;
 //! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `restore_image`,
 //!   `tag`;
-//! - looking after the gallery: `backup`, `restore`, `compact`, `copy`, `verify`,
+//! - looking after the gallery: `backup`, `restore`, `compact`, `copy`, `verify`, `salvage`,
 //!   `stats`, `doctor` (a folder of checks);
 //! - about the program: `completions`, `man`.
 
@@ -45,6 +45,7 @@ mod policy_flags;
 mod remove;
 mod restore;
 mod restore_image;
+mod salvage;
 mod serve;
 mod show;
 mod signals;
@@ -129,6 +130,7 @@ enum Command {
     Compact(compact::Args),
     Copy(copy::Args),
     Verify(verify::Args),
+    Salvage(salvage::Args),
     Stats(stats::Args),
     Doctor(doctor::Args),
     Health(health::Args),
@@ -175,6 +177,7 @@ impl Cli {
             Command::Compact(args) => args.run(&globals),
             Command::Copy(args) => args.run(&globals),
             Command::Verify(args) => args.run(&globals),
+            Command::Salvage(args) => args.run(&globals),
             Command::Stats(args) => args.run(&globals),
             Command::Doctor(args) => args.run(&globals),
             Command::Health(args) => args.run(&globals),

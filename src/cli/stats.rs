@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::global::{ExitReason, GlobalOptions};
 use super::output;
 use crate::image::{ImageRecord, Orientation, now};
-use crate::store::Access;
 
 /// Length of the longest bar of the histogram, in columns.
 const BAR_COLUMNS: u64 = 40;
@@ -73,19 +72,19 @@ impl GalleryStats {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let store = globals.open(Access::Read)?;
+        let mut reader = globals.open_reader()?;
         let now = now();
-        let disk_bytes = store.size_on_disk()?;
+        let disk_bytes = reader.size_on_disk()?;
         let mut stats = GalleryStats { disk_bytes, ..GalleryStats::default() };
-        stats.keys = store.keys()?.1.iter().filter(|key| key.live(now)).count() as u64;
-        store.each_image(|_, record| stats.count(&record))?;
+        stats.keys = reader.keys().iter().filter(|key| key.live(now)).count() as u64;
+        reader.images(|_, record| stats.count(&record));
         if self.json {
             output::print_line(serde_json::to_string(&stats)?)?;
         } else {
             let has_bars = io::stdout().is_terminal();
             output::print(|stdout| describe(&stats, has_bars, stdout))?;
         }
-        Ok(ExitReason::Done)
+        Ok(globals.tell_damage(&reader))
     }
 }
 

@@ -1,23 +1,14 @@
 //! `imagepool verify`: checks that everything is there, and as it was stored.
 //!
-//! LMDB trusts its file, and pages that were damaged from outside can crash the process that walks
-//! them. So the walk runs in a child process, whose crash is a finding.
+//! Of a damaged gallery it says which images can be had, and which can't and why.
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::Command;
-
-use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 use indicatif::{DecimalBytes, HumanCount};
 
 use super::global::{ExitReason, GlobalOptions};
 use super::output;
 use crate::codec;
-use crate::image::ImageRecord;
-use crate::store::Access;
-
-/// The signals that damaged pages can lead to: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV.
-const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
+use crate::store::Verified;
 
 /// Check every image against its id and its record
 #[derive(Debug, clap::Args)]
@@ -29,50 +20,14 @@ pub(super) struct Args {
     /// Print the findings as JSON on stdout
     #[arg(long, env = "IMAGEPOOL_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
-
-    /// Walk in this process
-    #[arg(long, hide = true)]
-    in_this_process: bool,
 }
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        if self.in_this_process { self.walk(globals) } else { self.walk_in_child(globals) }
-    }
-
-    fn walk_in_child(&self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let program = std::env::current_exe().context("this program's own file can't be found")?;
-        let mut child = Command::new(program);
-        child
-            .arg("--gallery")
-            .arg(globals.gallery.to_string())
-            .args(["verify", "--in-this-process"]);
-        for (given, flag) in
-            [(self.deep, "--deep"), (self.json, "--json"), (globals.quiet, "--quiet")]
-        {
-            if given {
-                child.arg(flag);
-            }
-        }
-        let status = child.status().context("the walk can't be started")?;
-        if let Some(signal) = status.signal() {
-            anyhow::ensure!(
-                CRASHES.contains(&signal),
-                "the walk was ended from outside (signal {signal})"
-            );
-            anyhow::bail!(
-                "{}: the gallery is damaged so badly that walking it crashed (signal {signal}); \
-                 restore it from a backup",
-                globals.gallery
-            );
-        }
-        Ok(if status.success() { ExitReason::Done } else { ExitReason::Failed })
-    }
-
-    fn walk(&self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let store = globals.open(Access::Read)?;
-        let verified = store
-            .verify(|_, record, webp| if self.deep { find_damage(record, webp) } else { None })?;
+        let reader = globals.open_reader()?;
+        reader.notes().iter().for_each(|note| globals.say(note));
+        let verified =
+            if self.deep { reader.verify(&find_damage) } else { reader.verify(&|_, _| None) }?;
         if self.json {
             output::print_line(serde_json::to_string(&verified)?)?;
         } else {
@@ -82,27 +37,43 @@ impl Args {
                 })
             })?;
         }
-        let found = match verified.problems.len() {
-            0 => "no damage".to_owned(),
-            1 => "1 problem".to_owned(),
-            count => format!("{count} problems"),
-        };
-        globals.say(format_args!(
-            "{} images, {}: {found}",
-            HumanCount(verified.images),
-            DecimalBytes(verified.bytes)
-        ));
-        Ok(if verified.problems.is_empty() { ExitReason::Done } else { ExitReason::Failed })
+        if verified.problems.is_empty() {
+            globals.say(format_args!(
+                "{} images, {}: no damage",
+                HumanCount(verified.images),
+                DecimalBytes(verified.bytes)
+            ));
+            return Ok(ExitReason::Done);
+        }
+        globals.say(summary(&verified, &globals.gallery.to_string()));
+        Ok(ExitReason::Failed)
     }
 }
 
+/// Says how much of a damaged gallery is left, and what to do.
+fn summary(verified: &Verified, gallery: &str) -> String {
+    let problems = match verified.problems.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{} problems", HumanCount(count as u64)),
+    };
+    let lost = match verified.unreadable {
+        Some(count) => format!("{} can't", HumanCount(count)),
+        None => "how many can't is not known".to_owned(),
+    };
+    format!(
+        "{problems}; {} images can be had, {lost}. A backup mends it, or \
+         `imagepool salvage {gallery} NEW` copies what can be had, perhaps more, to a new gallery",
+        HumanCount(verified.readable),
+    )
+}
+
 /// Decodes an image and returns what is wrong with it: its bytes, or its size beside its record's.
-fn find_damage(record: &ImageRecord, webp: &[u8]) -> Option<String> {
+fn find_damage(webp: &[u8], expected: (u32, u32)) -> Option<String> {
     match codec::probe(webp, &codec::DecodeLimits::NONE) {
         Err(error) => Some(format!("it does not decode: {error}")),
-        Ok(size) if size != (record.width, record.height) => Some(format!(
+        Ok(size) if size != expected => Some(format!(
             "it is {} x {} pixels, its record says {} x {}",
-            size.0, size.1, record.width, record.height
+            size.0, size.1, expected.0, expected.1
         )),
         Ok(_) => None,
     }

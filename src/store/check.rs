@@ -36,8 +36,13 @@ impl Damage {
 /// What a verification looked at and found.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Verified {
+    /// Number of images whose record can be read.
     pub images: u64,
     pub bytes: u64,
+    /// Number of images that can be had: their record and their bytes.
+    pub readable: u64,
+    /// Number of images that can't, or `None` if nothing tells how many there were.
+    pub unreadable: Option<u64>,
     pub problems: Vec<Damage>,
 }
 
@@ -79,6 +84,11 @@ impl Store {
         }
         self.verify_references(&records, &mut verified)?;
         verified.problems.sort_by(|a, b| a.subject.cmp(&b.subject));
+        let subjects = verified.problems.iter().filter_map(|damage| damage.subject.parse().ok());
+        let damaged: BTreeSet<ImageId> = subjects.collect();
+        let is_whole = |id: &&ImageId| !damaged.contains(*id);
+        verified.readable = records.keys().filter(is_whole).count() as u64;
+        verified.unreadable = Some(damaged.len() as u64);
         Ok(verified)
     }
 
@@ -230,6 +240,7 @@ impl Store {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

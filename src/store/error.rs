@@ -14,6 +14,8 @@ pub enum StoreError {
     Missing { locator: Locator },
     #[error("{}: the folder that the gallery should lie in does not exist", path.display())]
     NoParent { path: PathBuf },
+    #[error("{} exists; give another name", path.display())]
+    Exists { path: PathBuf },
     #[error("{}: not an imagepool gallery: {reason}", path.display())]
     NotAGallery { path: PathBuf, reason: String },
     #[error(
@@ -66,6 +68,14 @@ pub enum StoreError {
         path.display()
     )]
     BadMetaPages { path: PathBuf, reason: String },
+    #[error(
+        "{}: the list of the gallery's free pages is damaged ({reason}), so writing might \
+         overwrite images; nothing was changed. `imagepool verify` says what is damaged, \
+         `imagepool restore BACKUP` puts a backup in its place, `imagepool salvage` copies what \
+         can be read",
+        path.display()
+    )]
+    BadFreeList { path: PathBuf, reason: String },
     #[error(
         "{}: the gallery can't be opened at the moment; the server's log says why",
         path.display()
@@ -221,6 +231,14 @@ impl StoreError {
     /// Whether LMDB refuses all transactions after this error, until the file is opened anew.
     pub(super) fn stops_lmdb(&self) -> bool {
         matches!(self, Self::Stuck { .. })
+    }
+
+    /// What is wrong, without where and what to do.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Damaged { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
     }
 
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {

@@ -37,14 +37,26 @@ impl Store {
     /// A [`StoreError`] of its own each for a gallery that is missing, is none, is of a newer
     /// format, is not permitted, is in use, or lies on a read-only file system.
     pub fn open(locator: &Locator, access: Access) -> Result<Self, StoreError> {
-        if let (Locator::File(path), Access::Create) = (locator, access)
-            && !path.exists()
-        {
-            file::publish_new(path, |path| {
-                Self::open_or_initialise(&Locator::File(path.to_owned()), access).map(|_| ())
-            })?;
+        let (Locator::File(path), Access::Create) = (locator, access) else {
+            return Self::open_or_initialise(locator, access);
+        };
+        if !path.exists() {
+            Self::publish(path, |_| Ok(()))?;
         }
-        Self::open_or_initialise(locator, access)
+        // Nothing is made in a file that is there: what is no gallery now may have been one.
+        Self::open_or_initialise(locator, Access::Write)
+    }
+
+    /// Makes a gallery, has `fill` fill it, and gives it its name when it is whole and durable,
+    /// unless another process was faster. Returns whether it did.
+    pub(super) fn publish(
+        path: &Path,
+        fill: impl FnOnce(&Self) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        file::publish_new(path, |path| {
+            let locator = Locator::File(path.to_owned());
+            fill(&Self::open_or_initialise(&locator, Access::Create)?)
+        })
     }
 
     fn open_or_initialise(locator: &Locator, access: Access) -> Result<Self, StoreError> {
@@ -406,6 +418,6 @@ impl Store {
 }
 
 /// Whether a value of the tree `blobs` is one that format 1 reserves for bytes outside the gallery.
-fn lies_elsewhere(value: &[u8]) -> bool {
+pub(super) fn lies_elsewhere(value: &[u8]) -> bool {
     value.first() == Some(&1)
 }

@@ -42,7 +42,15 @@ pub(super) fn initialise(writer: &mut Writer<'_>) -> Result<(), StoreError> {
 /// Accepts a gallery of this format version, and refuses others. A draft of format 1 has the same
 /// number; what sets it apart is that it lacks [`RECORDS_KEY`].
 pub(super) fn check(locator: &Locator, stored: Option<&[u8]>) -> Result<(), StoreError> {
-    let Some(stored) = stored else { return Err(StoreError::Missing { locator: locator.clone() }) };
+    let Some(stored) = stored else {
+        return Err(match locator {
+            Locator::File(path) => StoreError::NotAGallery {
+                path: path.clone(),
+                reason: "it says of no format; `imagepool verify` looks at it closely".into(),
+            },
+            Locator::Sled(_) => StoreError::Missing { locator: locator.clone() },
+        });
+    };
     let found = stored.try_into().map(u32::from_le_bytes).map_err(|_| {
         StoreError::damaged("meta", FORMAT_KEY, "the format version has not 4 bytes")
     })?;

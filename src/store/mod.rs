@@ -24,12 +24,14 @@
 //! - `removal`: removing images, and the marks that removals leave.
 //! - `check`: verification.
 //! - `transfer`: copying what a gallery has into another.
+//! - `damage/`: reading galleries that may be damaged, and salvage.
 //! - `mend`: whether one image is whole, and storing it anew.
 
 mod addition;
 mod blob;
 mod changes;
 mod check;
+mod damage;
 mod draft;
 mod engine;
 mod error;
@@ -52,6 +54,7 @@ mod tree;
 pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
+pub use damage::{Inspect, Reader, Rebuild, Salvaged, salvage};
 pub use error::StoreError;
 pub use file::{Compacted, Inspection, Place};
 pub use gallery::Store;

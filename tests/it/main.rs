@@ -27,6 +27,7 @@ mod connections;
 mod containers;
 mod copy;
 mod crash;
+mod damage;
 mod disks;
 mod doctor;
 mod durability;

@@ -222,6 +222,8 @@ fn commands_on_the_gallery_do_the_same_whoever_reads() {
         (&["stats", "--json"], Prints::Result),
         (&["verify"], Prints::Nothing),
         (&["verify", "--json", "--deep"], Prints::Result),
+        (&["salvage", "gallery.pool", "new.pool"], Prints::Nothing),
+        (&["salvage", "--json", "gallery.pool", "new.pool"], Prints::Result),
         (&["backup", "copy.pool"], Prints::Nothing),
         (&["backup", "-"], Prints::Result),
         (&["restore", "--force", "spare.pool"], Prints::Nothing),

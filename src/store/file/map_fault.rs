@@ -1,5 +1,5 @@
 //! Says what happened when the process touches a page of the map that the file does not have, or
-//! that damage has sent it to.
+//! that damage has sent it to, and when damage may have led LMDB astray elsewhere.
 //!
 //! LMDB reads out of a memory map and trusts what it finds. A file that is cut while it is open
 //! ends the process with SIGBUS, and damaged pages may with SIGSEGV. The kernel's word for it says
@@ -25,11 +25,14 @@ static END: AtomicUsize = AtomicUsize::new(0);
 /// What is said of a fault in the map, made beforehand because a handler may allocate nothing.
 static WORDS: AtomicPtr<Vec<u8>> = AtomicPtr::new(ptr::null_mut());
 
-/// What was done at the two signals before: Rust's own look for stack overflows.
-static EARLIER: [AtomicPtr<libc::sigaction>; 2] =
-    [AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut())];
+/// What is said of the same signals elsewhere, before they end the process.
+static OTHER_WORDS: AtomicPtr<Vec<u8>> = AtomicPtr::new(ptr::null_mut());
 
-const SIGNALS: [libc::c_int; 2] = [libc::SIGBUS, libc::SIGSEGV];
+/// What was done at the signals before: Rust's own look for stack overflows.
+static EARLIER: [AtomicPtr<libc::sigaction>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
+
+/// LMDB aborts when it finds something that can't be, in builds for debugging.
+const SIGNALS: [libc::c_int; 3] = [libc::SIGBUS, libc::SIGSEGV, libc::SIGABRT];
 
 /// Makes a write beyond the limit of file sizes an error, which can be told, and no signal, which
 /// would end the process.
@@ -41,14 +44,21 @@ pub(super) fn ignore_file_limit_signal() {
 /// Watches the map of the data file at `path`, which must be open.
 pub(super) fn watch(path: &Path) {
     let Some((start, end)) = find_map(path) else { return };
-    let mut words = b"error: ".to_vec();
-    words.extend_from_slice(path.as_os_str().as_bytes());
-    words.extend_from_slice(
+    let about = |text: &[u8]| {
+        let words = [b"error: ", path.as_os_str().as_bytes(), text].concat();
+        Box::into_raw(Box::new(words))
+    };
+    let words = about(
         b": the gallery is damaged, or its file was cut or overwritten while it was open; \
           this process can't go on. `imagepool verify` says what is damaged, a backup mends it\n",
     );
-    // Both stay for as long as the process does: a fault may come at any time.
-    WORDS.store(Box::into_raw(Box::new(words)), Ordering::Release);
+    let other_words = about(
+        b": this process came upon what can't be and has to end, perhaps because the gallery is \
+          damaged; `imagepool verify` says whether it is\n",
+    );
+    // They stay for as long as the process does: a fault may come at any time.
+    WORDS.store(words, Ordering::Release);
+    OTHER_WORDS.store(other_words, Ordering::Release);
     START.store(start, Ordering::Release);
     END.store(end, Ordering::Release);
     static INSTALL: Once = Once::new();
@@ -90,14 +100,19 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, _context: 
     unsafe {
         let address = (*info).si_addr() as usize;
         let range = START.load(Ordering::Acquire)..END.load(Ordering::Acquire);
-        if range.contains(&address)
+        // No address comes with an abort.
+        if signal != libc::SIGABRT
+            && range.contains(&address)
             && let Some(words) = WORDS.load(Ordering::Acquire).as_ref()
         {
             libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
             libc::_exit(EXIT_CODE);
         }
         // The instruction runs again, and now what was there before us answers.
-        let index = usize::from(signal == libc::SIGSEGV);
+        if let Some(words) = OTHER_WORDS.load(Ordering::Acquire).as_ref() {
+            libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
+        }
+        let index = SIGNALS.iter().position(|known| *known == signal).unwrap_or(0);
         let earlier = EARLIER[index].load(Ordering::Acquire);
         if earlier.is_null() {
             libc::signal(signal, libc::SIG_DFL);

@@ -29,6 +29,8 @@ pub(super) const PAGE_HEADER_BYTES: usize = 16;
 const META_BYTES: usize = PAGE_HEADER_BYTES + 136;
 /// Lengths that a page can have, in bytes: powers of two. The first is by far the most frequent.
 const PAGE_LENGTHS: [usize; 8] = [4_096, 8_192, 16_384, 32_768, 65_536, 512, 1_024, 2_048];
+/// Length that no gallery has, in bytes. LMDB would try to map it.
+const MAX_FILE_BYTES: u64 = 1 << 45;
 /// Number of times that the pages are read again, and the time between, before they count as
 /// damaged: another process may be writing them.
 const ATTEMPTS: u32 = 20;
@@ -117,6 +119,14 @@ impl MetaPages {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
+        match self.pair() {
+            Verdict::Sound => self.roots.clone(),
+            other => other,
+        }
+    }
+
+    /// What the two pages amount to, whatever they lead to.
+    pub(super) fn pair(&self) -> Verdict {
         let (first, second) = match &self.pages {
             [Ok(first), Ok(second)] => (first, second),
             [Err(_), Err(_)] => return Verdict::Foreign,
@@ -132,7 +142,7 @@ impl MetaPages {
         if !are_neighbours && (even, odd) != (0, 0) {
             return Verdict::Damaged(format!("they are of transactions {even} and {odd}"));
         }
-        self.roots.clone()
+        Verdict::Sound
     }
 }
 
@@ -194,6 +204,9 @@ fn parse(page: &[u8; META_BYTES], number: u64) -> Result<MetaPage, String> {
     };
     if !PAGE_LENGTHS.contains(&meta.page_bytes) {
         return damaged("an impossible length of pages");
+    }
+    if meta.last_page >= MAX_FILE_BYTES / meta.page_bytes as u64 {
+        return damaged("an impossible number of pages");
     }
     Ok(meta)
 }

@@ -14,6 +14,8 @@
 //! - `open`: opening a file, after examining what LMDB would trust.
 //! - `map_fault`: what is said when the map has lost its file.
 //! - `publish`: making a gallery that is whole before it has its name.
+//! - `pin`: keeping a state in place for readers that do not use the map.
+//! - `pages/`: the pages themselves, read so that no damage can crash.
 //! - `open_file`: reading, writing and copying one file.
 //! - `replace`: letting a new file take a gallery's place.
 //! - `compact`: giving back the space of what was removed.
@@ -34,6 +36,8 @@ mod map_fault;
 mod meta_pages;
 mod open;
 mod open_file;
+pub(super) mod pages;
+mod pin;
 mod place;
 mod publish;
 mod replace;
@@ -44,6 +48,7 @@ pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
 pub(super) use inode_lock::{FIRST_MARK, locks_work};
 pub use inspect::Inspection;
+pub(super) use open::examine_kind;
 pub(super) use open_file::FileWriter;
 pub use place::Place;
 pub(super) use publish::publish_new;

@@ -11,6 +11,7 @@ use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 use super::files::{FilePair, MAX_READERS};
 use super::lmdb_error::lmdb_error;
 use super::meta_pages::{MetaPages, Verdict};
+use super::pages::{Space, read_space};
 use crate::store::error::StoreError;
 use crate::store::locator::Locator;
 use crate::store::tree::{Access, Tree};
@@ -34,6 +35,9 @@ const MIN_MISSING_PAGES: u64 = 8;
 /// Number of times that a gallery is opened which is replaced each time meanwhile.
 const OPENING_TRIES: u32 = 8;
 
+/// How often a state is looked for that writers do not replace meanwhile.
+const TRIES: usize = 100;
+
 /// LMDB's handle of one of our trees.
 pub(super) type TreeHandle = Database<Bytes, Bytes>;
 
@@ -41,12 +45,32 @@ pub(super) type TreeHandle = Database<Bytes, Bytes>;
 pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     let not_a_gallery =
         |reason: &str| StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() };
+    let found = examine_kind(path, access)?;
+    if found == 0 {
+        return Ok(());
+    }
+    let pages = File::open(path).and_then(|file| MetaPages::read(&file));
+    match pages.map_err(|source| StoreError::io(path, source))?.verdict() {
+        Verdict::Sound => Ok(()),
+        Verdict::Cut { needed } => {
+            Err(StoreError::Truncated { path: path.to_owned(), found, needed })
+        }
+        Verdict::Foreign => Err(not_a_gallery("its first bytes are not a gallery's")),
+        Verdict::Damaged(reason) => Err(StoreError::BadMetaPages { path: path.to_owned(), reason }),
+    }
+}
+
+/// Examines what is at a path, but nothing that is in it. Returns its length, which is 0 only if
+/// a gallery may be made there.
+pub(in crate::store) fn examine_kind(path: &Path, access: Access) -> Result<u64, StoreError> {
+    let not_a_gallery =
+        |reason: &str| StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().unwrap_or(Path::new("/"));
             return match access {
-                Access::Create if parent.is_dir() => Ok(()),
+                Access::Create if parent.is_dir() => Ok(0),
                 Access::Create => Err(StoreError::NoParent { path: path.to_owned() }),
                 Access::Read | Access::Write => {
                     Err(StoreError::Missing { locator: Locator::File(path.to_owned()) })
@@ -64,17 +88,9 @@ pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
         return Err(not_a_gallery("it is no regular file"));
     }
     if metadata.len() == 0 {
-        return if access == Access::Create { Ok(()) } else { Err(not_a_gallery("it is empty")) };
+        return Err(not_a_gallery("it is empty; restore it from a backup"));
     }
-    let pages = File::open(path).and_then(|file| MetaPages::read(&file));
-    match pages.map_err(|source| StoreError::io(path, source))?.verdict() {
-        Verdict::Sound => Ok(()),
-        Verdict::Cut { needed } => {
-            Err(StoreError::Truncated { path: path.to_owned(), found: metadata.len(), needed })
-        }
-        Verdict::Foreign => Err(not_a_gallery("its first bytes are not a gallery's")),
-        Verdict::Damaged(reason) => Err(StoreError::BadMetaPages { path: path.to_owned(), reason }),
-    }
+    Ok(metadata.len())
 }
 
 /// An LMDB file that is open, and what keeps it the only one of its kind.
@@ -138,6 +154,9 @@ pub(super) fn check_length(
     writable: bool,
 ) -> Result<(), StoreError> {
     let (found, needed) = find_cut(env, path)?;
+    if found < needed && space_of(env, path)?.is_cut {
+        return Err(StoreError::Truncated { path: path.to_owned(), found, needed });
+    }
     if found < needed && writable {
         // Under the write lock nobody else makes the file longer, so this can't make it shorter.
         let _lock = env.write_txn().map_err(|source| lmdb_error(path, source))?;
@@ -148,6 +167,28 @@ pub(super) fn check_length(
         }
     }
     Ok(())
+}
+
+/// Refuses a file whose list of free pages is damaged, because LMDB writes over those pages.
+pub(super) fn check_free_list(env: &Env<WithoutTls>, path: &Path) -> Result<(), StoreError> {
+    match space_of(env, path)?.problem {
+        Some(reason) => Err(StoreError::BadFreeList { path: path.to_owned(), reason }),
+        None => Ok(()),
+    }
+}
+
+fn space_of(env: &Env<WithoutTls>, path: &Path) -> Result<Space, StoreError> {
+    let wrap = |source| lmdb_error(path, source);
+    for _ in 0..TRIES {
+        let file = env.try_clone_inner_file().map_err(wrap)?;
+        // It keeps the pages of its state from being written again.
+        let transaction = env.read_txn().map_err(wrap)?;
+        if let Some(space) = read_space(file, path, transaction.id() as u64)? {
+            return Ok(space);
+        }
+    }
+    let reason = "its meta page is not there".into();
+    Err(StoreError::BadMetaPages { path: path.to_owned(), reason })
 }
 
 /// Returns the file's length and the length up to its last page number, in bytes, or an error for a
@@ -166,10 +207,10 @@ pub(super) fn find_cut(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64),
 /// in bytes.
 fn lengths(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64, u64), StoreError> {
     // Pages are counted first: a commit in between makes the file longer, never shorter.
-    let pages = env.info().last_page_number as u64 + 1;
+    let pages = (env.info().last_page_number as u64).saturating_add(1);
     let page_bytes = u64::from(env.stat().page_size);
     let found = env.real_disk_size().map_err(|source| lmdb_error(path, source))?;
-    Ok((found, pages * page_bytes, page_bytes))
+    Ok((found, pages.saturating_mul(page_bytes), page_bytes))
 }
 
 /// The trees that were found in a file.

@@ -11,7 +11,8 @@ use super::files::FilePair;
 use super::lmdb_error::lmdb_error;
 use super::map_fault;
 use super::open::{
-    Environment, FoundTrees, TreeHandle, check_length, create_trees, examine, find_cut, open_trees,
+    Environment, FoundTrees, TreeHandle, check_free_list, check_length, create_trees, examine,
+    find_cut, open_trees,
 };
 use crate::store::blob::Blob;
 use crate::store::error::StoreError;
@@ -43,6 +44,9 @@ impl OpenFile {
         map_fault::watch(path);
         let wrap = |source| lmdb_error(path, source);
         check_length(&env, path, writable)?;
+        if access != Access::Read {
+            check_free_list(&env, path)?;
+        }
         let found = match open_trees(&env).map_err(wrap)? {
             FoundTrees::Draft if writable => create_trees(&env).map_err(wrap)?,
             FoundTrees::Foreign if access == Access::Create => create_trees(&env).map_err(wrap)?,

@@ -18,14 +18,14 @@ use crate::store::error::StoreError;
 use crate::store::tree::Access;
 
 /// Has `make` make a gallery at a path beside `path`, and gives it the name `path` unless another
-/// process was faster.
+/// process was faster. Returns whether it did.
 ///
 /// # Errors
 /// Those of `make`, and when the folder can't be written.
 pub(in crate::store) fn publish_new(
     path: &Path,
     make: impl FnOnce(&Path) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let absolute = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
     examine(&absolute, Access::Create)?;
     let wrap = |source| StoreError::io(&absolute, source);
@@ -36,8 +36,8 @@ pub(in crate::store) fn publish_new(
     // A person knows nothing of the folder.
     make(&made).map_err(|error| error.at(&absolute))?;
     match give_new_name(&made, &absolute) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        named => named.map_err(wrap),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        named => named.map(|()| true).map_err(wrap),
     }
 }
 

@@ -26,7 +26,7 @@ pub use finished::Finished;
 pub use process::{
     Resource, Signal, TIMEOUT, limit, send_signal, take_rights, wait_for, wait_or_kill,
 };
-pub use random::{env_or, seeded_rng, skip};
+pub use random::{env_or, rng_of_seed, seeded_rng, skip};
 pub use server::{Response, Server, get_request};
 pub use table::Failures;
 pub use tls::Certificate;

@@ -30,7 +30,13 @@ pub fn skip(reason: &str) {
 /// The seed is printed, and cargo shows what a test printed when it fails.
 #[track_caller]
 pub fn seeded_rng() -> StdRng {
-    let seed: u64 = env_or("IMAGEPOOL_TEST_SEED", rand::rng().random());
+    rng_of_seed(rand::rng().random())
+}
+
+/// The same, seeded by this number instead of afresh.
+#[track_caller]
+pub fn rng_of_seed(default: u64) -> StdRng {
+    let seed: u64 = env_or("IMAGEPOOL_TEST_SEED", default);
     println!("to draw the same again: IMAGEPOOL_TEST_SEED={seed}");
     StdRng::seed_from_u64(seed)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::process::{Signal, TIMEOUT, send_signal, wait_for};
+use super::process::{Signal, TIMEOUT, send_signal, wait_for, wait_or_kill};
 
 /// A process that serves; it is killed when this is dropped.
 pub struct Server {
@@ -27,7 +27,18 @@ impl Server {
 
     /// Has the command started by `spawn`, and waits until it listens.
     #[track_caller]
-    pub fn start_by(mut command: Command, spawn: impl FnOnce(&mut Command) -> Child) -> Self {
+    pub fn start_by(command: Command, spawn: impl FnOnce(&mut Command) -> Child) -> Self {
+        match Self::try_start(command, spawn) {
+            Ok(server) => server,
+            Err((code, log)) => panic!("the server did not start, code {code:?}: {log}"),
+        }
+    }
+
+    /// The same, of a command that may end instead. Returns its exit code and its log then.
+    pub(super) fn try_start(
+        mut command: Command,
+        spawn: impl FnOnce(&mut Command) -> Child,
+    ) -> Result<Self, (Option<i32>, String)> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut command);
         let log = Arc::new(Mutex::new(String::new()));
@@ -36,10 +47,11 @@ impl Server {
         let collected = Arc::clone(&log);
         std::thread::spawn(move || collect_log(stderr, &collected, &sender));
         let Ok(address) = addresses.recv_timeout(TIMEOUT) else {
-            let _ = child.kill();
-            panic!("the server did not start: {}", log.lock().unwrap());
+            let code = wait_or_kill(&mut child);
+            let log = log.lock().unwrap().clone();
+            return Err((code, log));
         };
-        Self { child, address, log }
+        Ok(Self { child, address, log })
     }
 
     #[track_caller]
@@ -116,6 +128,11 @@ impl Server {
 
     pub fn signal(&self, signal: Signal) {
         send_signal(&self.child, signal);
+    }
+
+    /// The exit code of a process that has ended; the inner one is `None` if a signal ended it.
+    pub fn ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().unwrap().map(|status| status.code())
     }
 
     /// Waits until the process ends. Returns its exit code and what it wrote to stdout.

@@ -196,6 +196,13 @@ impl Workspace {
         Server::start(command)
     }
 
+    /// Starts a server that may end instead: then its exit code and its log come back.
+    pub fn try_server(&self) -> Result<Server, (Option<i32>, String)> {
+        let mut command = self.command();
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Server::try_start(command, |command| command.spawn().unwrap())
+    }
+
     /// Starts a server with a new default key; imports `pictures` if there is no gallery yet.
     #[track_caller]
     pub fn serve_with_key(&self) -> (Server, String) {

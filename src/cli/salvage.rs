@@ -1,0 +1,99 @@
+//! `imagepool salvage`: copies all that can be read of a damaged gallery into a new one.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use indicatif::{DecimalBytes, HumanCount};
+
+use super::global::{ExitReason, GlobalOptions, UsageError};
+use super::output;
+use crate::codec;
+use crate::image::{ImageRecord, now};
+use crate::store::{self, Damage, Locator, Salvaged};
+
+/// Copy all that can be read of a damaged gallery into a new one
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The damaged gallery's data file, which is only read
+    from: Locator,
+
+    /// The new gallery's data file, which must not exist
+    to: PathBuf,
+
+    /// Print as JSON on stdout what was brought and what is missing
+    #[arg(long, env = "IMAGEPOOL_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        let Locator::File(from) = &self.from else {
+            let advice = "salvage reads data files; sled mends its own folder when it opens it";
+            anyhow::bail!(UsageError(advice.into()));
+        };
+        let salvaged = store::salvage(from, &self.to, &rebuild)?;
+        if self.json {
+            output::print_line(serde_json::to_string(&salvaged)?)?;
+        } else {
+            for Damage { subject, problem } in salvaged.problems.iter().chain(&salvaged.missing) {
+                output::say(format_args!("{subject}: {problem}"));
+            }
+        }
+        globals.say(summary(&salvaged, &self));
+        let is_whole = salvaged.missing.is_empty();
+        Ok(if is_whole { ExitReason::Done } else { ExitReason::Failed })
+    }
+}
+
+fn summary(salvaged: &Salvaged, args: &Args) -> String {
+    let Salvaged { images, bytes, keys, missing, .. } = salvaged;
+    let missing = match missing.len() {
+        0 => "nothing is missing".to_owned(),
+        1 => "1 thing is missing".to_owned(),
+        count => format!("{} things are missing", HumanCount(count as u64)),
+    };
+    format!(
+        "{} images ({}) and {keys} keys brought from {} to {}; {missing}",
+        HumanCount(*images),
+        DecimalBytes(*bytes),
+        args.from,
+        args.to.display()
+    )
+}
+
+/// Makes the record of an image whose record is lost. What it came from is not known.
+fn rebuild(webp: &[u8]) -> Option<ImageRecord> {
+    // A WebP stays as it is, so the quality is not used.
+    let lossless = codec::Lossless::Auto;
+    let settings = codec::Settings { quality: 75, lossless, renditions: Vec::new() };
+    let limits = codec::DecodeLimits::NONE;
+    let timer = codec::Timer::new(limits.decode_time);
+    let size_bytes = webp.len() as u64;
+    let converted = codec::convert(webp.to_vec(), &settings, &limits, &timer).ok()?;
+    Some(ImageRecord {
+        ordinal: 0,
+        width: converted.width,
+        height: converted.height,
+        size_bytes,
+        frames: converted.frames,
+        alpha: converted.alpha,
+        imported_at: now(),
+        source_hash: [0; 32],
+        source_bytes: 0,
+        source_format: converted.format.name().to_owned(),
+        source: String::new(),
+        tags: Vec::new(),
+        thumbhash: converted.thumbhash,
+        color: converted.color,
+        perceptual_hash: converted.perceptual_hash,
+        renditions: Vec::new(),
+        hand_tags: Vec::new(),
+        refused_tags: Vec::new(),
+        taken_at: None,
+        rating: None,
+        title: None,
+        creator: None,
+        licence: None,
+        settings_hash: [0; 8],
+    })
+}
