@@ -135,16 +135,27 @@ pub fn render(
 /// # Errors
 /// Returns the same errors as [`convert`], but for those of encoding.
 pub fn probe(source: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), CodecError> {
+    probe_within(source, limits, &Timer::new(limits.decode_time))
+}
+
+/// As [`probe`], within the time that is left to `timer`.
+///
+/// # Errors
+/// Returns the same errors as [`probe`].
+pub fn probe_within(
+    source: &[u8],
+    limits: &DecodeLimits,
+    timer: &Timer,
+) -> Result<(u32, u32), CodecError> {
     let format = recognise(source)?;
-    let timer = Timer::new(limits.decode_time);
     guard(format, || {
-        let header = read_header(source, format, limits, &timer)?;
+        let header = read_header(source, format, limits, timer)?;
         if is_animation(source, format, &header) {
-            let mut frames = open_frames(source, format, &header, &timer)?;
+            let mut frames = open_frames(source, format, &header, timer)?;
             while timer.time(|| frames.next())?.is_some() {}
             return Ok((header.width, header.height));
         }
-        let raster = timer.time(|| decode(source, format, &header, limits, &timer))?;
+        let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
         let picture = raster.into_upright_srgb().0;
         Ok((picture.width(), picture.height()))
     })

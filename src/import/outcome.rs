@@ -12,6 +12,9 @@ use crate::store::{Addition, Origin, SourceKey, StoreError};
 pub(super) enum WorkResult {
     /// The entry is not imported and was not read whole; `source` is `None` for what is no file.
     Refused { report: FileReport, source: Option<SourceFile> },
+    /// The file may be a picture, but decoders that were given up left nothing to convert it with.
+    /// The next round of a watch looks at it again.
+    Postponed { report: FileReport, source: SourceFile },
     /// The file was read, and nothing is to be stored.
     Settled(FileOutcome),
     /// The outcome becomes true when the addition is committed.

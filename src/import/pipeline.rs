@@ -1,12 +1,14 @@
 //! The import itself: a walk, workers and a committer, joined by bounded channels.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::budget::MemoryBudget;
 use super::commit::Committer;
 use super::options::ImportOptions;
 use super::outcome::WorkResult;
@@ -38,12 +40,27 @@ pub fn import(
     observer: &mut dyn Observer,
     state: &mut ScanState,
 ) -> Result<ImportSummary, ImportError> {
+    let budget = MemoryBudget::new(options.limits.memory_bytes);
+    import_within(&budget, store, roots, options, stop, observer, state)
+}
+
+/// As [`import`], within a budget that other imports of this process share, of which decoders that
+/// were given up may still hold a part.
+pub(super) fn import_within(
+    budget: &Arc<MemoryBudget>,
+    store: Option<&Store>,
+    roots: &[PathBuf],
+    options: &ImportOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+    state: &mut ScanState,
+) -> Result<ImportSummary, ImportError> {
     let started = Instant::now();
     let plan = ImportPlan::new(roots, options, state, SystemTime::now());
     let ImportPlan { entries, state: mut new_state, unsettled } = plan;
     observer.planned(entries.len() as u64, entries.iter().map(FoundEntry::size_bytes).sum());
 
-    let worker = ImportWorker::new(store, options);
+    let worker = ImportWorker::new(store, options, budget);
     let store = store.filter(|_| !options.dry_run);
     let mut committer = Committer::new(store, options, observer, &mut new_state);
     let jobs = options.jobs.max(1);
