@@ -17,6 +17,7 @@ use super::pixels::channels::Channels;
 use super::pixels::colour::Conversion;
 use super::pixels::features::Features;
 use super::pixels::frames::Frames as _;
+use super::pixels::profile::Profile;
 use super::pixels::raster::Raster;
 use super::pixels::rgb::drop_opaque_alpha;
 use super::settings::Settings;
@@ -248,7 +249,7 @@ fn convert_webp(
         let shown_as_stored = {
             let frames = WebPFrames::open(&source)?;
             let profile = frames.profile();
-            is_shown_as_stored(&frames.orientation(), Channels::Rgba, profile.as_deref())
+            is_shown_as_stored(&frames.orientation(), Channels::Rgba, profile.as_ref())
         };
         let outputs =
             AnimationOutputs { whole: !shown_as_stored, rendition_widths: &settings.renditions };
@@ -262,12 +263,13 @@ fn convert_webp(
     }
     let mut raster = timer.time(|| webp::decode(&source))?;
     let stored = RiffContainer::parse(&source)?.without_metadata().into_owned();
+    drop(source);
     let shown_as_stored =
-        is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref());
+        is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_ref());
     if !shown_as_stored || !webp::is_demuxable(&stored) {
         let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
         raster.notes.push(format!("encoded anew: {note}"));
-        drop((source, stored));
+        drop(stored);
         return convert_still(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
     }
     let (picture, notes) = raster.into_upright_srgb();
@@ -293,7 +295,7 @@ fn convert_webp(
 fn is_shown_as_stored(
     orientation: &image::metadata::Orientation,
     channels: Channels,
-    profile: Option<&[u8]>,
+    profile: Option<&Profile>,
 ) -> bool {
     *orientation == image::metadata::Orientation::NoTransforms
         && Conversion::new(channels, profile).0.is_identity()

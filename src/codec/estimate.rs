@@ -35,7 +35,7 @@ const HEADER_BYTES: u64 = 12 << 20;
 /// Pieces of a file that belong together are copied: all of them at worst, into a vector that grows.
 #[must_use]
 pub const fn header_bytes(source_bytes: u64) -> u64 {
-    source_bytes.saturating_mul(3).saturating_add(HEADER_BYTES)
+    source_bytes.saturating_mul(4).saturating_add(HEADER_BYTES)
 }
 
 /// Returns the peak memory, in bytes, that [`super::convert()`] or [`super::render()`] will take,

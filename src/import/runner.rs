@@ -1,7 +1,7 @@
 //! A thread that converts one picture at a time, and is given up when a decoder does not come back.
 //!
-//! Decoders look at the clock whenever they read, see `codec::Timer`. One that loops without
-//! reading can only be left behind: its thread goes on until it ends or the process does, and costs
+//! Decoders look at the clock whenever they read, or are stopped from here, see `codec::Timer`. One
+//! that does neither can only be left behind: its thread goes on until it ends or the process does, and costs
 //! a core until then, and its memory, which the budget does not give to others. Its file is lost,
 //! and nothing else.
 
@@ -75,7 +75,10 @@ impl Runner {
         loop {
             let error = match result.recv_timeout(self.poll_interval) {
                 Ok(result) => return result,
-                Err(RecvTimeoutError::Timeout) if !is_overdue(&timer) => continue,
+                Err(RecvTimeoutError::Timeout) if !is_overdue(&timer) => {
+                    timer.stop_overdue();
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     permit.abandon();
                     CodecError::TooSlow { limit: time_limit }

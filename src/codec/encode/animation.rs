@@ -61,7 +61,7 @@ pub(crate) fn encode(
     let mut time_ms = 0_i32;
     while let Some(frame) = timer.time(|| frames.next())? {
         let conversion = conversion.get_or_insert_with(|| {
-            let (conversion, note) = Conversion::new(Channels::Rgba, frames.profile().as_deref());
+            let (conversion, note) = Conversion::new(Channels::Rgba, frames.profile().as_ref());
             notes.extend(note);
             conversion
         });

@@ -3,7 +3,6 @@
 use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
@@ -12,14 +11,17 @@ use crate::codec::decoders::tiff::exif::exif_orientation;
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::profile::{self, MAX_PROFILE_BYTES, Profile};
 use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
+use crate::codec::timer::{TimedReader, Timer};
 
 /// Most scans of a progressive picture. Each costs a walk over all of it, and encoders write some
 /// ten.
 const MAX_SCANS: usize = 200;
 
-type Decoder<'s> = JpegDecoder<ZCursor<&'s [u8]>>;
+/// The decoder looks at the clock, because a scan of a few bytes may stand for millions of blocks.
+type Decoder<'s> = JpegDecoder<TimedReader<'s>>;
 
 fn decode_error(error: &DecodeErrors) -> CodecError {
     // The decoder puts its message in quotes.
@@ -27,19 +29,19 @@ fn decode_error(error: &DecodeErrors) -> CodecError {
     CodecError::Decode { format: PictureFormat::Jpeg, source: words.trim_matches('"').into() }
 }
 
-fn open(source: &[u8]) -> Result<Decoder<'_>, CodecError> {
+fn open<'s>(source: &'s [u8], timer: &'s Timer) -> Result<Decoder<'s>, CodecError> {
     let options = DecoderOptions::default()
         .set_strict_mode(false)
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX)
         .jpeg_set_max_scans(MAX_SCANS);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(source), options);
+    let mut decoder = JpegDecoder::new_with_options(TimedReader::new(source, timer), options);
     decoder.decode_headers().map_err(|error| decode_error(&error))?;
     Ok(decoder)
 }
 
 /// Reads size and needs of a picture, and refuses one whose end is missing.
-pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
+pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     let markers = Markers::read(source);
     if !markers.complete {
         return Err(CodecError::Truncated(PictureFormat::Jpeg));
@@ -47,7 +49,7 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     if markers.arithmetic {
         return Err(CodecError::Unsupported("JPEG with arithmetic coding"));
     }
-    let decoder = open(source)?;
+    let decoder = open(source, timer)?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (_, channels) = channels(&decoder);
     let pixels = (width * height) as u64;
@@ -58,20 +60,24 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
         height: u32::try_from(height).unwrap_or(u32::MAX),
         frames: 1,
         decode_bytes: pixels
-            * (channels.count() as u64 + coefficients.max(channels.growth() as u64)),
+            * (channels.count() as u64 + coefficients.max(channels.growth() as u64))
+            + markers.metadata_bytes
+            + profile::memory_bytes(markers.profile_bytes),
         alpha: false,
         lossless: false,
     })
 }
 
 /// Decodes a picture.
-pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
-    let mut decoder = open(source)?;
+pub(crate) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, CodecError> {
+    let mut decoder = open(source, timer)?;
     let (space, channels) = channels(&decoder);
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let mut samples = vec![0; width * height * channels.count()];
     decoder.decode_into(&mut samples).map_err(|error| decode_error(&error))?;
+    // The decoder fills what it can't read with grey.
+    timer.check()?;
     if channels == Channels::Cmyk {
         to_ink(&mut samples, space);
     }
@@ -80,11 +86,19 @@ pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
         height: u32::try_from(height).unwrap_or(u32::MAX),
         channels,
         samples,
-        profile: decoder.icc_profile(),
+        profile: profile(source, &decoder),
         orientation: orientation(&decoder),
         partial: false,
         notes: Vec::new(),
     })
+}
+
+/// Puts the colour profile together, unless it is too long.
+fn profile(source: &[u8], decoder: &Decoder<'_>) -> Option<Profile> {
+    if Markers::read(source).profile_bytes > MAX_PROFILE_BYTES {
+        return Some(Profile::TooLong);
+    }
+    decoder.icc_profile().and_then(Profile::new)
 }
 
 fn orientation(decoder: &Decoder<'_>) -> Orientation {

@@ -8,6 +8,10 @@ const START_OF_SCAN: u8 = 0xDA;
 /// Marker at the end of the picture.
 const END_OF_IMAGE: u8 = 0xD9;
 
+/// What a segment begins with that holds a piece of the colour profile (ICC.1:2022, B.4). The
+/// number of the piece follows, and how many there are.
+const PROFILE_PREFIX: &[u8] = b"ICC_PROFILE\0";
+
 /// What the markers say of a JPEG.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Markers {
@@ -18,7 +22,14 @@ pub(crate) struct Markers {
     /// Whether all coefficients are kept until the last scan, because the JPEG is progressive or a
     /// scan lacks components.
     pub(crate) buffered: bool,
+    /// Bytes of the colour profile, whose pieces are in segments of their own.
+    pub(crate) profile_bytes: usize,
+    /// Memory that the decoder takes for metadata, in bytes: a copy of it, in lists that grow.
+    pub(crate) metadata_bytes: u64,
 }
+
+/// Memory that a segment with metadata takes in the decoder's lists, in bytes.
+const SEGMENT_BYTES: u64 = 256;
 
 impl Markers {
     /// Walks the markers up to the end of the picture.
@@ -60,6 +71,13 @@ impl Markers {
                     components = segment.get(5).copied().unwrap_or_default();
                     markers.buffered |= matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
                     markers.arithmetic |= marker >= 0xC9;
+                }
+                // Metadata of applications: EXIF, XMP, profile, IPTC.
+                0xE0..=0xEF => {
+                    markers.metadata_bytes += segment.len() as u64 + SEGMENT_BYTES;
+                    if let Some(piece) = segment.strip_prefix(PROFILE_PREFIX) {
+                        markers.profile_bytes += piece.len().saturating_sub(2);
+                    }
                 }
                 _ => {}
             }
