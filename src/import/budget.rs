@@ -237,8 +237,8 @@ mod tests {
             waiting.join().unwrap().unwrap();
         });
         drop(rest);
-        assert_eq!(budget.lock().bytes, 0);
-        assert_eq!((budget.lock().abandoned, budget.lock().abandoned_bytes), (0, 0));
+        let Usage { bytes, abandoned, abandoned_bytes, .. } = *budget.lock();
+        assert_eq!((bytes, abandoned, abandoned_bytes), (0, 0, 0));
     }
 
     #[test]
