@@ -31,6 +31,7 @@ mod every_kind_of_picture;
 mod file_rights;
 mod galleries;
 mod harness;
+mod hostile_metadata;
 mod import;
 mod keys;
 mod kinds;
