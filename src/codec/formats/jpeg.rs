@@ -1,17 +1,19 @@
 //! Decodes JPEG with zune-jpeg: baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK.
 
+use std::borrow::Cow;
+
 use image::metadata::Orientation;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::jpeg_markers::Markers;
+use super::jpeg_markers::{self, Markers, without_long_metadata};
 use crate::codec::decoders::tiff::exif::exif_orientation;
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
-use crate::codec::pixels::profile::{self, MAX_PROFILE_BYTES, Profile};
+use crate::codec::pixels::profile::Profile;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
@@ -35,7 +37,8 @@ fn open<'s>(source: &'s [u8], timer: &'s Timer) -> Result<Decoder<'s>, CodecErro
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX)
         .jpeg_set_max_scans(MAX_SCANS);
-    let mut decoder = JpegDecoder::new_with_options(TimedReader::new(source, timer), options);
+    let reader = TimedReader::new(without_long_metadata(Cow::Borrowed(source)), timer);
+    let mut decoder = JpegDecoder::new_with_options(reader, options);
     decoder.decode_headers().map_err(|error| decode_error(&error))?;
     Ok(decoder)
 }
@@ -55,14 +58,15 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     let pixels = (width * height) as u64;
     // A coefficient has 16 bits.
     let coefficients = if markers.buffered { 2 * channels.count() as u64 } else { 0 };
+    let copied = if markers.has_long_metadata() { source.len() as u64 } else { 0 };
+    let beside = copied + jpeg_markers::profile(source).as_ref().map_or(0, Profile::memory_bytes);
     Ok(Header {
         width: u32::try_from(width).unwrap_or(u32::MAX),
         height: u32::try_from(height).unwrap_or(u32::MAX),
         frames: 1,
         decode_bytes: pixels
             * (channels.count() as u64 + coefficients.max(channels.growth() as u64))
-            + markers.metadata_bytes
-            + profile::memory_bytes(markers.profile_bytes),
+            + beside,
         alpha: false,
         lossless: false,
     })
@@ -86,23 +90,11 @@ pub(crate) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, CodecError>
         height: u32::try_from(height).unwrap_or(u32::MAX),
         channels,
         samples,
-        profile: profile(source, &decoder),
-        orientation: orientation(&decoder),
+        profile: jpeg_markers::profile(source),
+        orientation: jpeg_markers::exif(source).map_or(Orientation::NoTransforms, exif_orientation),
         partial: false,
         notes: Vec::new(),
     })
-}
-
-/// Puts the colour profile together, unless it is too long.
-fn profile(source: &[u8], decoder: &Decoder<'_>) -> Option<Profile> {
-    if Markers::read(source).profile_bytes > MAX_PROFILE_BYTES {
-        return Some(Profile::TooLong);
-    }
-    decoder.icc_profile().and_then(Profile::new)
-}
-
-fn orientation(decoder: &Decoder<'_>) -> Orientation {
-    decoder.exif().map_or(Orientation::NoTransforms, |exif| exif_orientation(exif))
 }
 
 /// Returns the colour space to ask the decoder for, and the channels that it gives.

@@ -1,8 +1,9 @@
 //! Decodes PNG and APNG with the png crate: every depth and colour type, as 8-bit samples.
 
 use std::borrow::Cow;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
+use flate2::read::ZlibDecoder;
 use image::metadata::Orientation;
 use png::{BlendOp, ColorType, Decoder, DecodingError, DisposeOp, Reader, Transformations};
 
@@ -12,7 +13,7 @@ use crate::codec::header::Header;
 use crate::codec::pixels::canvas::{Area, Blend, Canvas, Disposal};
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::frames::{Frame, Frames};
-use crate::codec::pixels::profile::{self, MAX_PROFILE_BYTES, Profile};
+use crate::codec::pixels::profile::{MAX_PROFILE_BYTES, Profile};
 use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
@@ -86,27 +87,21 @@ fn without_long_metadata(source: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(kept)
 }
 
-/// Inflates the colour profile, as far as it is not too long.
+/// Inflates the colour profile, unless it is too long.
 fn profile(source: &[u8]) -> Option<Profile> {
     let mut before_pixels = chunks(source).take_while(|(kind, ..)| *kind != b"IDAT");
     let (_, content, _) = before_pixels.find(|(kind, ..)| *kind == b"iCCP")?;
     // A name of up to 79 bytes ends in a zero, and the only method of compression follows, 0.
     let name = content.iter().take(80).position(|byte| *byte == 0).filter(|length| *length > 0)?;
     let [0, compressed @ ..] = &content[name + 1..] else { return None };
-    let mut inflated = Vec::new();
-    let limit = MAX_PROFILE_BYTES as u64 + 1;
-    flate2::read::ZlibDecoder::new(compressed).take(limit).read_to_end(&mut inflated).ok()?;
+    let inflate = || ZlibDecoder::new(compressed).take(MAX_PROFILE_BYTES as u64 + 1);
+    // The length is found first, so that no vector grows.
+    let length = io::copy(&mut inflate(), &mut io::sink()).ok()?;
+    let length = usize::try_from(length).ok().filter(|length| *length <= MAX_PROFILE_BYTES);
+    let Some(length) = length else { return Some(Profile::TooLong) };
+    let mut inflated = Vec::with_capacity(length);
+    inflate().read_to_end(&mut inflated).ok()?;
     Profile::new(inflated)
-}
-
-/// Returns the memory that the profile takes, in bytes.
-fn profile_bytes(profile: Option<&Profile>) -> u64 {
-    match profile {
-        Some(Profile::Bytes(bytes)) => profile::memory_bytes(bytes.len()),
-        // It was inflated until it was too long.
-        Some(Profile::TooLong) => 2 * MAX_PROFILE_BYTES as u64,
-        None => 0,
-    }
 }
 
 /// Reads size and needs of a picture.
@@ -124,7 +119,7 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     };
     let copied = if chunks(source).all(|chunk| is_kept(&chunk)) { 0 } else { source.len() as u64 };
     let row_bytes = 8 * u64::from(width) * ROWS;
-    let beside = copied + row_bytes + profile_bytes(profile(source).as_ref());
+    let beside = copied + row_bytes + profile(source).as_ref().map_or(0, Profile::memory_bytes);
     Ok(Header {
         width,
         height,

@@ -47,6 +47,14 @@ impl Profile {
             _ => Some(Self::TooLong),
         }
     }
+
+    /// Returns the memory that the profile takes until its transform is made, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => memory_bytes(bytes.len()),
+            Self::TooLong => 0,
+        }
+    }
 }
 
 /// Returns the memory that a profile of this length takes, in bytes.

@@ -123,7 +123,7 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
     };
     // A chunk is copied when its bits are reversed, and a JPEG with its tables, and its metadata.
     let copies = match layout.compression {
-        Compression::Jpeg => 4,
+        Compression::Jpeg => 3,
         _ => u64::from(layout.bits_reversed),
     };
     let copies = planes.saturating_mul(layout.longest_chunk()).saturating_mul(copies);
@@ -226,7 +226,7 @@ fn for_each_row(
             timer.check()?;
             let chunks = chunked_samples
                 .iter()
-                .map(|sample| decompress::open_chunk(layout, *sample, column, row));
+                .map(|sample| decompress::open_chunk(layout, *sample, column, row, timer));
             let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
             let x = column * layout.chunk_width;
             let pixels = layout.chunk_width.min(layout.width - x) as usize;
