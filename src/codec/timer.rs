@@ -65,6 +65,14 @@ impl Timer {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts a timer whose time is over.
+    #[cfg(test)]
+    pub(super) fn over() -> Self {
+        let timer = Self::new(Duration::ZERO);
+        timer.spent_ms.store(1, Ordering::Relaxed);
+        timer
+    }
+
     /// Returns the time spent in decoders so far.
     #[must_use]
     pub fn spent(&self) -> Duration {
@@ -197,8 +205,7 @@ mod tests {
         let patient = Timer::new(Duration::from_secs(60));
         patient.stoppable(stop(&stopped), || patient.stop_overdue());
         assert!(!stopped.load(Ordering::SeqCst));
-        let over = Timer::new(Duration::ZERO);
-        over.spent_ms.store(1, Ordering::SeqCst);
+        let over = Timer::over();
         over.stoppable(stop(&stopped), || ());
         over.stop_overdue();
         assert!(!stopped.load(Ordering::SeqCst), "it had returned");

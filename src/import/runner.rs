@@ -133,6 +133,9 @@ mod tests {
         let next = budget.reserve(40).unwrap();
         assert!(!next.try_resize(41));
         assert_eq!(runner.run(LIMIT, &next, |_| Ok("next")).unwrap(), "next");
+        // Nor does anybody wait for it at the end.
+        drop(runner);
+        assert!(!next.try_resize(100));
         drop(release);
         while !next.try_resize(100) {
             thread::yield_now();

@@ -73,7 +73,7 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     // The decoder keeps profile and XMP, which may be in thousands of blocks, in vectors that grow.
     let profile = decoder.icc_profile().unwrap_or_default().len();
     let metadata = profile + decoder.xmp_metadata().unwrap_or_default().len();
-    let decode_bytes = pixels + 3 * metadata as u64 + profile::memory_bytes(profile);
+    let decode_bytes = pixels + 5 * metadata as u64 + profile::memory_bytes(profile);
     Ok(Header { width, height, frames, decode_bytes, alpha: true, lossless: true })
 }
 

@@ -444,4 +444,30 @@ mod tests {
         assert!(opened.render(0, &timer).is_err());
         assert!(OpenedImage::new(source, u64::MAX).unwrap().render(0, &timer).is_ok());
     }
+
+    #[test]
+    fn a_profile_of_hundreds_of_megabytes_is_refused_before_it_is_read() {
+        let name = "jpeg-xl-channels-swapped-by-a-profile.jxl";
+        let sources =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kinds/sources");
+        let source = std::fs::read(sources.join(name)).unwrap();
+        let codestream = codestream(&source).unwrap();
+        let (_, length) = image_header(&codestream).unwrap();
+        assert!((128..MAX_PROFILE_BYTES).contains(&length), "{length}");
+
+        let mut bits = Bitstream::new(&codestream);
+        ImageHeader::parse(&mut bits, ()).unwrap();
+        let before = bits.num_read_bits();
+        let bit = |at: usize| codestream[at / 8] >> (at % 8) & 1;
+        // A number of 64 bits in its longest form: 12 bits, and twice 8 that follow a one.
+        let mut hostile: Vec<u8> = (0..before).map(bit).collect();
+        hostile.extend([1, 1]);
+        hostile.extend([0; 12]);
+        hostile.extend([1; 18]);
+        hostile.extend([0; 64]);
+        let bytes =
+            hostile.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | bit));
+        let error = image_header(&bytes.collect::<Vec<u8>>()).err().unwrap();
+        assert!(matches!(error.downcast_ref(), Some(JxlError::Profile)), "{error}");
+    }
 }

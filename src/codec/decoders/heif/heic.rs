@@ -242,3 +242,25 @@ fn crop_to_window(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
     };
     Ok(HevcTile { frame, left, top, width, height, cicp })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::error::CodecError;
+
+    #[test]
+    fn a_picture_is_given_up_within_a_slice_once_its_time_is_over() {
+        let source = include_bytes!("../../../../tests/data/kinds/sources/heic.heic");
+        let container = HeifContainer::parse(source).unwrap();
+        let picture = container.primary_picture(ITEM_TYPE).unwrap().colour;
+        let tile = CodedTile {
+            item_id: picture.tiles[0],
+            width: picture.tile_width,
+            height: picture.tile_height,
+        };
+        let in_time = Timer::new(std::time::Duration::from_secs(60));
+        assert!(decode_tile(&container, &tile, &in_time).is_ok());
+        let error = decode_tile(&container, &tile, &Timer::over()).err().unwrap();
+        assert!(matches!(error.downcast_ref(), Some(CodecError::TooSlow { .. })), "{error}");
+    }
+}

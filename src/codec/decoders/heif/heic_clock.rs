@@ -23,7 +23,7 @@ pub(super) struct TimedSink<'s, 'p> {
 
 impl TimedSink<'_, '_> {
     /// Number of coding units, of 64 to 4,096 pixels, for each look at the clock.
-    const UNITS_PER_CHECK: u32 = 256;
+    const UNITS_PER_CHECK: u32 = 64;
 }
 
 /// Runs what hands its blocks to a [`TimedSink`].
