@@ -206,7 +206,7 @@ fn convert_still(
     settings: &Settings,
     longest_side: u32,
 ) -> Result<Converted, CodecError> {
-    let mut partial = raster.partial;
+    let mut partial = raster.is_partial();
     let (picture, mut notes) = raster.into_upright_srgb();
     let size = (picture.width(), picture.height());
     let picture = still::shrink_to_fit(drop_opaque_alpha(picture), longest_side)?;
@@ -272,6 +272,7 @@ fn convert_webp(
         drop(stored);
         return convert_still(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
     }
+    let partial = raster.is_partial();
     let (picture, notes) = raster.into_upright_srgb();
     let picture = drop_opaque_alpha(picture);
     let features = Features::of(&picture);
@@ -286,7 +287,7 @@ fn convert_webp(
         color: features.color,
         perceptual_hash: features.perceptual_hash,
         renditions: still::encode_renditions(&picture, settings)?,
-        partial: false,
+        partial,
         notes,
     })
 }

@@ -1,9 +1,9 @@
 //! A thread that converts one picture at a time, and is given up when a decoder does not come back.
 //!
 //! Decoders look at the clock whenever they read, or are stopped from here, see `codec::Timer`. One
-//! that does neither can only be left behind: its thread goes on until it ends or the process does, and costs
-//! a core until then, and its memory, which the budget does not give to others. Its file is lost,
-//! and nothing else.
+//! that does neither can only be left behind: its thread goes on until it ends or the process does,
+//! and costs a core until then, and its memory, which the budget does not give to others. Its file
+//! is lost, and nothing else.
 
 use std::sync::Arc;
 use std::thread;

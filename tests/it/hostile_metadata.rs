@@ -13,7 +13,7 @@ use flate2::write::ZlibEncoder;
 use serde_json::Value;
 
 use crate::harness::{Failures, Workspace, wait_and_weigh};
-use crate::pictures::{jpeg, photo, png_with_profile, save, webp, webp_with_profile};
+use crate::pictures::{jpeg, photo, png_with_profile, webp, webp_with_profile};
 
 const MB: u64 = 1_000_000;
 
@@ -24,6 +24,8 @@ struct Outcome {
     report: Value,
     /// The most memory that the import took, in bytes.
     peak: u64,
+    /// Whether the original was not deleted.
+    is_kept: bool,
 }
 
 /// Imports one file, and nothing else, in a process of its own.
@@ -32,12 +34,13 @@ fn import(name: &str, file: &[u8]) -> Outcome {
     fs::write(space.picture(name), file).unwrap();
     let mut command = space.command();
     command.args(["--quiet", "import", "--jobs", "1", "--memory", "100MB"]);
-    command.args(["--report", "report", "pictures"]);
+    command.args(["--report", "report", "--delete-originals", "pictures"]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let (code, peak) = wait_and_weigh(&mut command.spawn().unwrap());
+    let is_kept = space.picture(name).exists();
     let report = fs::read_to_string(space.path("report")).unwrap();
     let report = report.lines().next().expect("the file is reported");
-    Outcome { code, report: serde_json::from_str(report).unwrap(), peak }
+    Outcome { code, report: serde_json::from_str(report).unwrap(), peak, is_kept }
 }
 
 /// A file of some format with this profile.
@@ -159,12 +162,13 @@ fn a_profile_above_4_mib_is_left_out_with_a_note() {
     for (format, with_profile) in CARRIERS {
         for (length, is_too_long) in [(4 << 20, false), ((4 << 20) + 1, true)] {
             failures.check(format!("{format} {length}"), || {
-                let Outcome { code, report, .. } =
+                let Outcome { code, report, is_kept, .. } =
                     import(&format!("a.{format}"), &with_profile(&long_profile(length)));
                 assert_eq!((code, &report["status"]), (Some(0), &"imported".into()), "{report}");
                 let notes = report["notes"].to_string();
                 assert_eq!(notes.contains("longer than 4 MiB"), is_too_long, "{notes}");
                 assert_eq!(notes.contains("can't be read"), !is_too_long, "{notes}");
+                assert_eq!(is_kept, is_too_long, "its colours may be lost");
             });
         }
     }
@@ -209,7 +213,7 @@ fn metadata_takes_no_memory_that_the_budget_does_not_know() {
     let mut failures = Failures::new();
     for (what, name, file, allowed) in files {
         failures.check(what, || {
-            let Outcome { code, report, peak } = import(name, &file);
+            let Outcome { code, report, peak, .. } = import(name, &file);
             let grown = peak.saturating_sub(floor);
             println!("{what}: {} MB for a file of {} bytes", grown / MB, file.len());
             assert!(grown <= allowed, "{} MB", grown / MB);

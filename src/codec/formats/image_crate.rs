@@ -50,11 +50,6 @@ fn corrected(source: &[u8], format: PictureFormat) -> Cow<'_, [u8]> {
     }
 }
 
-/// Returns the memory that the correction takes, in bytes.
-fn copied_bytes(corrected: &Cow<'_, [u8]>) -> u64 {
-    if matches!(corrected, Cow::Owned(_)) { corrected.len() as u64 } else { 0 }
-}
-
 /// Returns what describes the pixels of a BMP that are coded in runs.
 fn runs(source: &[u8], format: PictureFormat) -> Option<RunLengthBitmap> {
     if format == PictureFormat::Bmp { RunLengthBitmap::parse(source) } else { None }
@@ -67,7 +62,10 @@ pub(crate) fn header(
     timer: &Timer,
 ) -> Result<Header, CodecError> {
     let mut source = corrected(source, format);
-    let mut unpacked = copied_bytes(&source);
+    let mut unpacked = match &source {
+        Cow::Owned(copy) => copy.len() as u64,
+        Cow::Borrowed(_) => 0,
+    };
     if let Some(runs) = runs(&source, format) {
         unpacked += runs.unpacked_bytes(&source);
         source = Cow::Owned(runs.unpacked_headers(&source));

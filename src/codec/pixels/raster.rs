@@ -36,6 +36,12 @@ pub(crate) struct Raster {
 pub(crate) const HDR_NOTE: &str = "HDR: brightness was reduced to what sRGB holds";
 
 impl Raster {
+    /// Whether the picture that [`Raster::into_upright_srgb`] returns lacks something of the
+    /// source.
+    pub(crate) const fn is_partial(&self) -> bool {
+        self.partial || matches!(self.profile, Some(Profile::TooLong))
+    }
+
     /// Returns the picture upright in sRGB, as 8-bit RGB or RGBA, and the notes on it.
     pub(crate) fn into_upright_srgb(self) -> (DynamicImage, Vec<String>) {
         let Self { width, height, channels, samples, profile, orientation, mut notes, partial: _ } =

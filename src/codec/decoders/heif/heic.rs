@@ -25,8 +25,8 @@ const ITEM_TYPE: [u8; 4] = *b"hvc1";
 /// blocks and filters, and 4 in 4:2:0.
 const COST: DecodeCost = DecodeCost { bytes_per_pixel: 10, fixed_bytes: 12 << 20 };
 
-/// Most units of a coded picture: slices and what comes before. The largest pictures of the standard
-/// have 600 slices (ITU-T H.265, table A.8).
+/// Most units of a coded picture: slices and what comes before. The largest pictures of the
+/// standard have 600 slices (ITU-T H.265, table A.8).
 const MAX_UNITS: usize = 10_000;
 
 #[derive(Debug, thiserror::Error)]
