@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::{self, Write as _};
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,9 @@ use crate::store::{Addition, Condition, SourceKey, Store, StoreError};
 /// encoders, and what allocators keep. With it, a picture that takes all of `--memory` by itself is
 /// converted alone.
 const CONVERSION_BYTES: u64 = 16_000_000;
+
+/// Longest reason that is given for a file, in bytes.
+const MAX_REASON_BYTES: usize = 1_000;
 
 /// What the threads that convert share.
 pub(super) struct ImportWorker<'i> {
@@ -392,7 +396,7 @@ impl Work {
         let not_a_picture = matches!(error, CodecError::NotAPicture);
         let report = &mut self.outcome.report;
         report.status = if not_a_picture { FileStatus::NotImage } else { FileStatus::Failed };
-        report.reason = Some(error.to_string());
+        report.reason = Some(reason_of(error));
         if matches!(error, CodecError::DecodersHang { .. }) {
             let FileOutcome { report, source } = self.outcome;
             return WorkResult::Postponed { report, source: source.file };
@@ -412,6 +416,25 @@ impl Work {
         self.permit.try_resize(addition.size_bytes() as u64);
         WorkResult::Pending { outcome: self.outcome, addition, permit: self.permit }
     }
+}
+
+/// Returns an error in words, of which the rest is cut off, because a decoder may quote megabytes of
+/// the file.
+fn reason_of(error: &CodecError) -> String {
+    struct Start(String);
+    impl fmt::Write for Start {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let left = MAX_REASON_BYTES.saturating_sub(self.0.len());
+            let end = text.floor_char_boundary(left);
+            self.0.push_str(&text[..end]);
+            if end == text.len() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+    let mut start = Start(String::new());
+    if write!(start, "{error}").is_err() {
+        start.0.push_str(" ...");
+    }
+    start.0
 }
 
 fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {

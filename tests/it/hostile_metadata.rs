@@ -299,3 +299,31 @@ fn a_heic_in_millions_of_pieces_is_refused_before_they_are_listed() {
     let grown = many.peak.saturating_sub(few.peak);
     assert!(grown <= 30 * MB, "{} MB for 18 MB", grown / MB);
 }
+
+/// The decoder of PAM once quoted 20 MB of a file in its error, and so in the report.
+#[test]
+fn a_reason_quotes_little_of_the_file() {
+    let file = [
+        b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 3\nMAXVAL 255\nTUPLTYPE ",
+        &vec![b'x'; 5_000_000][..],
+        b"\nENDHDR\n............",
+    ];
+    let Outcome { code, report, peak, .. } = import("a.pam", &file.concat());
+    assert_eq!(code, Some(1));
+    let reason = report["reason"].as_str().unwrap();
+    assert!(reason.contains("PNM") && reason.len() < 1_100, "{} bytes", reason.len());
+    assert!(peak < 100 * MB, "{} MB", peak / MB);
+}
+
+#[test]
+#[cfg(feature = "avif")]
+fn millions_of_empty_tables_of_an_avif_are_not_listed() {
+    let start = b"\0\0\0\x18ftypavif\0\0\0\0mif1avif";
+    let tables = b"\0\0\0\x08iloc".repeat(2_000_000);
+    let meta = u32::try_from(tables.len() + 12).unwrap().to_be_bytes();
+    let file = [&start[..], &meta, b"meta\0\0\0\0", &tables].concat();
+    let Outcome { code, report, peak, .. } = import("a.avif", &file);
+    assert_eq!(code, Some(1));
+    assert!(report["reason"].to_string().contains("more than any real picture"), "{report}");
+    assert!(peak < 80 * MB, "{} MB", peak / MB);
+}

@@ -11,6 +11,10 @@ use crate::codec::sniff::PictureFormat;
 const HEADER_BYTES: usize = 12;
 /// Length of a chunk's header, in bytes.
 const CHUNK_HEADER_BYTES: usize = 8;
+/// Length of the header of a frame in an animation, in bytes.
+const FRAME_HEADER_BYTES: usize = 16;
+/// Most chunks of a frame. Two are its alpha and its picture.
+const MAX_FRAME_CHUNKS: usize = 16;
 /// Flag of the `VP8X` chunk: the file has XMP metadata.
 const FLAG_XMP: u8 = 0x04;
 /// Flag of the `VP8X` chunk: the file has EXIF metadata.
@@ -38,7 +42,8 @@ impl<'w> RiffContainer<'w> {
         let file = webp.get(..riff_bytes + 8).ok_or(CodecError::Truncated(PictureFormat::WebP))?;
         let mut rest =
             file.get(HEADER_BYTES..).ok_or(CodecError::Container("its header is cut"))?;
-        while let Some((_, behind)) = next_chunk(rest)? {
+        while let Some((chunk, behind)) = next_chunk(rest)? {
+            check_frame(chunk)?;
             rest = behind;
         }
         Ok(Self { file })
@@ -98,6 +103,23 @@ impl<'w> RiffContainer<'w> {
     }
 }
 
+/// Checks that a frame of an animation is made of a few whole chunks. libwebp takes those that it
+/// does not know for chunks of the file, and keeps a list of them.
+fn check_frame((name, payload): Chunk<'_>) -> Result<(), CodecError> {
+    let Some(mut rest) = payload.get(FRAME_HEADER_BYTES..).filter(|_| name == b"ANMF") else {
+        return Ok(());
+    };
+    let mut chunks = 0;
+    while let Some((_, behind)) = next_chunk(rest)? {
+        chunks += 1;
+        if chunks > MAX_FRAME_CHUNKS {
+            return Err(CodecError::Container("a frame is made of too many chunks"));
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
 /// Reads the first chunk, and returns it with what is behind it, or `None` at the end.
 fn next_chunk(bytes: &[u8]) -> Result<Option<(Chunk<'_>, &[u8])>, CodecError> {
     if bytes.is_empty() {
@@ -147,6 +169,15 @@ mod tests {
             RiffContainer::parse(&tagged).unwrap().chunk(b"EXIF"),
             Some(b"where I live".as_slice())
         );
+    }
+
+    #[test]
+    fn a_frame_is_made_of_a_few_whole_chunks() {
+        let frame = |inner: &[u8]| file(&[(b"ANMF", &[&[0; 16], inner].concat())]);
+        let chunk = b"junk\0\0\0\0";
+        assert!(RiffContainer::parse(&frame(&chunk.repeat(MAX_FRAME_CHUNKS))).is_ok());
+        assert!(RiffContainer::parse(&frame(&chunk.repeat(MAX_FRAME_CHUNKS + 1))).is_err());
+        assert!(RiffContainer::parse(&frame(b"junk\x02\0\0\0a")).is_err());
     }
 
     #[test]
