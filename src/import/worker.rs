@@ -418,7 +418,7 @@ impl Work {
     }
 }
 
-/// Returns an error in words, of which the rest is cut off, because a decoder may quote megabytes of
+/// Returns an error in words. What is too long is cut off, because a decoder may quote megabytes of
 /// the file.
 fn reason_of(error: &CodecError) -> String {
     struct Start(String);
