@@ -83,8 +83,16 @@ fn filled_store(locator: &Locator) -> (Store, Vec<ImageId>) {
         let id = ImageId::of(&webp);
         let source = SourceKey::new(blake3::hash(&webp).as_bytes(), [0; 8]);
         let image = Some((Box::new(record(webp.len())), webp));
-        let addition =
-            Addition { id, image, tags: Vec::new(), renditions: Vec::new(), source, origin: None };
+        let addition = Addition {
+            id,
+            image,
+            hand_tags: Vec::new(),
+            renditions: Vec::new(),
+            source,
+            origin: None,
+            moved_from: Vec::new(),
+            again: false,
+        };
         store.add(&[addition]).expect("an image can be added");
         ids.push(id);
     }
@@ -109,6 +117,14 @@ fn record(webp_bytes: usize) -> ImageRecord {
         color: [127; 3],
         perceptual_hash: 0,
         renditions: Vec::new(),
+        hand_tags: Vec::new(),
+        refused_tags: Vec::new(),
+        taken_at: None,
+        rating: None,
+        title: None,
+        creator: None,
+        licence: None,
+        settings_hash: [0; 8],
     }
 }
 

@@ -52,7 +52,7 @@ MB = 1 << 20
 STAND_ALONE_SECONDS = 2.0
 REFERENCE_SECONDS = 3 * references.TOOL_SECONDS
 REFERENCE_MEMORY_BYTES = 6 << 30
-IN_GALLERY = ("imported", "already_present", "duplicate")
+IN_GALLERY = {"imported", "already_present", "duplicate", "replaced", "mended"}
 
 
 class Check:

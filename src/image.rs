@@ -183,6 +183,15 @@ pub fn parse_tag(text: &str) -> Result<String, BadTag> {
     if fits { Ok(tag.to_owned()) } else { Err(BadTag) }
 }
 
+/// When a picture was taken, by the clock of the camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenAt {
+    /// Local time, in seconds since 1970.
+    pub local_seconds: i64,
+    /// What local time is ahead of UTC, in minutes; `None` if the picture does not say.
+    pub offset_minutes: Option<i16>,
+}
+
 /// Everything that a gallery knows of an image, except its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
@@ -209,7 +218,8 @@ pub struct ImageRecord {
     pub source_format: String,
     /// Path of the source file below the imported folder, for people; not always exact UTF-8.
     pub source: String,
-    /// Tags, sorted and without repeats.
+    /// The tags that count: those by hand and those of its files' folders, without the refused
+    /// ones; sorted and without repeats. The store sets them, whatever was here before.
     pub tags: Vec<String>,
     /// A blurred placeholder of some 25 bytes, <https://evanw.github.io/thumbhash/>.
     pub thumbhash: Vec<u8>,
@@ -221,6 +231,19 @@ pub struct ImageRecord {
     pub perceptual_hash: u64,
     /// Renditions, ascending in width.
     pub renditions: Vec<Rendition>,
+    /// Tags that a person put, sorted and without repeats.
+    pub hand_tags: Vec<String>,
+    /// Tags of folders that a person took off, sorted and without repeats.
+    pub refused_tags: Vec<String>,
+    pub taken_at: Option<TakenAt>,
+    /// Stars that the picture was given, 0 to 5.
+    pub rating: Option<u8>,
+    pub title: Option<String>,
+    /// Who made the picture.
+    pub creator: Option<String>,
+    pub licence: Option<String>,
+    /// Hash of the settings under which the image was converted; zeros if it is not known.
+    pub settings_hash: [u8; 8],
 }
 
 impl ImageRecord {

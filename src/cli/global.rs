@@ -15,7 +15,15 @@ pub(super) struct GlobalOptions {
 
 impl GlobalOptions {
     pub(super) fn open(&self, access: Access) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.gallery, access)?)
+        let store = Store::open(&self.gallery, access)?;
+        if store.was_migrated() {
+            self.say(format_args!(
+                "{}: the gallery was made before format 1, and has that format now; \
+                 an imagepool from before can't read it any more",
+                self.gallery
+            ));
+        }
+        Ok(store)
     }
 
     /// Prints a line on stderr that `--quiet` leaves out.

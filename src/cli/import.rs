@@ -51,6 +51,10 @@ pub(super) struct Args {
     )]
     delete_originals: bool,
 
+    /// Import pictures whose images were removed before, too
+    #[arg(long, env = "IMAGEPOOL_AGAIN", value_parser = FalseyValueParser::new())]
+    again: bool,
+
     /// Only say what would be done
     #[arg(long, env = "IMAGEPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
     dry_run: bool,
@@ -81,6 +85,7 @@ impl Args {
             prune: self.prune,
             delete_originals: self.delete_originals,
             dry_run: self.dry_run,
+            again: self.again,
             ..self.flags.into_options()
         };
         let report = self.report.map(|path| ReportFile::create(path, globals)).transpose()?;
@@ -139,6 +144,8 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
     for (count, what) in [
         (summary.already_present, "already present"),
         (summary.duplicates, "duplicates"),
+        (summary.replaced, "replaced"),
+        (summary.removed_before, "removed before"),
         (summary.mended, "mended"),
         (summary.not_images, "not pictures"),
         (summary.failed, "failed"),

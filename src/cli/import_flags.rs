@@ -151,6 +151,7 @@ impl ImportFlags {
             delete_originals: false,
             settle_time: None,
             dry_run: false,
+            again: false,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::new_key::{Announcement, show_then_store};
 use super::output;
 use crate::http::{BadHost, Host};
-use crate::image::{now, rfc3339};
+use crate::image::{now, parse_tag, rfc3339};
 use crate::keys::{self, ApiKey, DEFAULT_KEY_NAME, KeyError, KeyId, KeyRecord};
 use crate::store::{Access, Store};
 
@@ -67,6 +67,10 @@ enum KeyCommand {
             value_parser = humantime::parse_duration
         )]
         expires: Option<Duration>,
+        /// Only images with this tag are shown with it (repeatable); until the server can enforce
+        /// that, it refuses such a key [default: all images]
+        #[arg(long, env = "IMAGEPOOL_ONLY_TAG", value_name = "T", value_parser = parse_tag)]
+        only_tag: Vec<String>,
     },
     /// List the keys' ids, names and ends
     List {
@@ -124,8 +128,11 @@ impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         match self.command {
             KeyCommand::Rotate { name, grace } => rotate(globals, &name, grace)?,
-            KeyCommand::Add { name, expires } => {
-                make_key(globals, &name, expires, |keys, record| {
+            KeyCommand::Add { name, expires, mut only_tag } => {
+                only_tag.sort_unstable();
+                only_tag.dedup();
+                make_key(globals, &name, expires, |keys, mut record| {
+                    record.only_tags = only_tag;
                     keys::add(keys, record).map(|()| format!("The key {name:?}."))
                 })?;
             }
@@ -228,6 +235,7 @@ fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
                     "created": rfc3339(key.created),
                     "expires": key.expires.map(rfc3339),
                     "expired": !key.live(now),
+                    "only_tags": key.only_tags,
                 })
             })
             .collect();
@@ -235,14 +243,18 @@ fn list(store: &Store, as_json: bool) -> anyhow::Result<()> {
     }
     output::print(|stdout| {
         writeln!(stdout, "{:16}  {:20}  {:20}  EXPIRES", "ID", "NAME", "CREATED")?;
-        for KeyRecord { id, name, created, expires, .. } in &keys {
+        for KeyRecord { id, name, created, expires, only_tags, .. } in &keys {
             let created = rfc3339(*created);
             let expires = match *expires {
                 None => "never".to_owned(),
                 Some(end) if now < end => rfc3339(end),
                 Some(end) => format!("{} (expired)", rfc3339(end)),
             };
-            writeln!(stdout, "{id}  {name:20}  {created:20}  {expires}")?;
+            let tags = match only_tags.as_slice() {
+                [] => String::new(),
+                tags => format!("  [{}]", tags.join(", ")),
+            };
+            writeln!(stdout, "{id}  {name:20}  {created:20}  {expires}{tags}")?;
         }
         Ok(())
     })?;

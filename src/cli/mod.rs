@@ -11,7 +11,8 @@
 //! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
 //!   `health`;
 //! - keys: `key`, `new_key`;
-//! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `tag`;
+//! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `restore_image`,
+//!   `tag`;
 //! - looking after the gallery: `backup`, `verify`, `stats`;
 //! - about the program: `completions`, `man`.
 
@@ -36,6 +37,7 @@ mod output;
 mod panics;
 mod policy_flags;
 mod remove;
+mod restore_image;
 mod serve;
 mod show;
 mod signals;
@@ -113,6 +115,7 @@ enum Command {
     Show(show::Args),
     Export(export::Args),
     Remove(remove::Args),
+    RestoreImage(Box<restore_image::Args>),
     Tag(tag::Args),
     Backup(backup::Args),
     Verify(verify::Args),
@@ -154,6 +157,7 @@ impl Cli {
             Command::Show(args) => args.run(&globals),
             Command::Export(args) => args.run(&globals),
             Command::Remove(args) => args.run(&globals),
+            Command::RestoreImage(args) => args.run(&globals),
             Command::Tag(args) => args.run(&globals),
             Command::Backup(args) => args.run(&globals),
             Command::Verify(args) => args.run(&globals),
@@ -194,6 +198,11 @@ mod tests {
             {
                 let flag = argument.get_long().unwrap_or_default();
                 if matches!(flag, "help" | "version") || argument.is_hide_set() {
+                    continue;
+                }
+                // What it removes is said on its command line alone.
+                if command.get_name() == "remove" && !argument.is_global_set() {
+                    assert_eq!(argument.get_env(), None, "remove --{flag}");
                     continue;
                 }
                 let expected = format!("IMAGEPOOL_{}", flag.to_uppercase().replace('-', "_"));

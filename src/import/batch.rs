@@ -77,10 +77,12 @@ mod tests {
         let addition = Addition {
             id: ImageId::of(b""),
             image: None,
-            tags: Vec::new(),
+            hand_tags: Vec::new(),
             renditions: vec![(16, vec![0; webp_bytes])],
             source: SourceKey::new(&[0; 32], [0; 8]),
             origin: None,
+            moved_from: Vec::new(),
+            again: false,
         };
         batch.push(outcome, addition, None, now);
     }

@@ -20,6 +20,9 @@ use crate::store::{Added, Addition, Condition, SourceKey, Store, StoreError};
 pub(super) struct Committer<'i> {
     /// `None` in a dry run.
     store: Option<&'i Store>,
+    roots: &'i [PathBuf],
+    /// The absolute paths of the roots, without links.
+    canonical_roots: Vec<PathBuf>,
     options: &'i ImportOptions,
     observer: &'i mut dyn Observer,
     /// What was found in the files, for the caller.
@@ -27,19 +30,22 @@ pub(super) struct Committer<'i> {
     summary: ImportSummary,
     batch: Batch,
     /// Files with the same bytes as another file of this import.
-    repeated: Vec<(FileOutcome, SourceKey, Vec<String>)>,
+    repeated: Vec<(FileOutcome, SourceKey)>,
     similar: SimilarImages,
 }
 
 impl<'i> Committer<'i> {
     pub(super) fn new(
         store: Option<&'i Store>,
+        roots: &'i [PathBuf],
         options: &'i ImportOptions,
         observer: &'i mut dyn Observer,
         state: &'i mut ScanState,
     ) -> Self {
         Self {
             store,
+            roots,
+            canonical_roots: roots.iter().filter_map(|root| root.canonicalize().ok()).collect(),
             options,
             observer,
             state,
@@ -87,8 +93,8 @@ impl<'i> Committer<'i> {
                 outcome.report.status = FileStatus::Mended;
                 self.settle(outcome)
             }
-            WorkResult::Repeated { outcome, key, tags } => {
-                self.repeated.push((outcome, key, tags));
+            WorkResult::Repeated { outcome, key } => {
+                self.repeated.push((outcome, key));
                 Ok(())
             }
             WorkResult::Broken(error) => {
@@ -106,7 +112,8 @@ impl<'i> Committer<'i> {
         addition: &mut Addition,
     ) -> Result<(), ImportError> {
         let (Some(store), Some((record, _))) = (self.store, &addition.image) else { return Ok(()) };
-        let Some(other) = self.similar.find(store, addition.id, record)? else {
+        let earlier = store.images_of_source(&record.source_hash)?;
+        let Some(other) = self.similar.find(store, addition.id, record, &earlier)? else {
             self.similar.add(addition.id, record);
             return Ok(());
         };
@@ -124,7 +131,7 @@ impl<'i> Committer<'i> {
         addition.id = other;
         addition.image = None;
         addition.renditions.clear();
-        addition.tags.clear();
+        addition.hand_tags.clear();
         addition.source = skipped_key(&source_hash, self.options.settings.hash());
         // The other image is not of this file: when the file goes, that image stays.
         addition.origin = None;
@@ -137,7 +144,13 @@ impl<'i> Committer<'i> {
 
     fn commit(&mut self) -> Result<(), ImportError> {
         let Some(store) = self.store.filter(|_| self.batch.due().is_some()) else { return Ok(()) };
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        for addition in &mut batch.additions {
+            let Some(origin) = &addition.origin else { continue };
+            let hash = &origin.source_hash;
+            addition.moved_from =
+                originals::moved_from(store, &self.canonical_roots, hash, &origin.path)?;
+        }
         let added = store.add(&batch.additions)?;
         let mut mended = Vec::new();
         for (addition, added) in batch.additions.iter().zip(&added) {
@@ -154,6 +167,12 @@ impl<'i> Committer<'i> {
                 Added::Existing if report.status == FileStatus::Imported => {
                     report.status = FileStatus::Duplicate;
                 }
+                Added::Known => report.status = FileStatus::AlreadyPresent,
+                Added::Replaced => report.status = FileStatus::Replaced,
+                Added::RemovedBefore => {
+                    report.status = FileStatus::RemovedBefore;
+                    report.bytes_out = None;
+                }
                 Added::New | Added::Existing => {}
                 Added::Gone => {
                     report.status = FileStatus::Failed;
@@ -168,8 +187,8 @@ impl<'i> Committer<'i> {
 
     /// Settles the files whose bytes came twice, after all others.
     pub(super) fn settle_repeated(&mut self) -> Result<(), ImportError> {
-        for (outcome, key, tags) in std::mem::take(&mut self.repeated) {
-            self.settle_repeat(outcome, key, tags)?;
+        for (outcome, key) in std::mem::take(&mut self.repeated) {
+            self.settle_repeat(outcome, key)?;
         }
         self.commit()
     }
@@ -178,7 +197,6 @@ impl<'i> Committer<'i> {
         &mut self,
         mut outcome: FileOutcome,
         key: SourceKey,
-        tags: Vec<String>,
     ) -> Result<(), ImportError> {
         outcome.report.status = FileStatus::Duplicate;
         let Some(store) = self.store else { return self.settle(outcome) };
@@ -187,9 +205,16 @@ impl<'i> Committer<'i> {
         {
             outcome.report.describe(&record);
             outcome.report.id = Some(id);
-            let origin = Some(outcome.source.origin(self.options.delete_originals));
-            let renditions = Vec::new();
-            let addition = Addition { id, image: None, tags, renditions, source: key, origin };
+            let addition = Addition {
+                id,
+                image: None,
+                hand_tags: self.options.tags.clone(),
+                renditions: Vec::new(),
+                source: key,
+                origin: Some(outcome.source.origin(self.options)),
+                moved_from: Vec::new(),
+                again: self.options.again,
+            };
             self.batch.push(outcome, addition, None, Instant::now());
             return self.commit_if_ready();
         }
@@ -207,15 +232,11 @@ impl<'i> Committer<'i> {
         self.settle(outcome)
     }
 
-    /// Removes the images whose files are gone from `roots`, if `prune` is set, and returns the
+    /// Removes the images whose files are gone from the roots, if `prune` is set, and returns the
     /// sums.
-    pub(super) fn finish(
-        mut self,
-        roots: &[PathBuf],
-        prune: bool,
-    ) -> Result<ImportSummary, ImportError> {
+    pub(super) fn finish(mut self, prune: bool) -> Result<ImportSummary, ImportError> {
         if let Some(store) = self.store.filter(|_| prune) {
-            let Pruned { removed, left_alone } = originals::prune(store, roots, self.state)?;
+            let Pruned { removed, left_alone } = originals::prune(store, self.roots, self.state)?;
             for (path, id) in removed {
                 self.report(&FileReport {
                     status: FileStatus::Removed,
@@ -236,6 +257,7 @@ impl<'i> Committer<'i> {
             FileStatus::Imported
                 | FileStatus::AlreadyPresent
                 | FileStatus::Duplicate
+                | FileStatus::Replaced
                 | FileStatus::Mended
         );
         if let Some(store) = self.store.filter(|_| is_stored && self.options.delete_originals) {

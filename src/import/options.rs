@@ -11,12 +11,14 @@ pub struct ImportOptions {
     pub limits: DecodeLimits,
     /// Number of files converted at once; at least 1.
     pub jobs: usize,
-    /// Tags put on every image.
+    /// Tags put on every image, as if by hand.
     pub tags: Vec<String>,
     /// Whether the folders below each path are tags too.
     pub folder_tags: bool,
     /// Whether pictures are skipped that look like an image of the gallery.
     pub skip_similar: bool,
+    /// Whether pictures are imported whose images a person removed before.
+    pub again: bool,
     /// Whether images are removed whose files are gone from the paths.
     pub prune: bool,
     /// Whether files are deleted once their images are durable.

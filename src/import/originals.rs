@@ -2,7 +2,8 @@
 //! their files are gone (`--prune`).
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
@@ -52,6 +53,30 @@ pub(super) fn prune(
         }
     }
     Ok(pruned)
+}
+
+/// Finds the paths below `roots` from which a file has gone that now lies at `path`.
+///
+/// Folders that can't be looked into may hold it still.
+pub(super) fn moved_from(
+    store: &Store,
+    roots: &[PathBuf],
+    hash: &[u8; 32],
+    path: &Path,
+) -> Result<Vec<PathBuf>, StoreError> {
+    let is_gone = |path: &Path| {
+        let found = path.symlink_metadata();
+        found.is_err_and(|error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        })
+    };
+    let mut paths: Vec<_> =
+        store.origins_of_source(hash)?.into_iter().map(|origin| origin.path).collect();
+    // The path is empty for a file that was deleted on purpose, and then below no root.
+    paths.retain(|old| {
+        old != path && roots.iter().any(|root| old.starts_with(root)) && is_gone(old)
+    });
+    Ok(paths)
 }
 
 /// Deletes a file whose image is durable, or returns why it must stay.

@@ -1,10 +1,13 @@
 //! What workers hand to the committer: one [`WorkResult`] for each entry that the walk found.
 
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use super::budget::MemoryPermit;
+use super::options::ImportOptions;
 use super::report::{FileReport, FileStatus};
 use super::walk::SourceFile;
+use crate::codec::CodecError;
 use crate::image::{ImageId, ImageRecord};
 use crate::store::{Addition, Origin, SourceKey, StoreError};
 
@@ -22,7 +25,7 @@ pub(super) enum WorkResult {
     /// As `Pending`, in the place of the image `damaged`, which is in the gallery but not whole.
     Mended { outcome: FileOutcome, addition: Addition, permit: MemoryPermit, damaged: ImageId },
     /// An earlier file of this import has the same bytes, and must be settled first.
-    Repeated { outcome: FileOutcome, key: SourceKey, tags: Vec<String> },
+    Repeated { outcome: FileOutcome, key: SourceKey },
     /// The gallery itself failed.
     Broken(StoreError),
 }
@@ -39,15 +42,21 @@ pub(super) struct ReadSource {
 impl ReadSource {
     /// The origin to store with the image.
     ///
-    /// A file that is going to be deleted (`delete`) gets an origin without a path, which lasts,
+    /// A file that is going to be deleted gets an origin without a path, which lasts,
     /// unless there is a reason to keep the file.
-    pub(super) fn origin(&self, delete: bool) -> Origin {
-        let path = if delete && self.keep_reason.is_none() {
+    pub(super) fn origin(&self, options: &ImportOptions) -> Origin {
+        let path = if options.delete_originals && self.keep_reason.is_none() {
             PathBuf::new()
         } else {
             self.file.absolute.clone()
         };
-        Origin { path, source_hash: self.hash }
+        let mut folder_tags = Vec::new();
+        if options.folder_tags {
+            folder_tags.clone_from(&self.file.folder_tags);
+            folder_tags.sort_unstable();
+            folder_tags.dedup();
+        }
+        Origin { path, source_hash: self.hash, folder_tags }
     }
 }
 
@@ -58,6 +67,14 @@ pub(super) struct FileOutcome {
 }
 
 impl FileOutcome {
+    /// Leaves the file out because a person removed its image. Such a file is never deleted.
+    pub(super) fn leave_removed(mut self, id: ImageId) -> Self {
+        self.report.status = FileStatus::RemovedBefore;
+        self.report.id = Some(id);
+        self.report.bytes_out = None;
+        self
+    }
+
     /// Skips the file because image `id` looks like it. Such a file is never deleted.
     pub(super) fn skip_as_similar(mut self, id: ImageId, record: &ImageRecord) -> Self {
         self.report.describe(record);
@@ -81,4 +98,26 @@ pub(super) fn skipped_key(source_hash: &[u8; 32], settings_hash: [u8; 8]) -> Sou
 /// Says that an image was damaged and is stored anew.
 pub(super) fn mended_note(problem: &str) -> String {
     format!("its stored image was damaged and is stored anew: {problem}")
+}
+
+/// Longest reason that is given for a file, in bytes.
+const MAX_REASON_BYTES: usize = 1_000;
+
+/// Returns an error in words. What is too long is cut off, because a decoder may quote megabytes of
+/// the file.
+pub(super) fn reason_of(error: &CodecError) -> String {
+    struct Start(String);
+    impl fmt::Write for Start {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let left = MAX_REASON_BYTES.saturating_sub(self.0.len());
+            let end = text.floor_char_boundary(left);
+            self.0.push_str(&text[..end]);
+            if end == text.len() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+    let mut start = Start(String::new());
+    if write!(start, "{error}").is_err() {
+        start.0.push_str(" ...");
+    }
+    start.0
 }

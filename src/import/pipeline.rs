@@ -58,11 +58,12 @@ pub(super) fn import_within(
     let started = Instant::now();
     let plan = ImportPlan::new(roots, options, state, SystemTime::now());
     let ImportPlan { entries, state: mut new_state, unsettled } = plan;
+    let may_prune = new_state.may_prune(state, unsettled);
     observer.planned(entries.len() as u64, entries.iter().map(FoundEntry::size_bytes).sum());
 
     let worker = ImportWorker::new(store, options, budget);
     let store = store.filter(|_| !options.dry_run);
-    let mut committer = Committer::new(store, options, observer, &mut new_state);
+    let mut committer = Committer::new(store, roots, options, observer, &mut new_state);
     let jobs = options.jobs.max(1);
     thread::scope(|scope| {
         let (feed, entries_to_do) = bounded::<FoundEntry>(jobs);
@@ -85,7 +86,8 @@ pub(super) fn import_within(
     })?;
     committer.settle_repeated()?;
     let interrupted = stop.load(Ordering::Relaxed);
-    let mut summary = committer.finish(roots, options.prune && !interrupted)?;
+    let prune = options.prune && !interrupted && may_prune;
+    let mut summary = committer.finish(prune)?;
     summary.interrupted = interrupted;
     summary.unsettled = unsettled;
     summary.seconds = started.elapsed().as_secs_f64();

@@ -43,6 +43,11 @@ pub enum FileStatus {
     AlreadyPresent,
     /// The file's image is in the gallery already, from another file.
     Duplicate,
+    /// The file was imported before under other settings, and its new image took the place of the
+    /// old one.
+    Replaced,
+    /// A person removed the file's image, so it is left out.
+    RemovedBefore,
     /// The file was imported before, but its stored image was damaged and is stored anew.
     Mended,
     NotImage,
@@ -59,6 +64,8 @@ impl FileStatus {
             Self::Imported => "imported",
             Self::AlreadyPresent => "already_present",
             Self::Duplicate => "duplicate",
+            Self::Replaced => "replaced",
+            Self::RemovedBefore => "removed_before",
             Self::Mended => "mended",
             Self::NotImage => "not_image",
             Self::Failed => "failed",
@@ -136,15 +143,19 @@ pub struct ImportSummary {
     pub imported: u64,
     pub already_present: u64,
     pub duplicates: u64,
+    /// Number of images that took the place of one under other settings.
+    pub replaced: u64,
+    /// Number of files left out because a person removed their images.
+    pub removed_before: u64,
     /// Number of images that were damaged and are stored anew.
     pub mended: u64,
     pub not_images: u64,
     pub failed: u64,
     /// Number of images removed because their source is gone.
     pub removed: u64,
-    /// Length of the sources of all imported images, in bytes.
+    /// Length of the sources of all imported and replaced images, in bytes.
     pub bytes_in: u64,
-    /// Length of all imported images, in bytes.
+    /// Length of all imported and replaced images, in bytes.
     pub bytes_out: u64,
     pub seconds: f64,
     /// Whether the import was stopped before it had seen every file.
@@ -164,9 +175,13 @@ impl ImportSummary {
         match report.status {
             FileStatus::Imported => {
                 self.imported += 1;
-                self.bytes_in += report.bytes_in;
-                self.bytes_out += report.bytes_out.unwrap_or(0);
+                self.count_bytes(report);
             }
+            FileStatus::Replaced => {
+                self.replaced += 1;
+                self.count_bytes(report);
+            }
+            FileStatus::RemovedBefore => self.removed_before += 1,
             FileStatus::AlreadyPresent => self.already_present += 1,
             FileStatus::Duplicate => self.duplicates += 1,
             FileStatus::Mended => self.mended += 1,
@@ -174,5 +189,10 @@ impl ImportSummary {
             FileStatus::Failed => self.failed += 1,
             FileStatus::Removed => self.removed += 1,
         }
+    }
+
+    fn count_bytes(&mut self, report: &FileReport) {
+        self.bytes_in += report.bytes_in;
+        self.bytes_out += report.bytes_out.unwrap_or(0);
     }
 }

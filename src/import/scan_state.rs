@@ -6,9 +6,17 @@ use std::path::{Path, PathBuf};
 use super::walk::FileStamp;
 use crate::store::Origin;
 
-/// The files that an import saw, by their absolute path.
+/// Number of rounds in a row that may put off pruning.
+const MAX_ROUNDS_PUT_OFF: u32 = 30;
+
+/// The files that an import saw.
 #[derive(Debug, Default)]
-pub struct ScanState(HashMap<PathBuf, ScannedFile>);
+pub struct ScanState {
+    /// By their absolute path.
+    files: HashMap<PathBuf, ScannedFile>,
+    /// Number of rounds in a row that put off pruning.
+    rounds_put_off: u32,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScannedFile {
@@ -29,21 +37,34 @@ pub(super) enum FileContent {
 impl ScanState {
     /// Returns what is known of a file, if it is still as `stamp` says.
     pub(super) fn unchanged(&self, path: &Path, stamp: FileStamp) -> Option<ScannedFile> {
-        self.0.get(path).filter(|scanned| scanned.stamp == Some(stamp)).copied()
+        self.files.get(path).filter(|scanned| scanned.stamp == Some(stamp)).copied()
     }
 
     pub(super) fn insert(&mut self, path: PathBuf, stamp: Option<FileStamp>, content: FileContent) {
-        self.0.insert(path, ScannedFile { stamp, content });
+        self.files.insert(path, ScannedFile { stamp, content });
+    }
+
+    /// Whether images of files that are gone are to be removed after this round, which follows
+    /// `previous` and left `unsettled` files for the next.
+    ///
+    /// One of those may be such a file, copied to another place: its image would be removed with
+    /// its tags, and made anew a second later.
+    pub(super) fn may_prune(&mut self, previous: &Self, unsettled: u64) -> bool {
+        self.rounds_put_off = if unsettled > 0 { previous.rounds_put_off + 1 } else { 0 };
+        if self.rounds_put_off > MAX_ROUNDS_PUT_OFF {
+            self.rounds_put_off = 0;
+        }
+        self.rounds_put_off == 0
     }
 
     /// Whether there is a single file at `folder` or below it.
     pub(super) fn has_files_below(&self, folder: &Path) -> bool {
-        self.0.keys().any(|path| path.starts_with(folder))
+        self.files.keys().any(|path| path.starts_with(folder))
     }
 
     /// Whether a file still holds the picture of `origin`, as far as anyone can know.
     pub(super) fn may_hold(&self, origin: &Origin) -> bool {
-        if let Some(scanned) = self.0.get(&origin.path) {
+        if let Some(scanned) = self.files.get(&origin.path) {
             return match scanned.content {
                 FileContent::Picture(hash) => hash == origin.source_hash,
                 FileContent::NotAPicture => false,
@@ -52,8 +73,28 @@ impl ScanState {
         }
         // The file may be below a folder that could not be read.
         let is_unknown = |folder: &Path| {
-            self.0.get(folder).is_some_and(|scanned| scanned.content == FileContent::Unknown)
+            self.files.get(folder).is_some_and(|scanned| scanned.content == FileContent::Unknown)
         };
         origin.path.ancestors().any(is_unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_never_settles_is_pruned_all_the_same() {
+        let mut previous = ScanState::default();
+        let pruned: Vec<bool> = (0..70)
+            .map(|round| {
+                let mut state = ScanState::default();
+                let may_prune = state.may_prune(&previous, u64::from(round != 3));
+                previous = state;
+                may_prune
+            })
+            .collect();
+        let rounds: Vec<_> = (0..70).filter(|round| pruned[*round]).collect();
+        assert_eq!(rounds, [3, 34, 65]);
     }
 }

@@ -64,12 +64,14 @@ impl Fingerprint {
 pub(super) struct SimilarImages(Option<Vec<Fingerprint>>);
 
 impl SimilarImages {
-    /// Finds another image, of the gallery or added since, that looks like this one.
+    /// Finds another image, of the gallery or added since, that looks like this one. `earlier` are
+    /// images that the same source became before, which this one replaces.
     pub(super) fn find(
         &mut self,
         store: &Store,
         id: ImageId,
         record: &ImageRecord,
+        earlier: &[ImageId],
     ) -> Result<Option<ImageId>, StoreError> {
         let fingerprints = match &mut self.0 {
             Some(fingerprints) => fingerprints,
@@ -80,7 +82,8 @@ impl SimilarImages {
             }
         };
         let wanted = Fingerprint::of(id, record);
-        let found = fingerprints.iter().find(|other| other.id != id && other.is_like(&wanted));
+        let is_other = |other: ImageId| other != id && !earlier.contains(&other);
+        let found = fingerprints.iter().find(|other| is_other(other.id) && other.is_like(&wanted));
         Ok(found.map(|other| other.id))
     }
 

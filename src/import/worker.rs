@@ -3,13 +3,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt::{self, Write as _};
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::budget::{MemoryBudget, MemoryPermit};
 use super::options::ImportOptions;
-use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, skipped_key};
+use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, reason_of, skipped_key};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
 use super::walk::{FoundEntry, SourceFile};
@@ -17,15 +16,12 @@ use crate::codec::{
     self, CodecError, Converted, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, Timer,
 };
 use crate::image::{self, ImageId, ImageRecord};
-use crate::store::{Addition, Condition, SourceKey, Store, StoreError};
+use crate::store::{Addition, Condition, RemovedMark, SourceKey, Store, StoreError};
 
 /// Memory that any conversion takes, however small its picture, in bytes: tables of decoders and
 /// encoders, and what allocators keep. With it, a picture that takes all of `--memory` by itself is
 /// converted alone.
 const CONVERSION_BYTES: u64 = 16_000_000;
-
-/// Longest reason that is given for a file, in bytes.
-const MAX_REASON_BYTES: usize = 1_000;
 
 /// What the threads that convert share.
 pub(super) struct ImportWorker<'i> {
@@ -98,15 +94,22 @@ impl<'i> ImportWorker<'i> {
         };
         let hash = *blake3::hash(&bytes).as_bytes();
         let key = SourceKey::new(&hash, self.settings_hash);
-        let tags = self.tags_for(&file);
         let report =
             FileReport { bytes_in: bytes.len() as u64, ..FileReport::new(file.path.clone()) };
         let source = ReadSource { file, hash, keep_reason: None };
         let mut outcome = FileOutcome { report, source };
 
-        let known = match self.look_up(&key) {
-            // A bad page can't be written anew, so this image can't be mended, but others can be.
-            Err(error @ StoreError::BadPages { .. }) => {
+        let known = match self.removed_before(&hash) {
+            Ok(Some(mark)) => {
+                return Ok(WorkResult::Settled(outcome.leave_removed(mark.image)));
+            }
+            Ok(None) => self.look_up(&key),
+            Err(error) => Err(error),
+        };
+        let known = match known {
+            // Neither a bad page nor a damaged mark can be mended here, but other images can be
+            // imported.
+            Err(error @ (StoreError::BadPages { .. } | StoreError::Damaged { .. })) => {
                 outcome.report.status = FileStatus::Failed;
                 outcome.report.reason = Some(error.to_string());
                 return Ok(WorkResult::Settled(outcome));
@@ -120,15 +123,23 @@ impl<'i> ImportWorker<'i> {
         }
         // Files of a damaged image wait for the first of them to mend it.
         if !self.claim(key, matches!(known, Known::Whole(..))) {
-            return Ok(WorkResult::Repeated { outcome, key, tags });
+            return Ok(WorkResult::Repeated { outcome, key });
         }
-        let work = Work { outcome, permit, key, tags, delete: self.options.delete_originals };
+        let work = Work { outcome, permit, key, options: self.options };
         Ok(match known {
             Known::Whole(id, record) => self.add_to_known(work, bytes, id, &record, runner),
             Known::Damaged(image) => self.mend(work, bytes, image, runner),
-            Known::Nothing if self.options.dry_run => self.probe(work, bytes, runner),
+            Known::Nothing if self.options.dry_run => self.probe(work, bytes, runner)?,
             Known::Nothing => self.convert(work, bytes, Arc::clone(&self.settings), runner),
         })
+    }
+
+    /// Finds the mark of a source whose image a person removed, unless it is to be taken again.
+    fn removed_before(&self, hash: &[u8; 32]) -> Result<Option<RemovedMark>, StoreError> {
+        match self.store.filter(|_| !self.options.again) {
+            Some(store) => store.removed_before(hash),
+            None => Ok(None),
+        }
     }
 
     /// Looks up the image of a source, and reads all of it.
@@ -188,7 +199,7 @@ impl<'i> ImportWorker<'i> {
     /// Adds the tags, renditions and origin that a known image does not have yet.
     fn add_to_known(
         &self,
-        mut work: Work,
+        mut work: Work<'_>,
         bytes: Vec<u8>,
         id: ImageId,
         record: &ImageRecord,
@@ -208,8 +219,8 @@ impl<'i> ImportWorker<'i> {
             return WorkResult::Settled(work.outcome);
         }
         if missing.is_empty() {
-            if work.tags.iter().any(|tag| !record.tags.contains(tag)) {
-                report.notes.push("tags added".into());
+            if work.has_new_tag(record) {
+                work.outcome.report.notes.push("tags added".into());
             }
             drop(bytes);
             return work.pending(id, None, Vec::new());
@@ -230,23 +241,33 @@ impl<'i> ImportWorker<'i> {
     }
 
     /// Decodes a picture and drops it, for a dry run.
-    fn probe(&self, mut work: Work, bytes: Vec<u8>, runner: &mut Runner) -> WorkResult {
+    fn probe(
+        &self,
+        mut work: Work<'_>,
+        bytes: Vec<u8>,
+        runner: &mut Runner,
+    ) -> Result<WorkResult, StoreError> {
         let probe = |source: Vec<u8>, _: &Settings, limits: &DecodeLimits, timer: &Timer| {
             codec::probe_within(&source, limits, timer)
         };
-        match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
+        Ok(match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
             Ok((width, height)) => {
                 let report = &mut work.outcome.report;
                 (report.width, report.height) = (Some(width), Some(height));
+                let hash = &work.outcome.source.hash;
+                let earlier = self.store.map(|store| store.images_of_source(hash)).transpose()?;
+                if earlier.is_some_and(|ids| !ids.is_empty()) {
+                    work.outcome.report.status = FileStatus::Replaced;
+                }
                 WorkResult::Settled(work.outcome)
             }
             Err(error) => work.refused(&error),
-        }
+        })
     }
 
     fn convert(
         &self,
-        mut work: Work,
+        mut work: Work<'_>,
         bytes: Vec<u8>,
         settings: Arc<Settings>,
         runner: &mut Runner,
@@ -261,7 +282,8 @@ impl<'i> ImportWorker<'i> {
         report.notes.clone_from(&converted.notes);
         let webp = std::mem::take(&mut converted.webp);
         let renditions = std::mem::take(&mut converted.renditions);
-        let record = into_record(converted, webp.len() as u64, source, source_bytes, &work.tags);
+        let mut record = into_record(converted, webp.len() as u64, source, source_bytes);
+        record.settings_hash = self.settings_hash;
         let id = ImageId::of(&webp);
         report.describe(&record);
         report.id = Some(id);
@@ -274,7 +296,7 @@ impl<'i> ImportWorker<'i> {
     /// after.
     fn run<T: Send + 'static>(
         &self,
-        work: &mut Work,
+        work: &mut Work<'_>,
         mut bytes: Vec<u8>,
         settings: Arc<Settings>,
         runner: &mut Runner,
@@ -354,16 +376,6 @@ impl<'i> ImportWorker<'i> {
         opened.take(rest as u64).read_to_end(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
-
-    fn tags_for(&self, file: &SourceFile) -> Vec<String> {
-        let mut tags = self.options.tags.clone();
-        if self.options.folder_tags {
-            tags.extend(file.folder_tags.iter().cloned());
-        }
-        tags.sort_unstable();
-        tags.dedup();
-        tags
-    }
 }
 
 /// What the gallery has of a source.
@@ -382,16 +394,23 @@ struct DamagedImage {
 }
 
 /// A file that was read, on its way through a worker.
-struct Work {
+struct Work<'i> {
     outcome: FileOutcome,
     permit: MemoryPermit,
     key: SourceKey,
-    tags: Vec<String>,
-    /// Whether the file is going to be deleted.
-    delete: bool,
+    options: &'i ImportOptions,
 }
 
-impl Work {
+impl Work<'_> {
+    /// Whether an image is going to get a tag that it does not have.
+    fn has_new_tag(&self, record: &ImageRecord) -> bool {
+        let is_new = |tag: &String| !record.tags.contains(tag);
+        let origin = self.outcome.source.origin(self.options);
+        let is_wanted = |tag: &&String| !record.refused_tags.contains(tag);
+        self.options.tags.iter().any(is_new)
+            || origin.folder_tags.iter().filter(is_wanted).any(is_new)
+    }
+
     fn refused(mut self, error: &CodecError) -> WorkResult {
         let not_a_picture = matches!(error, CodecError::NotAPicture);
         let report = &mut self.outcome.report;
@@ -410,31 +429,19 @@ impl Work {
         image: Option<(Box<ImageRecord>, Vec<u8>)>,
         renditions: Vec<(u16, Vec<u8>)>,
     ) -> WorkResult {
-        let origin = Some(self.outcome.source.origin(self.delete));
-        let addition =
-            Addition { id, image, tags: self.tags, renditions, source: self.key, origin };
+        let addition = Addition {
+            id,
+            image,
+            hand_tags: self.options.tags.clone(),
+            renditions,
+            source: self.key,
+            origin: Some(self.outcome.source.origin(self.options)),
+            moved_from: Vec::new(),
+            again: self.options.again,
+        };
         self.permit.try_resize(addition.size_bytes() as u64);
         WorkResult::Pending { outcome: self.outcome, addition, permit: self.permit }
     }
-}
-
-/// Returns an error in words. What is too long is cut off, because a decoder may quote megabytes of
-/// the file.
-fn reason_of(error: &CodecError) -> String {
-    struct Start(String);
-    impl fmt::Write for Start {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            let left = MAX_REASON_BYTES.saturating_sub(self.0.len());
-            let end = text.floor_char_boundary(left);
-            self.0.push_str(&text[..end]);
-            if end == text.len() { Ok(()) } else { Err(fmt::Error) }
-        }
-    }
-    let mut start = Start(String::new());
-    if write!(start, "{error}").is_err() {
-        start.0.push_str(" ...");
-    }
-    start.0
 }
 
 fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {
@@ -448,7 +455,6 @@ fn into_record(
     size_bytes: u64,
     source: &ReadSource,
     source_bytes: u64,
-    tags: &[String],
 ) -> ImageRecord {
     ImageRecord {
         ordinal: 0,
@@ -462,10 +468,18 @@ fn into_record(
         source_bytes,
         source_format: converted.format.name().to_owned(),
         source: source.file.name.clone(),
-        tags: tags.to_vec(),
+        tags: Vec::new(),
         thumbhash: converted.thumbhash,
         color: converted.color,
         perceptual_hash: converted.perceptual_hash,
         renditions: Vec::new(),
+        hand_tags: Vec::new(),
+        refused_tags: Vec::new(),
+        taken_at: None,
+        rating: None,
+        title: None,
+        creator: None,
+        licence: None,
+        settings_hash: [0; 8],
     }
 }

@@ -21,6 +21,8 @@ pub struct KeyRecord {
     pub expires: Option<u64>,
     /// Signs links; see `link.rs`. It ends with the key.
     pub signing_secret: SigningSecret,
+    /// The tags of which an image must have one to be shown with this key; empty for all images.
+    pub only_tags: Vec<String>,
 }
 
 impl KeyRecord {
@@ -42,6 +44,7 @@ impl KeyRecord {
             created,
             expires,
             signing_secret,
+            only_tags: Vec::new(),
         })
     }
 

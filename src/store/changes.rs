@@ -3,8 +3,10 @@
 use super::addition::{Added, Addition};
 use super::engine::Writer;
 use super::error::StoreError;
+use super::heritage::Heritage;
 use super::migrate::ADDED_KEY;
-use super::record::{blob_key, decode_image, encode_image, encode_origin, origin_key};
+use super::record::{blob_key, decode_image, decode_mark, encode_image};
+use super::tags::merge_tags;
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
 
@@ -23,41 +25,117 @@ impl Writer<'_> {
     }
 
     /// Adds an image, or what an addition has that the image of this id lacks.
+    ///
+    /// An image that the same source had become under other settings is replaced.
     pub(super) fn add(&mut self, addition: &Addition) -> Result<Added, StoreError> {
         let id = addition.id;
-        let (mut record, added) = match (self.image(id)?, &addition.image) {
-            (Some(existing), _) => (existing, Added::Existing),
+        let hash = addition.source.source_hash();
+        let mark = self.get(Tree::Removed, &hash)?.filter(|_| addition.origin.is_some());
+        if mark.is_some() && !addition.again {
+            return Ok(Added::RemovedBefore);
+        }
+        let is_marked = mark.is_some();
+        // A damaged mark holds nothing to bring back.
+        let mark = mark.and_then(|bytes| decode_mark(&hash, &bytes).ok());
+        let before = self.image(id)?;
+        if before.is_none() && addition.image.is_none() {
+            return Ok(Added::Gone);
+        }
+        let heritage = match &addition.origin {
+            Some(_) => self.inherit(id, &addition.source)?,
+            None => Heritage::default(),
+        };
+        let mut record = match (&before, &addition.image) {
+            (Some(existing), _) => existing.clone(),
             (None, Some((record, webp))) => {
                 self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
-                (
-                    ImageRecord { ordinal: self.next_ordinal()?, ..ImageRecord::clone(record) },
-                    Added::New,
-                )
+                let ordinal = match heritage.ordinal {
+                    Some(ordinal) => ordinal,
+                    None => self.next_ordinal()?,
+                };
+                ImageRecord { ordinal, ..ImageRecord::clone(record) }
             }
             (None, None) => return Ok(Added::Gone),
         };
-        let mut changed = merge_tags(&mut record.tags, &addition.tags, &[]) || added == Added::New;
-        for (width, webp) in &addition.renditions {
+        self.add_renditions(id, &mut record, &addition.renditions)?;
+        self.put_source(&addition.source.0, id)?;
+        for source in &heritage.skipped {
+            self.put_source(source, id)?;
+        }
+        for origin in heritage.origins.iter().chain(&addition.origin) {
+            self.put_origin(id, origin)?;
+        }
+        // The mark knows the tags of folders above the path that is imported now.
+        for origin in mark.iter().flat_map(|mark| &mark.origins) {
+            if addition.origin.as_ref().is_some_and(|new| new.path == origin.path) {
+                self.put_origin(id, origin)?;
+            }
+        }
+        for path in &addition.moved_from {
+            self.drop_origin(id, path, &hash)?;
+        }
+        merge_tags(&mut record.refused_tags, &heritage.refused_tags, &[]);
+        merge_tags(&mut record.hand_tags, &heritage.hand_tags, &[]);
+        if let Some(mark) = mark {
+            merge_tags(&mut record.refused_tags, &mark.refused_tags, &[]);
+            merge_tags(&mut record.hand_tags, &mark.hand_tags, &[]);
+        }
+        if is_marked {
+            self.delete(Tree::Removed, &hash)?;
+        }
+        merge_tags(&mut record.refused_tags, &[], &addition.hand_tags);
+        merge_tags(&mut record.hand_tags, &addition.hand_tags, &[]);
+        self.refresh_tags(id, &mut record)?;
+        if before.as_ref() != Some(&record) {
+            self.put_image(id, &record)?;
+        }
+        Ok(match (before, heritage) {
+            (_, Heritage { replaces: true, .. }) => Added::Replaced,
+            (Some(_), Heritage { was_known: true, .. }) => Added::Known,
+            (Some(_), _) => Added::Existing,
+            (None, _) => Added::New,
+        })
+    }
+
+    fn add_renditions(
+        &mut self,
+        id: ImageId,
+        record: &mut ImageRecord,
+        renditions: &[(u16, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        for (width, webp) in renditions {
             if record.renditions.iter().any(|rendition| rendition.width == *width) {
                 continue;
             }
             self.put(Tree::Blobs, &blob_key(id, *width), webp)?;
             record.renditions.push(Rendition::of(*width, webp));
             record.renditions.sort_by_key(|rendition| rendition.width);
-            changed = true;
         }
-        if changed {
+        Ok(())
+    }
+
+    /// Puts tags on an image by hand and takes others off, and returns its new record.
+    pub(super) fn retag(
+        &mut self,
+        id: ImageId,
+        add: &[String],
+        drop: &[String],
+    ) -> Result<Option<ImageRecord>, StoreError> {
+        let Some(before) = self.image(id)? else { return Ok(None) };
+        let (origins, some_damaged) = self.origins_of(id)?;
+        let of_folder = |tag: &&String| {
+            some_damaged || origins.iter().any(|origin| origin.folder_tags.contains(tag))
+        };
+        let refused: Vec<_> = drop.iter().filter(of_folder).cloned().collect();
+        let mut record = before.clone();
+        merge_tags(&mut record.hand_tags, add, drop);
+        merge_tags(&mut record.refused_tags, &[], add);
+        merge_tags(&mut record.refused_tags, &refused, &[]);
+        self.refresh_tags(id, &mut record)?;
+        if record != before {
             self.put_image(id, &record)?;
         }
-        self.put_if_changed(Tree::Sources, &addition.source.0, id.as_bytes())?;
-        if let Some(origin) = &addition.origin {
-            self.put_if_changed(
-                Tree::Origins,
-                &origin_key(id, origin),
-                &encode_origin(id, origin)?,
-            )?;
-        }
-        Ok(added)
+        Ok(Some(record))
     }
 
     /// Counts one more image, and returns its ordinal.
@@ -78,42 +156,17 @@ impl Writer<'_> {
 
     /// Puts a value unless it is there already: a transaction that changes nothing leaves the
     /// version as it is, and with it the servers' catalogs.
-    fn put_if_changed(&mut self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn put_if_changed(
+        &mut self,
+        tree: Tree,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), StoreError> {
         if self.get(tree, key)?.as_deref() == Some(value) {
             Ok(())
         } else {
             self.put(tree, key, value)
         }
-    }
-
-    /// Removes images with all that belongs to them, and returns the ids of those that were there.
-    pub(super) fn remove(&mut self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
-        let mut removed = Vec::new();
-        for id in ids {
-            if self.get(Tree::Images, id.as_bytes())?.is_none() {
-                continue;
-            }
-            self.delete(Tree::Images, id.as_bytes())?;
-            for tree in [Tree::Blobs, Tree::Origins] {
-                for key in self.keys_of(tree, *id)? {
-                    self.delete(tree, &key)?;
-                }
-            }
-            removed.push(*id);
-        }
-        let mut gone = removed.clone();
-        gone.sort_unstable();
-        let mut marks = Vec::new();
-        self.scan(Tree::Sources, &[], &mut |key, value| {
-            if ImageId::from_slice(value).is_some_and(|id| gone.binary_search(&id).is_ok()) {
-                marks.push(key.to_vec());
-            }
-            Ok(())
-        })?;
-        for key in marks {
-            self.delete(Tree::Sources, &key)?;
-        }
-        Ok(removed)
     }
 
     /// Returns the keys of a tree that begin with an image's id.
@@ -125,15 +178,4 @@ impl Writer<'_> {
         })?;
         Ok(keys)
     }
-}
-
-/// Adds and drops tags, and keeps them sorted and without repeats. Returns whether anything
-/// changed.
-pub(super) fn merge_tags(tags: &mut Vec<String>, add: &[String], drop: &[String]) -> bool {
-    let before = tags.clone();
-    tags.extend(add.iter().cloned());
-    tags.retain(|tag| !drop.contains(tag));
-    tags.sort_unstable();
-    tags.dedup();
-    *tags != before
 }

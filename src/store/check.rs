@@ -4,11 +4,13 @@
 //! Only bytes are looked at here. Decoding them (`verify --deep`) is up to the caller, who is
 //! handed each image.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::error::StoreError;
 use super::gallery::Store;
-use super::record::{decode_image, decode_key, decode_origin, origin_owner, split_blob_key};
+use super::record::{
+    decode_image, decode_key, decode_mark, decode_origin, origin_owner, split_blob_key,
+};
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
 
@@ -95,7 +97,11 @@ impl Store {
                 ));
             }
             inspect(id, record, webp)
-        })?;
+        });
+        let found = match found {
+            Err(error @ StoreError::Elsewhere { .. }) => Some(Some(error.to_string())),
+            found => found?,
+        };
         match found {
             Some(None) => {}
             Some(Some(problem)) => verified.problems.push(Damage::new(id.to_string(), problem)),
@@ -103,14 +109,17 @@ impl Store {
             None => verified.problems.push(Damage::new(id.to_string(), "its bytes are missing")),
         }
         for rendition in &record.renditions {
-            let problem = match self.blob(id, rendition.width, |webp| {
+            let is_right = self.blob(id, rendition.width, |webp| {
                 verified.bytes += webp.len() as u64;
                 *rendition == Rendition::of(rendition.width, webp)
-            })? {
-                Some(true) => continue,
-                Some(false) => "is not what its record says",
-                None if self.image(id)?.is_none() => continue, // removed meanwhile
-                None => "is missing",
+            });
+            let problem = match is_right {
+                Err(StoreError::Elsewhere { .. }) => "lies outside the gallery",
+                Err(error) => return Err(error),
+                Ok(Some(true)) => continue,
+                Ok(Some(false)) => "is not what its record says",
+                Ok(None) if self.image(id)?.is_none() => continue, // removed meanwhile
+                Ok(None) => "is missing",
             };
             let problem = format!("its rendition of width {} {problem}", rendition.width);
             verified.problems.push(Damage::new(id.to_string(), problem));
@@ -165,6 +174,13 @@ impl Store {
                 verified.problems.push(Damage::new(id.to_string(), problem));
             }
         }
+        self.verify_index(verified)?;
+        self.scan(Tree::Removed, &mut |key, value| {
+            if let Err(error) = decode_mark(key, value) {
+                verified.problems.push(Damage::new(hex(key), error.to_string()));
+            }
+            Ok(())
+        })?;
         self.scan(Tree::Keys, &mut |key, value| {
             if let Err(error) = decode_key(key, value) {
                 verified.problems.push(Damage::new(hex(key), error.to_string()));
@@ -172,6 +188,40 @@ impl Store {
             Ok(())
         })
         .map(|_| ())
+    }
+}
+
+impl Store {
+    /// Compares source marks with their index by image, both ways.
+    ///
+    /// What differs is looked up again, because a commit may have come in between.
+    fn verify_index(&self, verified: &mut Verified) -> Result<(), StoreError> {
+        let mut expected = BTreeSet::new();
+        self.scan(Tree::Sources, &mut |key, value| {
+            if value.len() == ImageId::LEN {
+                expected.insert([value, key].concat());
+            }
+            Ok(())
+        })?;
+        let mut suspects = Vec::new();
+        self.scan(Tree::ImageSources, &mut |key, _| {
+            if !expected.remove(key) {
+                suspects.push(key.to_vec());
+            }
+            Ok(())
+        })?;
+        for key in suspects.into_iter().chain(expected) {
+            let (id, source) = key.split_at(ImageId::LEN.min(key.len()));
+            let marked = self.get(Tree::Sources, source, |value| value == id)? == Some(true);
+            let indexed = self.get(Tree::ImageSources, &key, |_| ())?.is_some();
+            let problem = match (marked, indexed) {
+                (true, false) => "a source mark is missing in the index by image",
+                (false, true) => "the index by image has a source that is not marked",
+                _ => continue,
+            };
+            verified.problems.push(Damage::new(hex(id), problem));
+        }
+        Ok(())
     }
 }
 

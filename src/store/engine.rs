@@ -77,10 +77,15 @@ impl Engine {
         on_engine!(self, engine => engine.hold(tree, key))
     }
 
-    /// Visits all entries of a tree in the order of their keys, and returns the version they are
-    /// of.
-    pub(super) fn scan(&self, tree: Tree, visit: &mut EntryVisitor<'_>) -> Result<u64, StoreError> {
-        on_engine!(self, engine => engine.scan(tree, &[], visit))
+    /// Visits the entries whose keys begin with `prefix` in the order of their keys, and returns
+    /// the version they are of.
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<u64, StoreError> {
+        on_engine!(self, engine => engine.scan(tree, prefix, visit))
     }
 
     /// Runs `change` in one transaction, which is committed whole when it returns `Ok`, and not at
@@ -152,10 +157,7 @@ impl Writer<'_> {
         on_writer!(self, writer => writer.delete(tree, key))
     }
 
-    /// Visits the entries whose keys begin with `prefix`.
-    ///
-    /// They are as they were when the transaction began, or as it has left them: a caller must not
-    /// rely on either.
+    /// Visits the entries whose keys begin with `prefix`, as this transaction has left them.
     pub(super) fn scan(
         &self,
         tree: Tree,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::locator::{Locator, lock_path};
+use crate::image::ImageId;
 use crate::keys::KeyError;
 
 /// Why a gallery could not be opened, read or written.
@@ -20,6 +21,11 @@ pub enum StoreError {
          use the imagepool that wrote it, or a newer one"
     )]
     Newer { locator: Locator, found: u32, known: u32 },
+    #[error(
+        "{locator}: the gallery was made before format 1 and can't be written, so it can't be \
+         brought to that format; open it once where it can be written, with `imagepool stats`"
+    )]
+    Draft { locator: Locator },
     #[error("{}: no permission: {source}; {advice}", path.display())]
     Denied { path: PathBuf, advice: &'static str, source: io::Error },
     #[error(
@@ -47,6 +53,20 @@ pub enum StoreError {
     )]
     Moved { path: PathBuf },
     #[error(
+        "{}: other bytes were written into the gallery's file while a process had it open; nothing \
+         of this change was stored; stop all processes that use it, then run `imagepool verify`, \
+         and restore it with `imagepool restore BACKUP` rather than by writing into the file",
+        path.display()
+    )]
+    Overwritten { path: PathBuf },
+    #[error(
+        "{}: the gallery's first two pages are damaged ({reason}), so its newest state can't be \
+         told; nothing was changed. `imagepool restore BACKUP` puts a backup in its place, \
+         `imagepool salvage` copies what can still be read, `imagepool verify` says what that is",
+        path.display()
+    )]
+    BadMetaPages { path: PathBuf, reason: String },
+    #[error(
         "{}: the gallery can't be opened at the moment; the server's log says why",
         path.display()
     )]
@@ -65,6 +85,12 @@ pub enum StoreError {
     )]
     DiskFull { path: PathBuf },
     #[error(
+        "{}: an earlier write to the gallery failed, and LMDB does nothing more until the file is \
+         opened anew, as a server does at once; what was stored before is safe; run this again",
+        path.display()
+    )]
+    Stuck { path: PathBuf },
+    #[error(
         "{}: this process may not write so long a file; nothing of this change was stored, what \
          was stored before is safe; raise the limit of file sizes (`ulimit -f`, LimitFSIZE=) and \
          run it again",
@@ -79,16 +105,26 @@ pub enum StoreError {
     )]
     AddressSpace { path: PathBuf },
     #[error(
-        "{}: truncated: it has {found} bytes and needs {needed}; restore it from a backup",
+        "{}: truncated: it has {found} bytes and needs {needed}; `imagepool restore BACKUP` puts a \
+         backup in its place, `imagepool salvage` copies what can still be read",
         path.display()
     )]
     Truncated { path: PathBuf, found: u64, needed: u64 },
     #[error(
         "the gallery is damaged at {tree}/{key}: {reason}; `imagepool verify` lists all damage, \
-         a backup mends it"
+         `imagepool salvage` copies what can be read, `imagepool restore` brings a backup back"
     )]
     Damaged { tree: &'static str, key: String, reason: String },
-    #[error("{}: the gallery is damaged: {source}; restore it from a backup", path.display())]
+    #[error(
+        "image {id}: its bytes lie outside the gallery, which this imagepool knows nothing of; use \
+         the imagepool that stored them, or a newer one"
+    )]
+    Elsewhere { id: ImageId },
+    #[error(
+        "{}: the gallery is damaged: {source}; `imagepool verify` lists all damage, `imagepool \
+         restore BACKUP` puts a backup in its place, `imagepool salvage` copies what can be read",
+        path.display()
+    )]
     BadPages { path: PathBuf, source: heed::Error },
     #[error(
         "this imagepool was built without the {feature} engine; \
@@ -128,7 +164,7 @@ impl StoreError {
 
     /// Whether LMDB refuses all transactions after this error, until the file is opened anew.
     pub(super) fn stops_lmdb(&self) -> bool {
-        matches!(self, Self::BadPages { source: heed::Error::Mdb(heed::MdbError::Panic), .. })
+        matches!(self, Self::Stuck { .. })
     }
 
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {

@@ -1,6 +1,6 @@
 //! The [`Store`]: opening a gallery, reading it, and changing it in durable commits.
 //!
-//! Origins are in `origins`, verification is in `check`.
+//! Origins are in `origins`, removing is in `removal`, verification is in `check`.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::addition::{Added, Addition, SourceKey};
 use super::blob::Blob;
-use super::changes::merge_tags;
 use super::engine::{Engine, Writer};
 use super::error::StoreError;
 use super::file;
@@ -19,14 +18,12 @@ use super::tree::{Access, EntryVisitor, Tree};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::{KeyError, KeyRecord};
 
-/// Largest number of images removed in one commit, so that a writer holds the lock only briefly.
-pub(super) const REMOVALS_PER_COMMIT: usize = 1_000;
-
 /// A gallery. It is cheap to clone; clones share one engine.
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<Engine>,
     locator: Locator,
+    was_migrated: bool,
 }
 
 impl Store {
@@ -48,14 +45,34 @@ impl Store {
 
     fn open_or_initialise(locator: &Locator, access: Access) -> Result<Self, StoreError> {
         let engine = Engine::open(locator, access)?;
-        let store = Self { engine: Arc::new(engine), locator: locator.clone() };
+        let mut store =
+            Self { engine: Arc::new(engine), locator: locator.clone(), was_migrated: false };
         if access == Access::Create && store.get(Tree::Meta, migrate::FORMAT_KEY, |_| ())?.is_none()
         {
             store.write(migrate::initialise)?;
         }
-        let format = store.get(Tree::Meta, migrate::FORMAT_KEY, <[u8]>::to_vec)?;
-        migrate::check(locator, format.as_deref())?;
+        store.was_migrated = store.settle_format()?;
         Ok(store)
+    }
+
+    /// Refuses a gallery of another format, and brings a draft to this one. Returns whether it was
+    /// a draft.
+    fn settle_format(&self) -> Result<bool, StoreError> {
+        let format = self.get(Tree::Meta, migrate::FORMAT_KEY, <[u8]>::to_vec)?;
+        migrate::check(&self.locator, format.as_deref())?;
+        if self.get(Tree::Meta, migrate::RECORDS_KEY, |_| ())?.is_some() {
+            return Ok(false);
+        }
+        if !self.writable() {
+            return Err(StoreError::Draft { locator: self.locator.clone() });
+        }
+        self.write(migrate::migrate_draft)
+    }
+
+    /// Whether the gallery was a draft of the format until this store was opened.
+    #[must_use]
+    pub fn was_migrated(&self) -> bool {
+        self.was_migrated
     }
 
     #[must_use]
@@ -92,7 +109,10 @@ impl Store {
     /// # Errors
     /// When the gallery is gone, was cut, or can't be opened.
     pub fn look_after(&self) -> Result<bool, StoreError> {
-        self.engine.look_after()
+        let is_new = self.engine.look_after()?;
+        // What took the place of the gallery may be of another format, and stay so for a while.
+        self.settle_format()?;
+        Ok(is_new)
     }
 
     /// Size of the gallery on disk, in bytes.
@@ -174,11 +194,17 @@ impl Store {
         width: u16,
         read: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, StoreError> {
-        self.get(Tree::Blobs, &blob_key(id, width), read)
+        let found = self.get(Tree::Blobs, &blob_key(id, width), |bytes| {
+            if lies_elsewhere(bytes) { None } else { Some(read(bytes)) }
+        })?;
+        found.map(|read| read.ok_or(StoreError::Elsewhere { id })).transpose()
     }
 
     /// Holds open the WebP of an image (`width` 0) or of one of its renditions. Returns `None` when
     /// there is none.
+    ///
+    /// No byte of it is looked at, which might wait for the disk: [`Store::blob`] must have found
+    /// it right before.
     ///
     /// # Errors
     /// When the gallery can't be read.
@@ -198,6 +224,19 @@ impl Store {
         Ok(self.image(id)?.map(|record| (id, record)))
     }
 
+    /// Returns the images that a source was imported as or skipped for, under whatever settings.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn images_of_source(&self, hash: &[u8; 32]) -> Result<Vec<ImageId>, StoreError> {
+        let mut ids = Vec::new();
+        self.scan_prefix(Tree::Sources, hash, &mut |_, value| {
+            ids.extend(ImageId::from_slice(value));
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
     /// Adds all or nothing, in one durable commit: each image's bytes, record and source mark
     /// together.
     ///
@@ -208,21 +247,8 @@ impl Store {
         self.write(|writer| additions.iter().map(|addition| writer.add(addition)).collect())
     }
 
-    /// Removes images with their renditions and source marks, and returns the ids of those that
-    /// were there.
-    ///
-    /// # Errors
-    /// As [`Store::add`]; earlier batches of 1,000 stay removed.
-    pub fn remove(&self, ids: &[ImageId]) -> Result<Vec<ImageId>, StoreError> {
-        let mut removed = Vec::new();
-        for batch in ids.chunks(REMOVALS_PER_COMMIT) {
-            removed.extend(self.write(|writer| writer.remove(batch))?);
-        }
-        Ok(removed)
-    }
-
-    /// Puts tags on an image and takes others off. Returns its new record, or `None` when the image
-    /// is not in the gallery.
+    /// Puts tags on an image by hand and takes others off. A folder's tag that was taken off stays
+    /// off. Returns its new record, or `None` when the image is not in the gallery.
     ///
     /// # Errors
     /// As [`Store::add`].
@@ -232,13 +258,7 @@ impl Store {
         add: &[String],
         drop: &[String],
     ) -> Result<Option<ImageRecord>, StoreError> {
-        self.write(|writer| {
-            let Some(mut record) = writer.image(id)? else { return Ok(None) };
-            if merge_tags(&mut record.tags, add, drop) {
-                writer.put_image(id, &record)?;
-            }
-            Ok(Some(record))
-        })
+        self.write(|writer| writer.retag(id, add, drop))
     }
 
     /// Returns the records of all keys, expired ones too, with the version that they are of.
@@ -299,8 +319,17 @@ impl Store {
         self.engine.get(tree, key, read)
     }
 
+    pub(super) fn scan_prefix(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        visit: &mut EntryVisitor<'_>,
+    ) -> Result<u64, StoreError> {
+        self.engine.scan(tree, prefix, visit)
+    }
+
     pub(super) fn scan(&self, tree: Tree, visit: &mut EntryVisitor<'_>) -> Result<u64, StoreError> {
-        self.engine.scan(tree, visit)
+        self.engine.scan(tree, &[], visit)
     }
 
     pub(super) fn write<R>(
@@ -312,4 +341,9 @@ impl Store {
         }
         self.engine.write(change)
     }
+}
+
+/// Whether a value of the tree `blobs` is one that format 1 reserves for bytes outside the gallery.
+fn lies_elsewhere(value: &[u8]) -> bool {
+    value.first() == Some(&1)
 }

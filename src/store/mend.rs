@@ -1,12 +1,12 @@
 //! Mending: whether one image is whole, and storing it anew if it is not.
 
 use super::addition::{Added, Addition, SourceKey};
-use super::changes::merge_tags;
 use super::check::Verified;
 use super::engine::Writer;
 use super::error::StoreError;
 use super::gallery::Store;
-use super::record::{blob_key, decode_origin, encode_origin, origin_key};
+use super::record::{blob_key, decode_origin};
+use super::tags::merge_tags;
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
 
@@ -110,41 +110,31 @@ impl Writer<'_> {
         addition: &Addition,
     ) -> Result<(), StoreError> {
         let id = addition.id;
-        self.delete(Tree::Images, damaged.as_bytes())?;
-        for key in self.keys_of(Tree::Blobs, damaged)? {
-            self.delete(Tree::Blobs, &key)?;
+        let sources = self.sources_of(damaged)?;
+        let mut origins = Vec::new();
+        for key in self.keys_of(Tree::Origins, damaged)? {
+            let bytes = self.get(Tree::Origins, &key)?.unwrap_or_default();
+            // One that does not decode names no file, so nothing is lost with it.
+            origins.extend(decode_origin(&key, &bytes));
         }
+        self.erase(damaged)?;
         let added = self.add(addition)?;
-        if let Some(record) = record
-            && let Some(mut new) = self.image(id)?
-        {
-            merge_tags(&mut new.tags, &record.tags, &[]);
+        for source in sources {
+            self.put_source(&source, id)?;
+        }
+        for origin in origins {
+            self.put_origin(id, &origin)?;
+        }
+        let Some(mut new) = self.image(id)? else { return Ok(()) };
+        if let Some(record) = record {
+            merge_tags(&mut new.hand_tags, &record.hand_tags, &[]);
+            merge_tags(&mut new.refused_tags, &record.refused_tags, &addition.hand_tags);
             if added == Added::New {
                 new.ordinal = record.ordinal;
             }
-            self.put_image(id, &new)?;
         }
-        if id == damaged {
-            return Ok(());
-        }
-        for key in self.keys_of(Tree::Origins, damaged)? {
-            if let Some(bytes) = self.get(Tree::Origins, &key)? {
-                // One that does not decode names no file, so nothing is lost with it.
-                if let Ok(origin) = decode_origin(&key, &bytes) {
-                    let moved = encode_origin(id, &origin)?;
-                    self.put(Tree::Origins, &origin_key(id, &origin), &moved)?;
-                }
-                self.delete(Tree::Origins, &key)?;
-            }
-        }
-        let mut marks = Vec::new();
-        self.scan(Tree::Sources, &[], &mut |key, value| {
-            if ImageId::from_slice(value) == Some(damaged) {
-                marks.push(key.to_vec());
-            }
-            Ok(())
-        })?;
-        marks.into_iter().try_for_each(|key| self.put(Tree::Sources, &key, id.as_bytes()))
+        self.refresh_tags(id, &mut new)?;
+        self.put_image(id, &new)
     }
 }
 
@@ -170,19 +160,33 @@ mod tests {
             source_bytes: 3,
             source_format: "PNG".into(),
             source: "a.png".into(),
-            tags: vec![tag.into()],
+            tags: Vec::new(),
             thumbhash: vec![1],
             color: [1, 2, 3],
             perceptual_hash: 5,
             renditions: Vec::new(),
+            hand_tags: Vec::new(),
+            refused_tags: Vec::new(),
+            taken_at: None,
+            rating: None,
+            title: None,
+            creator: None,
+            licence: None,
+            settings_hash: [0; 8],
         };
         Addition {
             id: ImageId::of(webp),
             image: Some((Box::new(record), webp.to_vec())),
-            tags: vec![tag.into()],
+            hand_tags: vec![tag.into()],
             renditions: vec![(16, [webp, b"16"].concat())],
             source: SOURCE,
-            origin: Some(Origin { path: PathBuf::from(path), source_hash: [7; 32] }),
+            origin: Some(Origin {
+                path: PathBuf::from(path),
+                source_hash: [7; 32],
+                folder_tags: vec!["sea".into()],
+            }),
+            moved_from: Vec::new(),
+            again: false,
         }
     }
 
@@ -223,7 +227,7 @@ mod tests {
                 panic!("still damaged")
             };
             assert_eq!((record.ordinal, record.renditions.len()), (1, 1));
-            assert_eq!(record.tags, ["by hand", "folder"]);
+            assert_eq!(record.tags, ["by hand", "folder", "sea"]);
             verify(&store);
         });
     }
@@ -249,7 +253,7 @@ mod tests {
             assert!(matches!(store.condition(id).unwrap(), Condition::Absent));
             let (found, record) = store.source(&SOURCE).unwrap().unwrap();
             assert_eq!((found, record.ordinal), (new.id, 1));
-            assert_eq!(record.tags, ["by hand", "folder"]);
+            assert_eq!(record.tags, ["by hand", "folder", "sea"]);
             let origins = store.origins_below("/".as_ref()).unwrap();
             let of_new = origins.iter().filter(|(owner, _)| *owner == new.id);
             assert_eq!((origins.len(), of_new.count()), (3, 2));

@@ -13,11 +13,15 @@
 //! - `file`, `sled`: the engines, which only keep trees of bytes.
 //! - `engine`: whichever engine there is, and its write transactions.
 //! - `addition`: what an import adds.
+//! - `tags`, `heritage`: lists of tags, and what an image takes over from others.
 //! - `record`: records and keys as bytes.
-//! - `migrate`: the format's version.
-//! - `changes`: what adding, tagging and removing mean, once for all engines.
+//! - `draft`: records of the draft of format 1.
+//! - `migrate`: the format's version, and the way there.
+//! - `changes`: what adding and tagging mean, once for all engines.
+//! - `sources`: which images sources became, and what replaces what.
 //! - `gallery`: the [`Store`] itself.
 //! - `origins`: which files images came from.
+//! - `removal`: removing images, and the marks that removals leave.
 //! - `check`: verification.
 //! - `mend`: whether one image is whole, and storing it anew.
 
@@ -25,20 +29,25 @@ mod addition;
 mod blob;
 mod changes;
 mod check;
+mod draft;
 mod engine;
 mod error;
 mod file;
 mod gallery;
+mod heritage;
 mod locator;
 mod mend;
 mod migrate;
 mod origins;
 mod record;
+mod removal;
 #[cfg(feature = "sled")]
 mod sled;
+mod sources;
+mod tags;
 mod tree;
 
-pub use addition::{Added, Addition, Origin, SourceKey};
+pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
 pub use error::StoreError;

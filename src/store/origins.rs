@@ -1,12 +1,14 @@
 //! Which files images came from, so that images can go when their files have gone.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::addition::Origin;
+use super::engine::Writer;
 use super::error::StoreError;
-use super::gallery::{REMOVALS_PER_COMMIT, Store};
+use super::gallery::Store;
 use super::record::{decode_origin, origin_key, origin_owner};
+use super::removal::REMOVALS_PER_COMMIT;
 use super::tree::Tree;
 use crate::image::ImageId;
 
@@ -27,7 +29,25 @@ impl Store {
         Ok(origins)
     }
 
-    /// Forgets origins and removes the images that have none left, whose ids it returns.
+    /// Returns where a source was imported from, under whatever settings.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn origins_of_source(&self, hash: &[u8; 32]) -> Result<Vec<Origin>, StoreError> {
+        let images: BTreeSet<_> = self.images_of_source(hash)?.into_iter().collect();
+        let mut origins = Vec::new();
+        for id in images {
+            self.scan_prefix(Tree::Origins, id.as_bytes(), &mut |key, value| {
+                origins.extend(decode_origin(key, value));
+                Ok(())
+            })?;
+        }
+        origins.retain(|origin| origin.source_hash == *hash);
+        Ok(origins)
+    }
+
+    /// Forgets origins with the tags of their folders, and removes the images that have none left,
+    /// whose ids it returns.
     ///
     /// Each batch of 1,000 is one durable commit.
     ///
@@ -37,22 +57,35 @@ impl Store {
         let mut removed = Vec::new();
         for batch in gone.chunks(REMOVALS_PER_COMMIT) {
             removed.extend(self.write(|writer| {
-                // A scan may still show what was deleted in the same transaction.
-                let keys: HashSet<_> =
-                    batch.iter().map(|(id, origin)| origin_key(*id, origin)).collect();
-                let mut orphans = Vec::new();
                 for (id, origin) in batch {
-                    writer.delete(Tree::Origins, &origin_key(*id, origin))?;
-                    let mut left = writer.keys_of(Tree::Origins, *id)?.into_iter();
-                    if left.all(|key| {
-                        key.as_slice().try_into().is_ok_and(|key: &[u8; 32]| keys.contains(key))
-                    }) {
-                        orphans.push(*id);
+                    writer.delete(Tree::Origins, &origin_key(*id, &origin.path))?;
+                }
+                let owners: BTreeSet<_> = batch.iter().map(|(id, _)| *id).collect();
+                let mut orphans = Vec::new();
+                for id in owners {
+                    if writer.keys_of(Tree::Origins, id)?.is_empty() {
+                        orphans.push(id);
+                    } else {
+                        writer.lose_folder_tags(id)?;
                     }
                 }
                 writer.remove(&orphans)
             })?);
         }
         Ok(removed)
+    }
+}
+
+impl Writer<'_> {
+    /// Computes an image's tags anew, after an origin has gone. A damaged image is left as it is.
+    fn lose_folder_tags(&mut self, id: ImageId) -> Result<(), StoreError> {
+        let before = match self.image(id) {
+            Ok(Some(record)) => record,
+            Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut record = before.clone();
+        self.refresh_tags(id, &mut record)?;
+        if record == before { Ok(()) } else { self.put_image(id, &record) }
     }
 }

@@ -7,11 +7,12 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::addition::Origin;
+use super::addition::{Origin, RemovedMark};
 use super::error::StoreError;
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::KeyRecord;
@@ -20,7 +21,7 @@ use crate::keys::KeyRecord;
 const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// Version of the records that this file writes.
-const RECORD_VERSION: u8 = 1;
+pub(super) const RECORD_VERSION: u8 = 2;
 
 /// Length of the checksum at a record's end, in bytes.
 const CHECKSUM_BYTES: usize = 8;
@@ -46,10 +47,10 @@ pub(super) fn split_blob_key(key: &[u8]) -> Option<(ImageId, u16)> {
 
 /// Makes the key of an origin: the image's id, then a hash of the path, so that an image's origins
 /// lie side by side.
-pub(super) fn origin_key(id: ImageId, origin: &Origin) -> [u8; 2 * ImageId::LEN] {
+pub(super) fn origin_key(id: ImageId, path: &Path) -> [u8; 2 * ImageId::LEN] {
     let mut key = [0; 2 * ImageId::LEN];
     key[..ImageId::LEN].copy_from_slice(id.as_bytes());
-    let path = blake3::hash(origin.path.as_os_str().as_bytes());
+    let path = blake3::hash(path.as_os_str().as_bytes());
     key[ImageId::LEN..].copy_from_slice(&path.as_bytes()[..ImageId::LEN]);
     key
 }
@@ -66,13 +67,14 @@ pub(super) fn encode_origin(id: ImageId, origin: &Origin) -> Result<Vec<u8>, Sto
     let stored = StoredOrigin {
         path: origin.path.as_os_str().as_bytes().to_vec(),
         source_hash: origin.source_hash,
+        folder_tags: origin.folder_tags.clone(),
     };
-    encode("origins", &origin_key(id, origin), &stored)
+    encode("origins", &origin_key(id, &origin.path), &stored)
 }
 
 pub(super) fn decode_origin(key: &[u8], bytes: &[u8]) -> Result<Origin, StoreError> {
-    let StoredOrigin { path, source_hash } = decode("origins", key, bytes)?;
-    Ok(Origin { path: OsString::from_vec(path).into(), source_hash })
+    let StoredOrigin { path, source_hash, folder_tags } = decode("origins", key, bytes)?;
+    Ok(Origin { path: path_of(path), source_hash, folder_tags })
 }
 
 /// An [`Origin`] as it is stored. Paths need not be UTF-8.
@@ -80,6 +82,75 @@ pub(super) fn decode_origin(key: &[u8], bytes: &[u8]) -> Result<Origin, StoreErr
 struct StoredOrigin {
     path: Vec<u8>,
     source_hash: [u8; 32],
+    folder_tags: Vec<String>,
+}
+
+pub(super) fn path_of(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
+}
+
+/// An [`Origin`] as it is stored in a mark, whose key has the hash of the source.
+#[derive(Serialize, Deserialize)]
+struct StoredMarkOrigin {
+    path: Vec<u8>,
+    folder_tags: Vec<String>,
+}
+
+/// A [`RemovedMark`] as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredMark {
+    image: [u8; ImageId::LEN],
+    removed_at: u64,
+    origins: Vec<StoredMarkOrigin>,
+    hand_tags: Vec<String>,
+    refused_tags: Vec<String>,
+}
+
+pub(super) fn encode_mark(hash: &[u8; 32], mark: &RemovedMark) -> Result<Vec<u8>, StoreError> {
+    let stored = StoredMark {
+        image: *mark.image.as_bytes(),
+        removed_at: mark.removed_at,
+        origins: mark
+            .origins
+            .iter()
+            .map(|origin| StoredMarkOrigin {
+                path: origin.path.as_os_str().as_bytes().to_vec(),
+                folder_tags: origin.folder_tags.clone(),
+            })
+            .collect(),
+        hand_tags: mark.hand_tags.clone(),
+        refused_tags: mark.refused_tags.clone(),
+    };
+    encode("removed", hash, &stored)
+}
+
+pub(super) fn decode_mark(key: &[u8], bytes: &[u8]) -> Result<RemovedMark, StoreError> {
+    let stored: StoredMark = decode("removed", key, bytes)?;
+    let source_hash = key
+        .try_into()
+        .map_err(|_| StoreError::damaged("removed", key, "its key is no hash of a source"))?;
+    let image = ImageId::from_slice(&stored.image)
+        .ok_or_else(|| StoreError::damaged("removed", key, "it names no image"))?;
+    Ok(RemovedMark {
+        image,
+        removed_at: stored.removed_at,
+        origins: stored
+            .origins
+            .into_iter()
+            .map(|StoredMarkOrigin { path, folder_tags }| Origin {
+                path: path_of(path),
+                source_hash,
+                folder_tags,
+            })
+            .collect(),
+        hand_tags: stored.hand_tags,
+        refused_tags: stored.refused_tags,
+    })
+}
+
+/// Makes the key of a source in the index by image.
+pub(super) fn image_source_key(id: ImageId, source: &[u8]) -> Vec<u8> {
+    [id.as_bytes().as_slice(), source].concat()
 }
 
 pub(super) fn encode_image(id: ImageId, record: &ImageRecord) -> Result<Vec<u8>, StoreError> {
@@ -155,7 +226,7 @@ impl<'b> StoredImage<'b> {
 
 fn decode_summary(id: ImageId, bytes: &[u8]) -> Result<ImageSummary<'_>, StoreError> {
     let tree = "images";
-    let body = open_record(tree, id.as_bytes(), bytes)?;
+    let body = open_record(tree, id.as_bytes(), bytes, RECORD_VERSION)?;
     let (stored, _) =
         bincode::serde::borrow_decode_from_slice::<StoredSummary<'_>, _>(body, configuration())
             .map_err(|error| undecodable(tree, id.as_bytes(), &error))?;
@@ -187,7 +258,17 @@ fn decode<T: DeserializeOwned>(
     key: &[u8],
     bytes: &[u8],
 ) -> Result<T, StoreError> {
-    let body = open_record(tree, key, bytes)?;
+    decode_version(tree, key, bytes, RECORD_VERSION)
+}
+
+/// Decodes a record of any version.
+pub(super) fn decode_version<T: DeserializeOwned>(
+    tree: &'static str,
+    key: &[u8],
+    bytes: &[u8],
+    version: u8,
+) -> Result<T, StoreError> {
+    let body = open_record(tree, key, bytes, version)?;
     let (record, consumed) = bincode::serde::decode_from_slice(body, configuration())
         .map_err(|error| undecodable(tree, key, &error))?;
     if consumed != body.len() {
@@ -202,6 +283,7 @@ fn open_record<'b>(
     tree: &'static str,
     key: &[u8],
     bytes: &'b [u8],
+    known: u8,
 ) -> Result<&'b [u8], StoreError> {
     let damaged = |reason: String| StoreError::damaged(tree, key, reason);
     let (bytes, stored) = bytes
@@ -212,7 +294,7 @@ fn open_record<'b>(
     }
     let (&version, body) =
         bytes.split_first().ok_or_else(|| damaged("the record is cut".into()))?;
-    if version != RECORD_VERSION {
+    if version != known {
         return Err(damaged(format!("the record has the unknown version {version}")));
     }
     Ok(body)
@@ -252,7 +334,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::image::Rendition;
+    use crate::image::{Rendition, TakenAt};
 
     fn sample() -> ImageRecord {
         ImageRecord {
@@ -272,6 +354,14 @@ mod tests {
             color: [10, 20, 30],
             perceptual_hash: 0x0123_4567_89ab_cdef,
             renditions: vec![Rendition { width: 640, size_bytes: 9, checksum: [8; 8] }],
+            hand_tags: vec!["summer".into()],
+            refused_tags: vec!["old".into()],
+            taken_at: Some(TakenAt { local_seconds: 1_600_000_000, offset_minutes: Some(-90) }),
+            rating: Some(4),
+            title: Some("A beach".into()),
+            creator: Some("A. Person".into()),
+            licence: None,
+            settings_hash: [9; 8],
         }
     }
 
@@ -288,8 +378,8 @@ mod tests {
         // Galleries hold these bytes: a change here needs a new record version and a migration.
         let id = ImageId::of(b"");
         let bytes = encode_image(id, &sample()).unwrap();
-        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"e7f1843141d236e6");
-        assert_eq!(bytes.len(), 196);
+        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"e82fecb06ddaa0d3");
+        assert_eq!(bytes.len(), 294);
         assert_eq!(decode_image(id, &bytes).unwrap(), sample());
 
         let ImageSummary { ordinal, width, height, frames, tags } =
@@ -322,9 +412,9 @@ mod tests {
         seal(&mut bytes);
         assert!(decode_image(id, &bytes).unwrap_err().to_string().contains("1 bytes follow"));
         assert!(decode_image(id, &[]).is_err());
-        let mut newer = vec![2; 9];
+        let mut newer = vec![3; 9];
         seal(&mut newer);
-        assert!(decode_image(id, &newer).unwrap_err().to_string().contains("unknown version 2"));
+        assert!(decode_image(id, &newer).unwrap_err().to_string().contains("unknown version 3"));
     }
 
     proptest! {

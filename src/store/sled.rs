@@ -138,11 +138,11 @@ impl SledEngine {
     fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
         self.check_space(changes)?;
         let commits = self.commits.load(Ordering::Acquire) + 1;
-        let [meta, images, blobs, sources, origins, keys] = &self.trees;
-        let applied = (meta, images, blobs, sources, origins, keys).transaction(
-            |(meta, images, blobs, sources, origins, keys)| {
+        let [meta, images, blobs, sources, origins, keys, owned, removed] = &self.trees;
+        let applied = (meta, images, blobs, sources, origins, keys, owned, removed).transaction(
+            |(meta, images, blobs, sources, origins, keys, owned, removed)| {
                 let trees: [&TransactionalTree; Tree::ALL.len()] =
-                    [meta, images, blobs, sources, origins, keys];
+                    [meta, images, blobs, sources, origins, keys, owned, removed];
                 for ((tree, key), value) in changes {
                     match value {
                         Some(value) => trees[*tree].insert(key.as_slice(), value.as_slice())?,
@@ -202,14 +202,29 @@ impl SledWriter<'_> {
         Ok(())
     }
 
-    /// Visits the entries as they were before this write began.
+    /// Visits the entries as this write has left them.
     pub(super) fn scan(
         &self,
         tree: Tree,
         prefix: &[u8],
         visit: &mut EntryVisitor<'_>,
     ) -> Result<(), StoreError> {
-        self.engine.scan(tree, prefix, visit).map(|_| ())
+        let mut entries = BTreeMap::new();
+        self.engine.scan(tree, prefix, &mut |key, value| {
+            entries.insert(key.to_vec(), value.to_vec());
+            Ok(())
+        })?;
+        let first = (tree as usize, prefix.to_vec());
+        let of_prefix = |key: &(usize, Vec<u8>)| key.0 == first.0 && key.1.starts_with(prefix);
+        for ((_, key), value) in
+            self.changes.range(first.clone()..).take_while(|(key, _)| of_prefix(key))
+        {
+            match value {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        entries.iter().try_for_each(|(key, value)| visit(key, value))
     }
 }
 

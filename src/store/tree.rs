@@ -26,11 +26,24 @@ pub(super) enum Tree {
     Sources,
     Origins,
     Keys,
+    ImageSources,
+    Removed,
 }
 
 impl Tree {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Meta, Self::Images, Self::Blobs, Self::Sources, Self::Origins, Self::Keys];
+    /// All trees, in the order of their numbers.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Images,
+        Self::Blobs,
+        Self::Sources,
+        Self::Origins,
+        Self::Keys,
+        Self::ImageSources,
+        Self::Removed,
+    ];
+    /// Number of trees that a draft of format 1 has, the first ones.
+    pub(super) const IN_DRAFT: usize = 6;
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -40,6 +53,8 @@ impl Tree {
             Self::Sources => "sources",
             Self::Origins => "origins",
             Self::Keys => "keys",
+            Self::ImageSources => "image_sources",
+            Self::Removed => "removed",
         }
     }
 }

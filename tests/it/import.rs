@@ -19,7 +19,7 @@ on_each_engine!(
     importing_again_stores_nothing_and_decodes_nothing,
     copies_are_stored_once_with_the_tags_of_each,
     folders_and_flags_give_tags,
-    another_quality_is_another_image,
+    another_quality_replaces_the_image,
     a_dry_run_changes_nothing,
     names_that_collide_are_both_stored,
 );
@@ -136,11 +136,25 @@ fn folders_and_flags_give_tags(space: &Workspace) {
     space.run(["import", "--tag=-no", "pictures"]).expect(2).complains_of(&["a tag"]);
 }
 
-fn another_quality_is_another_image(space: &Workspace) {
+fn another_quality_replaces_the_image(space: &Workspace) {
     save(photo(90, 90, 1), &space.picture("a.png"));
+    save(photo(90, 90, 2), &space.picture("b.png"));
     space.run(["import", "--quality", "20", "pictures"]).expect(0);
-    space.run(["import", "--quality", "95", "pictures"]).expect(0);
-    assert_eq!(space.list().len(), 2);
+    let before = space.list();
+    space.run(["tag", before[0]["id"].as_str().unwrap(), "+kept"]).expect(0);
+    let again = space.run(["import", "--json", "--quality", "95", "pictures"]).expect(0).json();
+    assert_eq!((&again["replaced"], &again["imported"]), (&json!(2), &json!(0)));
+    let after = space.list();
+    assert_eq!(after.len(), 2);
+    for old in &before {
+        let new = after.iter().find(|new| new["source"] == old["source"]).unwrap();
+        assert_ne!(new["id"], old["id"]);
+        assert!(new["bytes"].as_u64() > old["bytes"].as_u64(), "{new}");
+        let tags = if old["id"] == before[0]["id"] { json!(["kept"]) } else { json!([]) };
+        assert_eq!(new["tags"], tags);
+        space.run(["show", old["id"].as_str().unwrap()]).expect(1);
+    }
+    space.assert_verified();
     space
         .run(["import", "--quality", "101", "pictures"])
         .expect(2)

@@ -131,7 +131,7 @@ fn a_folder_without_failures_ends_with_zero(space: &Workspace) {
     let mut fields: Vec<_> = summary.as_object().unwrap().keys().cloned().collect();
     fields.sort();
     let contract = "already_present bytes_in bytes_out duplicates failed imported mended \
-                    not_images removed seconds";
+                    not_images removed removed_before replaced seconds";
     assert_eq!(fields.join(" "), contract);
 }
 

@@ -6,10 +6,17 @@
 //! were left, and `verify` found no damage.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
-use crate::harness::{Failures, Finished, Server, Signal, Workspace, wait_for};
+use rand::RngExt as _;
+use serde_json::Value;
+
+use crate::harness::{
+    Failures, Finished, Server, Signal, Workspace, env_or, seeded_rng, wait_for, wait_or_kill,
+};
 use crate::pictures::{photo, save};
 
 /// What a command says that finds another process with another lock file.
@@ -73,6 +80,70 @@ fn no_second_lock_file_is_used_while_the_first_is() {
             run_on(&space, &gallery, &["verify", "--deep"]).expect(0);
         });
     }
+}
+
+/// Times that each disturbance is tried beside two imports, unless `IMAGEPOOL_TEST_LOCK_ROUNDS`
+/// sets another number.
+const LOCK_ROUNDS: u32 = 1;
+/// Pictures of each import.
+const PICTURES: u32 = 12;
+
+/// Of 243 images that two imports reported, 113 to 196 were left.
+#[test]
+fn nothing_that_two_imports_report_is_lost_whatever_the_names() {
+    let rounds = env_or("IMAGEPOOL_TEST_LOCK_ROUNDS", LOCK_ROUNDS);
+    let mut failures = Failures::new();
+    let mut rng = seeded_rng();
+    let undisturbed: (&str, Disturbance) = ("undisturbed", |space| space.gallery_file());
+    for (name, disturb) in DISTURBANCES.iter().chain([&undisturbed]) {
+        let mut reported = 0;
+        for round in 0..rounds {
+            let delay = Duration::from_millis(rng.random_range(20..300));
+            failures.check(format!("{name}, round {round}"), || {
+                reported += import_twice(*disturb, delay);
+            });
+        }
+        println!("{name}: {rounds} rounds, {reported} images were reported and are there");
+    }
+}
+
+/// Runs two imports, the second on the gallery after a disturbance, and returns how many images
+/// they reported.
+fn import_twice(disturb: Disturbance, delay: Duration) -> usize {
+    let space = Workspace::with_photos(3);
+    space.import();
+    for seed in 0..PICTURES {
+        save(photo(300, 200, 100 + seed), &space.picture(format!("one/{seed}.png")));
+        save(photo(300, 200, 200 + seed), &space.picture(format!("two/{seed}.png")));
+    }
+    let start = |folder: &str, gallery: &Path| {
+        let report = format!("{folder}.jsonl");
+        let mut command = space.command();
+        command.args(["import", "--quiet", "--jobs", "1", "--report", &report]);
+        command.arg(format!("pictures/{folder}")).env("IMAGEPOOL_GALLERY", gallery);
+        command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut one = start("one", &space.gallery_file());
+    std::thread::sleep(delay);
+    let gallery = disturb(&space);
+    let mut two = start("two", &gallery);
+    for import in [&mut one, &mut two] {
+        assert!(matches!(wait_or_kill(import), Some(0 | 1)));
+    }
+    let listed = run_on(&space, &gallery, &["list", "--json"]).expect(0).json();
+    let ids: Vec<_> = listed.as_array().unwrap().iter().map(|image| image["id"].clone()).collect();
+    run_on(&space, &gallery, &["verify"]).expect(0);
+    let mut reported = 0;
+    for report in ["one.jsonl", "two.jsonl"] {
+        for line in fs::read_to_string(space.path(report)).unwrap_or_default().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            if line["status"] == "imported" {
+                assert!(ids.contains(&line["id"]), "reported and lost: {line}");
+                reported += 1;
+            }
+        }
+    }
+    reported
 }
 
 #[test]
@@ -196,6 +267,28 @@ fn a_gallery_is_private_and_whole_before_it_has_its_name() {
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn a_server_takes_what_was_written_into_its_file() {
+    let (space, mut server, key) = served_with_a_backup();
+    save(photo(90, 50, 9), &space.picture("late.png"));
+    space.run(["import", "pictures"]).expect(0);
+    let id = space.list()[0]["id"].clone();
+    let url = format!("/images/{}.webp?key={key}", id.as_str().unwrap());
+    wait_for("the late image is served", || server.get(&url).status == 200);
+    let backup = fs::read(space.path("backup.pool")).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(space.gallery_file())
+        .unwrap()
+        .write_all_at(&backup, 0)
+        .unwrap();
+    wait_for("the backup is served", || server.get(&url).status == 404);
+    assert_eq!(shown(&server, &key), 30, "a page of the list");
+    assert_eq!(server.get("/readyz").status, 200);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0, Some(0));
 }
 
 /// `cat backup > gallery` once ended a running server by SIGBUS, without a word.

@@ -16,7 +16,7 @@ use crate::http::blocking::run_blocking;
 use crate::http::error::ApiError;
 use crate::http::metrics::{KeyCheck, Metrics};
 use crate::image;
-use crate::keys::{ApiKey, KeyError, KeyId, KnownKey, Recall, SignedLink};
+use crate::keys::{ApiKey, KeyError, KeyId, KeyRecord, KnownKey, Recall, SignedLink};
 use crate::store::{Store, StoreError};
 
 /// Runs of argon2 at once. Each takes 19 MiB and a core for tens of milliseconds.
@@ -189,8 +189,13 @@ impl Authenticator {
 
 impl KeyRing {
     /// Returns the key with this id if it has not ended.
+    ///
+    /// A key that is limited to tags is refused as if it were unknown, because nothing enforces the
+    /// limit yet.
     fn live(&self, id: KeyId) -> Option<&Arc<KeyState>> {
-        self.keys.get(&id).filter(|known| known.key.record.live(image::now()))
+        let is_usable =
+            |record: &KeyRecord| record.live(image::now()) && record.only_tags.is_empty();
+        self.keys.get(&id).filter(|known| is_usable(&known.key.record))
     }
 
     /// Reads the keys; those of `earlier` keep what was proven of them, and their failures.

@@ -62,7 +62,13 @@ impl FileEngine {
                     file.clear_stale_readers()?;
                     return Ok(false);
                 }
-                None | Some(StoreError::Moved { .. } | StoreError::Truncated { .. }) => {}
+                None
+                | Some(
+                    StoreError::Moved { .. }
+                    | StoreError::Overwritten { .. }
+                    | StoreError::Stuck { .. }
+                    | StoreError::Truncated { .. },
+                ) => {}
                 // What is open can be read on: nothing else is there that could be opened.
                 Some(error) => return Err(error),
             }

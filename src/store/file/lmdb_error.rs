@@ -44,15 +44,16 @@ pub(super) fn lmdb_error(path: &Path, source: heed::Error) -> StoreError {
             StoreError::SameProcessNumber { path: path.to_owned(), number: std::process::id() }
         }
         heed::Error::Io(source) => StoreError::io(path, source),
+        heed::Error::Mdb(MdbError::Panic) => StoreError::Stuck { path: path.to_owned() },
         heed::Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
             StoreError::NotAGallery {
                 path: path.to_owned(),
                 reason: "its first pages are damaged".into(),
             }
         }
-        heed::Error::Mdb(
-            MdbError::Corrupted | MdbError::PageNotFound | MdbError::Panic | MdbError::Problem,
-        ) => StoreError::BadPages { path: path.to_owned(), source },
+        heed::Error::Mdb(MdbError::Corrupted | MdbError::PageNotFound | MdbError::Problem) => {
+            StoreError::BadPages { path: path.to_owned(), source }
+        }
         source => StoreError::Lmdb { path: path.to_owned(), source },
     }
 }

@@ -10,6 +10,7 @@
 //! - `lmdb_error`: what LMDB's errors mean.
 //! - `inode_lock`: locks that bind a data file to its lock file.
 //! - `files`: the two files, opened and bound to each other.
+//! - `meta_pages`: the two pages that name the last two states.
 //! - `open`: opening a file, after examining what LMDB would trust.
 //! - `map_fault`: what is said when the map has lost its file.
 //! - `publish`: making a gallery that is whole before it has its name.
@@ -24,6 +25,7 @@ mod files;
 mod inode_lock;
 mod lmdb_error;
 mod map_fault;
+mod meta_pages;
 mod open;
 mod open_file;
 mod publish;

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // Opening a memory map is unsafe: see `open_environment`.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use heed::types::Bytes;
@@ -10,6 +10,7 @@ use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 use super::files::{FilePair, MAX_READERS};
 use super::lmdb_error::lmdb_error;
+use super::meta_pages::{MetaPages, Verdict};
 use crate::store::error::StoreError;
 use crate::store::locator::Locator;
 use crate::store::tree::{Access, Tree};
@@ -20,7 +21,7 @@ const MAP_BYTES: usize = 1 << 40;
 /// Smallest map that is tried, in bytes.
 const MIN_MAP_BYTES: usize = 1 << 32;
 /// Number of trees in a file.
-#[expect(clippy::cast_possible_truncation, reason = "there are six")]
+#[expect(clippy::cast_possible_truncation, reason = "there are eight")]
 const MAX_TREES: u32 = Tree::ALL.len() as u32;
 /// Number of pages that may be missing at the end of a sound file; one that lacks more, or more
 /// than an eighth of its pages, was cut.
@@ -30,10 +31,6 @@ const MAX_TREES: u32 = Tree::ALL.len() as u32;
 const MAX_MISSING_PAGES: u64 = 256;
 /// Number of pages that may be missing even from the smallest file.
 const MIN_MISSING_PAGES: u64 = 8;
-/// `MDB_MAGIC`, which stands in the first page of every LMDB file.
-const LMDB_MAGIC: [u8; 4] = 0xBEEF_C0DE_u32.to_le_bytes();
-/// Offset of the magic number in the first page, in bytes: behind the page header.
-const LMDB_MAGIC_OFFSET: usize = 16;
 
 /// LMDB's handle of one of our trees.
 pub(super) type TreeHandle = Database<Bytes, Bytes>;
@@ -67,15 +64,14 @@ pub(super) fn examine(path: &Path, access: Access) -> Result<(), StoreError> {
     if metadata.len() == 0 {
         return if access == Access::Create { Ok(()) } else { Err(not_a_gallery("it is empty")) };
     }
-    let mut head = [0; LMDB_MAGIC_OFFSET + LMDB_MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    match read {
-        Ok(()) if head[LMDB_MAGIC_OFFSET..] == LMDB_MAGIC => Ok(()),
-        Ok(()) => Err(not_a_gallery("its first bytes are not a gallery's")),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(not_a_gallery("it is too short"))
+    let pages = File::open(path).and_then(|file| MetaPages::read(&file));
+    match pages.map_err(|source| StoreError::io(path, source))?.verdict() {
+        Verdict::Sound => Ok(()),
+        Verdict::Cut { needed } => {
+            Err(StoreError::Truncated { path: path.to_owned(), found: metadata.len(), needed })
         }
-        Err(error) => Err(StoreError::io(path, error)),
+        Verdict::Foreign => Err(not_a_gallery("its first bytes are not a gallery's")),
+        Verdict::Damaged(reason) => Err(StoreError::BadMetaPages { path: path.to_owned(), reason }),
     }
 }
 
@@ -164,42 +160,48 @@ fn lengths(env: &Env<WithoutTls>, path: &Path) -> Result<(u64, u64, u64), StoreE
     Ok((found, pages * page_bytes, page_bytes))
 }
 
-/// Opens the trees. Returns `None` if one is missing.
-pub(super) fn open_trees(
-    env: &Env<WithoutTls>,
-) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
+/// The trees that were found in a file.
+pub(super) enum FoundTrees {
+    All([TreeHandle; Tree::ALL.len()]),
+    /// Those of a draft of format 1, which has fewer.
+    Draft,
+    /// Others, or none.
+    Foreign,
+}
+
+/// Opens the trees.
+pub(super) fn open_trees(env: &Env<WithoutTls>) -> heed::Result<FoundTrees> {
     let txn = env.read_txn()?;
     let mut trees = Vec::with_capacity(Tree::ALL.len());
     for tree in Tree::ALL {
         match env.open_database(&txn, Some(tree.name()))? {
             Some(handle) => trees.push(handle),
-            None => return Ok(None),
+            None if trees.len() == Tree::IN_DRAFT => {
+                txn.commit()?;
+                return Ok(FoundTrees::Draft);
+            }
+            None => return Ok(FoundTrees::Foreign),
         }
     }
     // The handles outlive the transaction only if it is committed.
     txn.commit()?;
-    Ok(trees.try_into().ok())
+    Ok(trees.try_into().map_or(FoundTrees::Foreign, FoundTrees::All))
 }
 
-/// Opens the trees, or makes them in a file that has none at all. Returns `None` for a file with
-/// other trees.
-pub(super) fn create_trees(
-    env: &Env<WithoutTls>,
-) -> heed::Result<Option<[TreeHandle; Tree::ALL.len()]>> {
-    if let Some(trees) = open_trees(env)? {
-        return Ok(Some(trees));
-    }
+/// Makes the trees in a file that has none at all or those of a draft. Returns
+/// [`FoundTrees::Foreign`] for a file with other trees.
+pub(super) fn create_trees(env: &Env<WithoutTls>) -> heed::Result<FoundTrees> {
     let mut txn = env.write_txn()?;
     // Counted under the write lock, because another process may have made them just now.
     let entries =
         env.open_database::<Bytes, Bytes>(&txn, None)?.map_or(Ok(0), |root| root.len(&txn))?;
-    if entries != 0 && entries != Tree::ALL.len() as u64 {
-        return Ok(None);
+    if ![0, Tree::IN_DRAFT as u64, Tree::ALL.len() as u64].contains(&entries) {
+        return Ok(FoundTrees::Foreign);
     }
     let mut trees = Vec::with_capacity(Tree::ALL.len());
     for tree in Tree::ALL {
         trees.push(env.create_database(&mut txn, Some(tree.name()))?);
     }
     txn.commit()?;
-    Ok(trees.try_into().ok())
+    Ok(trees.try_into().map_or(FoundTrees::Foreign, FoundTrees::All))
 }

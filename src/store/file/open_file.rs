@@ -11,7 +11,7 @@ use super::files::FilePair;
 use super::lmdb_error::lmdb_error;
 use super::map_fault;
 use super::open::{
-    Environment, TreeHandle, check_length, create_trees, examine, find_cut, open_trees,
+    Environment, FoundTrees, TreeHandle, check_length, create_trees, examine, find_cut, open_trees,
 };
 use crate::store::blob::Blob;
 use crate::store::error::StoreError;
@@ -43,17 +43,32 @@ impl OpenFile {
         map_fault::watch(path);
         let wrap = |source| lmdb_error(path, source);
         check_length(&env, path, writable)?;
-        let trees = if access == Access::Create { create_trees(&env) } else { open_trees(&env) };
-        let trees = trees.map_err(wrap)?.ok_or_else(|| StoreError::NotAGallery {
-            path: path.to_owned(),
-            reason: "it is an LMDB file of some other program, or an import never finished; \
-                     `imagepool import DIR` on a new path makes a gallery"
-                .into(),
-        })?;
+        let found = match open_trees(&env).map_err(wrap)? {
+            FoundTrees::Draft if writable => create_trees(&env).map_err(wrap)?,
+            FoundTrees::Foreign if access == Access::Create => create_trees(&env).map_err(wrap)?,
+            found => found,
+        };
+        let trees = match found {
+            FoundTrees::All(trees) => trees,
+            FoundTrees::Draft => {
+                return Err(StoreError::Draft { locator: Locator::File(path.to_owned()) });
+            }
+            FoundTrees::Foreign => {
+                return Err(StoreError::NotAGallery {
+                    path: path.to_owned(),
+                    reason: "it is an LMDB file of some other program, or an import never \
+                             finished; `imagepool import DIR` on a new path makes a gallery"
+                        .into(),
+                });
+            }
+        };
         let file =
             Self { env, trees, path: path.to_owned(), writable, number, files: Arc::new(files) };
         file.clear_stale_readers()?;
-        Ok(file)
+        match file.find_foreign_state()? {
+            Some(fault) => Err(fault),
+            None => Ok(file),
+        }
     }
 
     /// The number of the file, and the id of the last committed transaction, of whichever process.
@@ -85,7 +100,22 @@ impl OpenFile {
             }
             Ok(_) => {}
         }
-        find_cut(&self.env, &self.path).err()
+        match self.find_foreign_state() {
+            Ok(None) => find_cut(&self.env, &self.path).err(),
+            Ok(fault) => fault,
+            Err(error) => Some(error),
+        }
+    }
+
+    /// Compares the last transaction of the file with that of the lock file, which differ when
+    /// other bytes were written into the file.
+    fn find_foreign_state(&self) -> Result<Option<StoreError>, StoreError> {
+        // A commit writes its number to the file first, and then to the lock file.
+        let before = self.env.info().last_txn_id;
+        let known = self.env.read_txn().map_err(|source| self.wrap(source))?.id();
+        let after = self.env.info().last_txn_id;
+        let is_known = before <= known + 1 && known <= after;
+        Ok((!is_known).then(|| StoreError::Overwritten { path: self.path.clone() }))
     }
 
     pub(super) fn get<R>(
@@ -124,6 +154,10 @@ impl OpenFile {
         // What were written to a file that has lost its name, nobody would ever find.
         if !self.files.data_is_still_at(&self.path) {
             return Err(StoreError::Moved { path: self.path.clone() });
+        }
+        // LMDB would take the state that the lock file's number stands for, or an empty one.
+        if self.env.info().last_txn_id + 1 != txn.id() {
+            return Err(StoreError::Overwritten { path: self.path.clone() });
         }
         Ok(FileWriter { file: self, txn })
     }
@@ -211,5 +245,47 @@ fn scan(
             .prefix_iter(txn, prefix)
             .map_err(|source| lmdb_error(path, source))?
             .try_for_each(&mut visit_entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    fn make(path: &Path, commits: u8) -> OpenFile {
+        let file = OpenFile::open(path, Access::Create, 0).unwrap();
+        for number in 0..commits {
+            let mut writer = file.begin().unwrap();
+            writer.put(Tree::Meta, &[number], b"value").unwrap();
+            writer.commit().unwrap();
+        }
+        file
+    }
+
+    #[test]
+    fn nothing_is_written_into_a_file_that_was_overwritten_in_place() {
+        for (commits, other_commits) in [(5, 2), (2, 5), (5, 6)] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = make(&dir.path().join("one"), commits);
+            drop(make(&dir.path().join("other"), other_commits));
+            assert!(file.fault().is_none() && file.begin().is_ok());
+
+            let other = fs::read(dir.path().join("other")).unwrap();
+            let one = File::options().write(true).open(dir.path().join("one")).unwrap();
+            one.write_all_at(&other, 0).unwrap();
+            let refused = file.begin().err();
+            assert!(matches!(refused, Some(StoreError::Overwritten { .. })), "{refused:?}");
+            if other_commits != commits + 1 {
+                assert!(matches!(file.fault(), Some(StoreError::Overwritten { .. })));
+            }
+            let again = dir.path().join("again");
+            fs::copy(dir.path().join("one"), &again).unwrap();
+            let found = OpenFile::open(&again, Access::Write, 0).unwrap();
+            for number in 0..other_commits {
+                assert!(found.get(Tree::Meta, &[number], |_| ()).unwrap().is_some());
+            }
+        }
     }
 }

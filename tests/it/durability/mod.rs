@@ -5,6 +5,7 @@
 //! - `file_call`: what a system call does to a file, and to which;
 //! - `subjects`: the commands that are tested, and what each of them must leave behind;
 //! - `faults`: each system call on the gallery fails once;
+//! - `server`: each write of a server's import fails once;
 //! - `recording`: the changes that a command makes to files, in their order;
 //! - `power_loss`: rebuilds what a disk can hold after a power cut, and opens it.
 //!
@@ -15,6 +16,7 @@ mod faults;
 mod file_call;
 mod power_loss;
 mod recording;
+mod server;
 mod subjects;
 mod tracer;
 

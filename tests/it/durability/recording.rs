@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file_call::{Action, FileCall, written};
 use super::subjects::{REPORT, Scene};
 use super::tracer::{Verdict, Watcher, trace};
+use crate::harness::Finished;
 
 /// A change, or a call that makes changes durable.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub enum Event {
 pub struct Recording {
     root: PathBuf,
     pub events: Vec<Event>,
+    /// How the command ended: with success.
+    pub ended: Finished,
     /// Calls that have begun, each with its thread and the number of events there were then.
     begun: Vec<usize>,
 }
@@ -43,9 +46,11 @@ impl Recording {
     /// Returns `None` where this process may not trace.
     #[track_caller]
     pub fn of(scene: &Scene) -> Option<Self> {
-        let mut recording = Self { root: scene.root(), events: Vec::new(), begun: Vec::new() };
-        let ended = trace(scene.command(), &scene.root(), &mut recording)?;
-        scene.assert_promise_kept(&ended.expect(0));
+        let ended = Finished { code: None, stdout: String::new(), stderr: String::new() };
+        let mut recording =
+            Self { root: scene.root(), events: Vec::new(), ended, begun: Vec::new() };
+        recording.ended = trace(scene.command(), &scene.root(), &mut recording)?.expect(0);
+        scene.assert_promise_kept(&recording.ended);
         Some(recording)
     }
 

@@ -21,13 +21,15 @@ pub struct Server {
 impl Server {
     /// Starts the command and waits until it listens.
     #[track_caller]
-    pub(super) fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    pub(super) fn start(command: Command) -> Self {
+        Self::start_by(command, |command| command.spawn().unwrap())
+    }
+
+    /// Has the command started by `spawn`, and waits until it listens.
+    #[track_caller]
+    pub fn start_by(mut command: Command, spawn: impl FnOnce(&mut Command) -> Child) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut command);
         let log = Arc::new(Mutex::new(String::new()));
         let (sender, addresses) = mpsc::channel();
         let stderr = child.stderr.take().unwrap();
