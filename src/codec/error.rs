@@ -46,7 +46,7 @@ pub enum CodecError {
     #[error("no thread could be started to convert it")]
     NoThread,
     #[error(
-        "not converted: {decoders} decoders that took longer than --decode-time still run and hold \
+        "not converted: decoders that took longer than --decode-time still run ({decoders}) and hold \
          {held_mb} MB of --memory; import it again",
         held_mb = held_bytes.div_ceil(1_000_000)
     )]

@@ -40,7 +40,7 @@ impl MemoryBudget {
         Self::with_patience(limit_bytes, PATIENCE)
     }
 
-    fn with_patience(limit_bytes: u64, patience: Duration) -> Arc<Self> {
+    pub(super) fn with_patience(limit_bytes: u64, patience: Duration) -> Arc<Self> {
         let (usage, changed) = Default::default();
         Arc::new(Self { limit_bytes, patience, usage, changed })
     }

@@ -119,3 +119,60 @@ fn work(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::codec::{DecodeLimits, Lossless, Settings};
+    use crate::import::report::FileReport;
+
+    /// Keeps the reasons that are given.
+    #[derive(Default)]
+    struct Reasons(Vec<String>);
+
+    impl Observer for Reasons {
+        fn planned(&mut self, _files: u64, _bytes: u64) {}
+
+        fn file_done(&mut self, report: &FileReport) -> io::Result<()> {
+            self.0.extend(report.reason.clone());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_for_which_decoders_left_no_memory_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.png");
+        image::RgbImage::new(10, 10).save(&file).unwrap();
+        let options = ImportOptions {
+            settings: Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() },
+            limits: DecodeLimits::default(),
+            jobs: 1,
+            tags: Vec::new(),
+            folder_tags: false,
+            skip_similar: false,
+            again: false,
+            prune: false,
+            delete_originals: false,
+            settle_time: None,
+            dry_run: true,
+        };
+        let budget = MemoryBudget::with_patience(options.limits.memory_bytes, Duration::ZERO);
+        let running = budget.reserve(options.limits.memory_bytes).unwrap();
+        running.abandon();
+        let mut state = ScanState::default();
+        let mut import = |reasons: &mut Reasons| {
+            let (roots, stop) = ([file.clone()], AtomicBool::new(false));
+            import_within(&budget, None, &roots, &options, &stop, reasons, &mut state).unwrap()
+        };
+        let mut reasons = Reasons::default();
+        assert_eq!(import(&mut reasons).failed, 1);
+        assert!(reasons.0[0].contains("still run (1)") && reasons.0[0].contains("900 MB"));
+        drop(running);
+        assert_eq!(import(&mut reasons).imported, 1);
+        assert_eq!(import(&mut reasons).imported, 0, "nothing is left to look at");
+    }
+}
