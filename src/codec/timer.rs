@@ -50,6 +50,7 @@ impl Timer {
     }
 
     /// Runs a part of a decoder that `stop` makes fail from another thread.
+    #[cfg(any(feature = "jxl", test))]
     pub(super) fn stoppable<T>(
         &self,
         stop: impl Fn() + Send + 'static,
