@@ -1,9 +1,9 @@
 //! `imagepool backup`: copies the gallery, consistently, into one file while the server runs and
 //! imports.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, IsTerminal as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,13 +11,16 @@ use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
-use super::{output, temporary};
+use super::{check, output, temporary};
 use crate::store::{Access, Locator, Store, StoreError};
 
 /// Rights on a copy, which holds the hashes of the keys: only its owner may read it.
 const COPY_MODE: u32 = 0o600;
 
 /// Write a consistent copy of the gallery to one file, which `serve` opens as it is
+///
+/// The copy is checked, as by `verify`, before it gets its name. A damaged one is thrown away, and
+/// the file that was there before stays. What goes to stdout can't be checked.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file, or - for stdout
@@ -26,6 +29,10 @@ pub(super) struct Args {
     /// Replace the file if it exists
     #[arg(long, env = "IMAGEPOOL_FORCE", value_parser = FalseyValueParser::new())]
     force: bool,
+
+    /// Don't check the copy
+    #[arg(long, env = "IMAGEPOOL_NO_VERIFY", value_parser = FalseyValueParser::new())]
+    no_verify: bool,
 }
 
 impl Args {
@@ -56,17 +63,23 @@ impl Args {
     fn write(&self, store: &Store) -> anyhow::Result<u64> {
         let folder = temporary::folder_of(&self.file);
         temporary::remove_leftovers(folder);
-        let mut partial = temporary::file_in(folder, COPY_MODE)?;
-        copy(store, partial.as_file_mut(), folder)?;
-        partial.as_file().sync_all()?;
-        let bytes = partial.as_file().metadata()?.len();
-        let named = if self.force {
-            partial.persist(&self.file)
-        } else {
-            partial.persist_noclobber(&self.file)
-        };
-        named.map_err(|failed| failed.error)?;
-        temporary::sync_folder(folder)?;
+        let (workshop, _lock) = temporary::folder_in(folder)?;
+        let copy = workshop.path().join("copy.pool");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(COPY_MODE).open(&copy)?;
+        store.backup(&mut file, &workshop.path().join("scratch"))?;
+        file.sync_all()?;
+        let bytes = file.metadata()?.len();
+        drop(file);
+        if !self.no_verify
+            && let Some(damage) = check::find_damage(&copy, &self.file)?
+        {
+            anyhow::bail!(
+                "the gallery is damaged: {damage}; `imagepool verify` lists all damage. \
+                 No backup was made of it, and one that was there stays; --no-verify makes one"
+            );
+        }
+        temporary::give_name(&copy, &self.file, self.force)?;
         Ok(bytes)
     }
 }
@@ -84,7 +97,7 @@ fn print(store: &Store) -> anyhow::Result<ExitReason> {
     if metadata.is_file() && metadata.len() == 0 && is_ours {
         stdout.set_permissions(Permissions::from_mode(COPY_MODE))?;
     }
-    match copy(store, &mut stdout, &std::env::temp_dir()) {
+    match copy_to_stdout(store, &mut stdout) {
         // The reader went away, and its own exit code says why.
         Err(error) if is_broken_pipe(&error) => Ok(ExitReason::Done),
         copied => copied.map(|()| ExitReason::Done),
@@ -98,15 +111,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     )
 }
 
-/// Copies the gallery to `target`. A copy out of sled goes by way of a folder in `scratch_parent`.
-fn copy(store: &Store, target: &mut File, scratch_parent: &Path) -> anyhow::Result<()> {
+/// Copies the gallery to stdout. A copy out of sled goes by way of a folder for temporary files.
+fn copy_to_stdout(store: &Store, stdout: &mut File) -> anyhow::Result<()> {
+    let parent = std::env::temp_dir();
     let scratch = match store.locator() {
         Locator::File(_) => None,
         Locator::Sled(_) => {
-            temporary::remove_leftovers(scratch_parent);
-            Some(temporary::folder_in(scratch_parent)?)
+            temporary::remove_leftovers(&parent);
+            Some(temporary::folder_in(&parent)?)
         }
     };
     let folder = scratch.as_ref().map_or(Path::new(""), |(folder, _)| folder.path());
-    Ok(store.backup(target, &folder.join("scratch"))?)
+    Ok(store.backup(stdout, &folder.join("scratch"))?)
 }

@@ -15,12 +15,17 @@ pub(super) struct GlobalOptions {
 
 impl GlobalOptions {
     pub(super) fn open(&self, access: Access) -> anyhow::Result<Store> {
-        let store = Store::open(&self.gallery, access)?;
+        self.open_at(&self.gallery, access)
+    }
+
+    /// Opens a gallery that is not the one of `--gallery`.
+    pub(super) fn open_at(&self, locator: &Locator, access: Access) -> anyhow::Result<Store> {
+        let store = Store::open(locator, access)?;
         if store.was_migrated() {
             self.say(format_args!(
                 "{}: the gallery was made before format 1, and has that format now; \
                  an imagepool from before can't read it any more",
-                self.gallery
+                locator
             ));
         }
         Ok(store)

@@ -1,8 +1,8 @@
 //! `imagepool import`: converts and stores pictures, and says what became of each file.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal as _, Read as _, Seek as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{output, signals};
 use crate::import::{
     FileReport, FileStatus, ImportOptions, ImportSummary, Observer, ScanState, import,
 };
-use crate::store::{Access, StoreError};
+use crate::store::{Access, Store, StoreError};
 
 /// The first bytes of every report.
 const REPORT_START: &[u8] = b"{\"path\":";
@@ -70,17 +70,10 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let store = if self.dry_run {
-            match globals.open(Access::Read) {
-                Ok(store) => Some(store),
-                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => {
-                    None
-                }
-                Err(error) => return Err(error),
-            }
-        } else {
-            Some(globals.open(Access::Create)?)
-        };
+        // What can go wrong without the gallery goes wrong first, so that no new one is left.
+        let report = self.report.as_ref().map(|path| ReportFile::create(path, globals));
+        let report = report.transpose()?;
+        let store = self.open(globals)?;
         let options = ImportOptions {
             prune: self.prune,
             delete_originals: self.delete_originals,
@@ -88,7 +81,6 @@ impl Args {
             again: self.again,
             ..self.flags.into_options()
         };
-        let report = self.report.map(|path| ReportFile::create(path, globals)).transpose()?;
         let stop = signals::stop_flag()?;
         let bar = progress_bar(globals);
         let mut console = ImportConsole { globals, bar, files: 0, files_done: 0, report };
@@ -107,6 +99,41 @@ impl Args {
             output::print_line(serde_json::to_string(&summary)?)?;
         }
         Ok(reason)
+    }
+
+    /// Opens the gallery. A new one is made only if there may be something to put into it. A dry
+    /// run needs none.
+    fn open(&self, globals: &GlobalOptions) -> anyhow::Result<Option<Store>> {
+        if self.dry_run {
+            return match globals.open(Access::Read) {
+                Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => {
+                    Ok(None)
+                }
+                opened => opened.map(Some),
+            };
+        }
+        let failure = |path: &PathBuf| {
+            look_into(path).err().map(|error| format!("{}: {error}", path.display()))
+        };
+        let failures: Vec<_> = self.paths.iter().filter_map(failure).collect();
+        anyhow::ensure!(
+            globals.gallery.exists() || failures.len() < self.paths.len(),
+            "{}; nothing was imported, and no gallery was made",
+            failures.join("; ")
+        );
+        globals.open(Access::Create).map(Some)
+    }
+}
+
+/// Opens a folder or file that is to be imported. Nothing waits for a FIFO or device.
+fn look_into(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        fs::read_dir(path).map(drop)
+    } else if metadata.is_file() {
+        File::open(path).map(drop)
+    } else {
+        Ok(())
     }
 }
 
@@ -239,14 +266,14 @@ struct ReportFile {
 impl ReportFile {
     /// Makes the file, or replaces an older report. Any other file with something in it is left
     /// alone, because a mistyped name must not cost a picture, let alone the gallery.
-    fn create(path: PathBuf, globals: &GlobalOptions) -> anyhow::Result<Self> {
+    fn create(path: &Path, globals: &GlobalOptions) -> anyhow::Result<Self> {
         let failed = || format!("the report {} can't be written", path.display());
         let refused = || {
             let path = path.display();
             UsageError(format!("{path} exists and is no report; give another --report"))
         };
         // The gallery is not even opened, because closing it would drop its locks.
-        if globals.gallery.holds(&path) {
+        if globals.gallery.holds(path) {
             anyhow::bail!(refused());
         }
         let mut file = File::options()
@@ -254,8 +281,16 @@ impl ReportFile {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path)
+            .open(path)
             .with_context(failed)?;
+        if globals.gallery.holds(path) {
+            // The file is new, and a gallery is to be made in its place.
+            fs::remove_file(path).with_context(failed)?;
+            anyhow::bail!(UsageError(format!(
+                "{} is where the gallery will be; give another --report",
+                path.display()
+            )));
+        }
         if file.metadata().with_context(failed)?.is_file() {
             let mut head = Vec::new();
             (&file).take(REPORT_START.len() as u64).read_to_end(&mut head).with_context(failed)?;
@@ -264,7 +299,7 @@ impl ReportFile {
             }
             file.set_len(0).and_then(|()| file.rewind()).with_context(failed)?;
         }
-        Ok(Self { path, file: BufWriter::new(file) })
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
     fn write(&mut self, report: &FileReport) -> io::Result<()> {

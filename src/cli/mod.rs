@@ -5,7 +5,8 @@
 //!
 //! In reading order:
 //! - for all commands: `global` (the flags, how a command ends), `output` (printing), `temporary`
-//!   (files that get their name when they are whole), `threads`, `panics`;
+//!   (files that get their name when they are whole), `check` (whether such a file is whole),
+//!   `threads`, `panics`;
 //! - the log: `logging`, `log_format`, `log_writer`;
 //! - filling the gallery: `import`, `import_flags`;
 //! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
@@ -13,12 +14,17 @@
 //! - keys: `key`, `new_key`;
 //! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `restore_image`,
 //!   `tag`;
-//! - looking after the gallery: `backup`, `verify`, `stats`;
+//! - looking after the gallery: `backup`, `restore`, `compact`, `copy`, `verify`,
+//!   `stats`, `doctor` (a folder of checks);
 //! - about the program: `completions`, `man`.
 
 mod background_import;
 mod backup;
+mod check;
+mod compact;
 mod completions;
+mod copy;
+mod doctor;
 mod export;
 mod filter;
 mod global;
@@ -37,6 +43,7 @@ mod output;
 mod panics;
 mod policy_flags;
 mod remove;
+mod restore;
 mod restore_image;
 mod serve;
 mod show;
@@ -118,8 +125,12 @@ enum Command {
     RestoreImage(Box<restore_image::Args>),
     Tag(tag::Args),
     Backup(backup::Args),
+    Restore(restore::Args),
+    Compact(compact::Args),
+    Copy(copy::Args),
     Verify(verify::Args),
     Stats(stats::Args),
+    Doctor(doctor::Args),
     Health(health::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -160,8 +171,12 @@ impl Cli {
             Command::RestoreImage(args) => args.run(&globals),
             Command::Tag(args) => args.run(&globals),
             Command::Backup(args) => args.run(&globals),
+            Command::Restore(args) => args.run(&globals),
+            Command::Compact(args) => args.run(&globals),
+            Command::Copy(args) => args.run(&globals),
             Command::Verify(args) => args.run(&globals),
             Command::Stats(args) => args.run(&globals),
+            Command::Doctor(args) => args.run(&globals),
             Command::Health(args) => args.run(&globals),
             Command::Completions(args) => args.run(Self::command()),
             Command::Man(args) => args.run(Self::command()),

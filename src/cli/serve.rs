@@ -78,14 +78,13 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
-        let store = open(globals, !self.import.is_empty())?;
         // The server's own threads serve clients. This one accepts them, and looks after the
         // catalog.
-        threads::event_loop()?.block_on(self.serve(store))?;
+        threads::event_loop()?.block_on(self.serve(globals))?;
         Ok(ExitReason::Done)
     }
 
-    async fn serve(self, store: Store) -> anyhow::Result<()> {
+    async fn serve(self, globals: &GlobalOptions) -> anyhow::Result<()> {
         let mut signals = StopSignals::listen()?;
         let tls = match (self.tls_cert, self.tls_key) {
             (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
@@ -94,6 +93,8 @@ impl Args {
         let listener =
             Listener::bind(&self.listen).await.with_context(|| cannot_listen(&self.listen))?;
         let origin = origin(&self.listen, &listener, tls.is_some())?;
+        // A server that could not start leaves no new gallery behind.
+        let store = open(globals, !self.import.is_empty())?;
         if let Some(tls) = &tls {
             tokio::spawn(reload_on_hangup(Arc::clone(tls), HangupSignal::listen()?));
         }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
-use tempfile::{Builder, NamedTempFile, TempDir};
+use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
 
 /// How the names of our temporary files and folders begin and end.
 const PREFIX: &str = ".imagepool-";
@@ -53,6 +53,15 @@ pub(super) fn remove_leftovers(folder: &Path) {
             let _ = remove_leftover(&entry.path());
         }
     }
+}
+
+/// Durably gives a file in a folder of [`folder_in`] its name beside that folder, which may be
+/// another file's name with `replaces`.
+pub(super) fn give_name(file: &Path, name: &Path, replaces: bool) -> io::Result<()> {
+    let file = TempPath::try_from_path(file)?;
+    let named = if replaces { file.persist(name) } else { file.persist_noclobber(name) };
+    named.map_err(|failed| failed.error)?;
+    sync_folder(folder_of(name))
 }
 
 /// Makes the names in a folder durable.

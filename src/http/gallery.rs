@@ -1,5 +1,6 @@
 //! What all requests share: the store, the catalog of its present version, and who checks keys.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub struct ServedGallery {
     loading: Mutex<()>,
     /// Why the gallery can't be used as it should, in words; empty if it can.
     fault: StdMutex<String>,
+    /// Whether the gallery's lock file was missing at the last look.
+    has_lost_lock_file: AtomicBool,
 }
 
 /// Why the catalog could not be loaded.
@@ -63,6 +66,7 @@ impl ServedGallery {
             catalog: ArcSwapOption::empty(),
             loading: Mutex::default(),
             fault: StdMutex::default(),
+            has_lost_lock_file: AtomicBool::new(false),
         })
     }
 
@@ -123,18 +127,27 @@ impl ServedGallery {
 
     async fn look_after_once(self: Arc<Self>) -> Duration {
         let store = self.store.clone();
-        let fault = match run_blocking(move || store.look_after()).await {
-            Ok(Ok(false)) => String::new(),
-            Ok(Ok(true)) => {
+        let look = move || (store.look_after(), store.lost_lock_file());
+        // The thread could not be had, which says nothing of the gallery.
+        let Ok((looked, lost_lock_file)) = run_blocking(look).await else { return FILE_POLL };
+        let was_lost = self.has_lost_lock_file.swap(lost_lock_file.is_some(), Ordering::Relaxed);
+        if let Some(file) = lost_lock_file.filter(|_| !was_lost) {
+            tracing::warn!(
+                file = %file.display(),
+                "the gallery's lock file was deleted, moved or replaced; this server serves on, \
+                 but every other command on the gallery is refused until it is restarted"
+            );
+        }
+        let fault = match looked {
+            Ok(false) => String::new(),
+            Ok(true) => {
                 tracing::warn!(
                     gallery = %self.store.locator(),
                     "the gallery's file was replaced; the new one is served from now on"
                 );
                 String::new()
             }
-            Ok(Err(error)) => error.to_string(),
-            // The thread could not be had, which says nothing of the gallery.
-            Err(_) => return FILE_POLL,
+            Err(error) => error.to_string(),
         };
         let mut known = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         if !fault.is_empty() && *known != fault {

@@ -51,7 +51,7 @@ impl Writer<'_> {
                 self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
                 let ordinal = match heritage.ordinal {
                     Some(ordinal) => ordinal,
-                    None => self.next_ordinal()?,
+                    None => self.next_ordinal(0)?,
                 };
                 ImageRecord { ordinal, ..ImageRecord::clone(record) }
             }
@@ -138,8 +138,8 @@ impl Writer<'_> {
         Ok(Some(record))
     }
 
-    /// Counts one more image, and returns its ordinal.
-    fn next_ordinal(&mut self) -> Result<u32, StoreError> {
+    /// Counts one more image, and returns its ordinal, which is at least `least`.
+    pub(super) fn next_ordinal(&mut self, least: u32) -> Result<u32, StoreError> {
         let damaged = |reason: &str| StoreError::damaged("meta", ADDED_KEY, reason);
         let ordinal = match self.get(Tree::Meta, ADDED_KEY)? {
             None => 0,
@@ -147,6 +147,7 @@ impl Writer<'_> {
                 bytes.try_into().map_err(|_| damaged("the count has not 4 bytes"))?,
             ),
         };
+        let ordinal = ordinal.max(least);
         let next = ordinal
             .checked_add(1)
             .ok_or_else(|| damaged("2^32 images were added, which is the most"))?;

@@ -23,8 +23,13 @@ pub struct Damage {
 }
 
 impl Damage {
-    fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(super) fn new(subject: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { subject: subject.into(), problem: problem.into() }
+    }
+
+    /// Damage of the entry with this key.
+    pub(super) fn of_key(key: &[u8], problem: impl Into<String>) -> Self {
+        Self::new(hex(key), problem)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Whichever engine keeps the gallery, and its write transactions: trees of bytes, nothing more.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::blob::Blob;
 use super::error::StoreError;
 #[cfg(feature = "sled")]
 use super::file;
-use super::file::{FileEngine, FileWriter};
+use super::file::{Compacted, FileEngine, FileWriter};
 use super::locator::Locator;
 #[cfg(feature = "sled")]
 use super::sled::{SledEngine, SledWriter};
@@ -109,6 +109,29 @@ impl Engine {
             // A sled directory is locked against others, and stays open as it is.
             #[cfg(feature = "sled")]
             Self::Sled(_) => Ok(false),
+        }
+    }
+
+    /// See `Store::lost_lock_file`.
+    pub(super) fn lost_lock_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(engine) => engine.lost_lock_file(),
+            // Its lock is on a file that sled itself needs.
+            #[cfg(feature = "sled")]
+            Self::Sled(_) => None,
+        }
+    }
+
+    /// Gives free space back; see `Store::compact`.
+    pub(super) fn compact<E: From<StoreError>>(
+        &self,
+        copy: &Path,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<Compacted, E>, StoreError> {
+        match self {
+            Self::File(engine) => engine.compact(copy, check),
+            #[cfg(feature = "sled")]
+            Self::Sled(_) => Err(StoreError::NothingToCompact),
         }
     }
 

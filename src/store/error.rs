@@ -85,6 +85,41 @@ pub enum StoreError {
     )]
     DiskFull { path: PathBuf },
     #[error(
+        "{}: the new file takes {needed} bytes, and its disk has {free} free; \
+         the gallery is as it was; free some space and run it again",
+        path.display()
+    )]
+    NoRoom { path: PathBuf, needed: u64, free: u64 },
+    #[error(
+        "{}: the new file can't be given the owner and the rights of the old one: {source}; \
+         the gallery is as it was; run it as the gallery's owner, or as root",
+        path.display()
+    )]
+    NotOwner { path: PathBuf, source: io::Error },
+    #[error(
+        "{}: the file has several names (hard links), and the others would keep the old one; \
+         the gallery is as it was; remove the other names first",
+        path.display()
+    )]
+    OtherNames { path: PathBuf },
+    #[error("a sled gallery looks after its space itself, so there is nothing to compact")]
+    NothingToCompact,
+    #[error(
+        "{}: there is a gallery already (images: {images}, keys: {keys}), which would be lost; \
+         --force replaces it",
+        path.display()
+    )]
+    WouldBeLost { path: PathBuf, images: u64, keys: u64 },
+    #[error("{source}; --force replaces it, whatever is in it")]
+    Unopenable { source: Box<Self> },
+    #[error(
+        "{}: another process has it open as a gallery and may change it; stop that process, or \
+         copy it while that runs (`imagepool --gallery {} backup FILE`) and use the copy",
+        path.display(),
+        path.display()
+    )]
+    BeingUsed { path: PathBuf },
+    #[error(
         "{}: an earlier write to the gallery failed, and LMDB does nothing more until the file is \
          opened anew, as a server does at once; what was stored before is safe; run this again",
         path.display()
@@ -148,9 +183,17 @@ pub enum StoreError {
 
 impl StoreError {
     /// The same error, about another path.
-    pub(super) fn at(self, path: &Path) -> Self {
+    #[must_use]
+    pub fn at(self, path: &Path) -> Self {
         let path = path.to_owned();
         match self {
+            Self::NotAGallery { reason, .. } => Self::NotAGallery { path, reason },
+            Self::Newer { found, known, .. } => {
+                Self::Newer { locator: Locator::File(path), found, known }
+            }
+            Self::BadMetaPages { reason, .. } => Self::BadMetaPages { path, reason },
+            Self::Truncated { found, needed, .. } => Self::Truncated { path, found, needed },
+            Self::BadPages { source, .. } => Self::BadPages { path, source },
             Self::DiskFull { .. } => Self::DiskFull { path },
             Self::FileLimit { .. } => Self::FileLimit { path },
             Self::AddressSpace { .. } => Self::AddressSpace { path },
@@ -160,6 +203,19 @@ impl StoreError {
             Self::Lmdb { source, .. } => Self::Lmdb { path, source },
             other => other,
         }
+    }
+
+    /// Whether the file that is there is no whole gallery.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAGallery { .. }
+                | Self::BadMetaPages { .. }
+                | Self::Truncated { .. }
+                | Self::Damaged { .. }
+                | Self::BadPages { .. }
+                | Self::Lmdb { .. }
+        )
     }
 
     /// Whether LMDB refuses all transactions after this error, until the file is opened anew.

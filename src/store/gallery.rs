@@ -3,20 +3,24 @@
 //! Origins are in `origins`, removing is in `removal`, verification is in `check`.
 
 use std::fs::File;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::addition::{Added, Addition, SourceKey};
 use super::blob::Blob;
 use super::engine::{Engine, Writer};
 use super::error::StoreError;
-use super::file;
+use super::file::{self, Compacted};
 use super::locator::Locator;
 use super::migrate;
 use super::record::{StoredImage, blob_key, decode_image, decode_key, encode_key};
 use super::tree::{Access, EntryVisitor, Tree};
 use crate::image::{ImageId, ImageRecord};
 use crate::keys::{KeyError, KeyRecord};
+
+/// Number of times that a change begins, because the gallery is replaced again and again.
+const FOLLOWING_TRIES: u32 = 100;
 
 /// A gallery. It is cheap to clone; clones share one engine.
 #[derive(Clone)]
@@ -113,6 +117,25 @@ impl Store {
         // What took the place of the gallery may be of another format, and stay so for a while.
         self.settle_format()?;
         Ok(is_new)
+    }
+
+    /// Returns the lock file's path, if the lock file that this process uses is no longer there:
+    /// every other process is refused then, until this one has closed the gallery.
+    #[must_use]
+    pub fn lost_lock_file(&self) -> Option<PathBuf> {
+        self.engine.lost_lock_file()
+    }
+
+    /// Smallest offset of the lock that each process has on the data file while it has it open.
+    pub const FIRST_MARK: i64 = file::FIRST_MARK;
+
+    /// Whether the locks that galleries need work where a file lies, of which `one` and `other` are
+    /// two descriptions that nobody else has.
+    ///
+    /// # Errors
+    /// When there are no such locks.
+    pub fn locks_work(one: &File, other: &File) -> io::Result<bool> {
+        file::locks_work(one, other)
     }
 
     /// Size of the gallery on disk, in bytes.
@@ -310,6 +333,21 @@ impl Store {
         self.engine.copy_to(target, scratch)
     }
 
+    /// Gives back the space of what was removed: a compact copy, written to `copy` beside the
+    /// gallery, takes its place if `check` has no objection. Nobody can commit meanwhile; servers
+    /// and other writers go on with the new file.
+    ///
+    /// # Errors
+    /// Those of `check`; otherwise when the disk is full, when the gallery can't be written, and
+    /// when its engine looks after its space itself. The gallery is as it was then.
+    pub fn compact<E: From<StoreError>>(
+        &self,
+        copy: &Path,
+        check: impl Fn() -> Result<(), E>,
+    ) -> Result<Compacted, E> {
+        self.follow(|| self.engine.compact(copy, &check))?
+    }
+
     pub(super) fn get<R>(
         &self,
         tree: Tree,
@@ -339,7 +377,31 @@ impl Store {
         if !self.writable() {
             return Err(StoreError::ReadOnly { locator: self.locator.clone() });
         }
-        self.engine.write(change)
+        let mut change = Some(change);
+        self.follow(|| {
+            self.engine.write(|writer| match change.take() {
+                Some(change) => change(writer),
+                None => Err(StoreError::Moved { path: self.locator.to_string().into() }),
+            })
+        })
+    }
+
+    /// Runs `attempt`, and again on the file that took the gallery's place while it waited for the
+    /// lock of the one before.
+    fn follow<R>(
+        &self,
+        mut attempt: impl FnMut() -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        for _ in 1..FOLLOWING_TRIES {
+            let ended = attempt();
+            let was_too_late =
+                matches!(ended, Err(StoreError::Moved { .. } | StoreError::NotOpen { .. }));
+            // Why a new file can't be opened says less than that the old one was moved.
+            if !was_too_late || self.look_after().is_err() {
+                return ended;
+            }
+        }
+        attempt()
     }
 }
 

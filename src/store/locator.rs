@@ -58,12 +58,51 @@ impl Locator {
     pub fn holds(&self, path: &Path) -> bool {
         match self {
             Self::File(gallery) => same_file(gallery, path) || same_file(&lock_path(gallery), path),
-            Self::Sled(dir) => match (dir.canonicalize(), path.canonicalize()) {
-                (Ok(dir), Ok(path)) => path.starts_with(dir),
+            Self::Sled(dir) => match (resolve(dir), resolve(path)) {
+                (Some(dir), Some(path)) => path.starts_with(dir),
                 _ => false,
             },
         }
     }
+}
+
+impl Locator {
+    /// Whether two locators name one gallery, or one lies in the other's folder.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.holds(other.path()) || other.holds(self.path())
+    }
+
+    /// Whether there is anything at the gallery's place.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.path().exists()
+    }
+
+    /// The lock file beside the gallery, on an engine that has one.
+    #[must_use]
+    pub fn lock_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(lock_path(path)),
+            Self::Sled(_) => None,
+        }
+    }
+
+    /// The file or directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Sled(path) => path,
+        }
+    }
+}
+
+/// Resolves a path, whose last part need not exist.
+fn resolve(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let path = std::path::absolute(path).ok()?;
+        Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+    })
 }
 
 /// Where LMDB keeps the lock file of a gallery: beside the data file itself, whatever links lead

@@ -23,6 +23,7 @@
 //! - `origins`: which files images came from.
 //! - `removal`: removing images, and the marks that removals leave.
 //! - `check`: verification.
+//! - `transfer`: copying what a gallery has into another.
 //! - `mend`: whether one image is whole, and storing it anew.
 
 mod addition;
@@ -45,12 +46,14 @@ mod removal;
 mod sled;
 mod sources;
 mod tags;
+mod transfer;
 mod tree;
 
 pub use addition::{Added, Addition, Origin, RemovedMark, SourceKey};
 pub use blob::Blob;
 pub use check::{Damage, Verified};
 pub use error::StoreError;
+pub use file::{Compacted, Inspection, Place};
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};
 pub use mend::Condition;
@@ -58,4 +61,5 @@ pub use migrate::FORMAT_VERSION;
 #[cfg(fuzzing)]
 pub use record::fuzz_records;
 pub use record::{ImageSummary, StoredImage};
+pub use transfer::{Transfer, TransferredKeys};
 pub use tree::Access;

@@ -22,7 +22,7 @@ use crate::pictures::{noise, save};
 on_each_engine!(a_command_that_is_killed_loses_nothing_that_was_acknowledged);
 
 /// Commands that are killed, unless `IMAGEPOOL_TEST_KILLS` sets another number.
-const KILLS: usize = 16;
+const KILLS: usize = 20;
 /// Pictures that are new to each import.
 const PICTURES: u32 = 8;
 /// Latest time of a kill after an import's start, in milliseconds.
@@ -32,8 +32,9 @@ const SHORT_MILLISECONDS: u64 = 25;
 /// A run that hit fewer than one of so many running commands tested too little.
 const LEAST_SHARE: usize = 3;
 
-/// Each is killed in its turn; `ID` stands for an image, `NAME` and `KEY` for a key's.
-const COMMANDS: [&str; 8] = [
+/// Each is killed in its turn; `ID` stands for an image, `NAME` and `KEY` for a key's, `GALLERY`
+/// for the gallery.
+const COMMANDS: [&str; 10] = [
     "import --quiet --jobs 1 --report report.jsonl pictures/new",
     "import --quiet --prune --report report.jsonl pictures",
     "key rotate",
@@ -42,6 +43,8 @@ const COMMANDS: [&str; 8] = [
     "remove ID",
     "tag ID +new",
     "backup --force copy.pool",
+    "compact",
+    "copy GALLERY target.pool",
 ];
 
 /// A gallery that is worked on, and what was acknowledged of it.
@@ -96,6 +99,9 @@ impl Scene<'_> {
             self.add_pictures("new");
         }
         let mut arguments: Vec<String> = command.split(' ').map(Into::into).collect();
+        for argument in arguments.iter_mut().filter(|argument| *argument == "GALLERY") {
+            *argument = self.space.locator();
+        }
         if command.contains("NAME") {
             *arguments.last_mut().unwrap() = format!("more-{}", self.rng.random::<u32>());
         }
@@ -176,8 +182,12 @@ impl Scene<'_> {
         let keys = self.space.run(["key", "list", "--json"]).expect(0).json();
         let is_kept = |key: &Value| key["id"] == kept_key[..16];
         assert!(keys.as_array().unwrap().iter().any(is_kept), "the key is gone");
-        let copy = ["--gallery", "copy.pool", "verify"];
-        assert_eq!(self.space.run(copy).expect(0).stdout, "", "the backup");
+        for copy in ["copy.pool", "target.pool"] {
+            if self.space.path(copy).exists() {
+                let verified = self.space.run(["--gallery", copy, "verify"]).expect(0);
+                assert_eq!(verified.stdout, "", "{copy}");
+            }
+        }
     }
 }
 

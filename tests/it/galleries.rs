@@ -340,3 +340,37 @@ fn galleries_of_every_format_version_open() {
 fn find(haystack: &[u8], needle: &[u8]) -> usize {
     haystack.windows(needle.len()).position(|window| window == needle).expect("the bytes are there")
 }
+
+/// A mistyped path once left an empty gallery behind, which was then served.
+#[test]
+fn a_command_that_can_do_nothing_makes_no_gallery() {
+    let space = Workspace::file();
+    save(photo(80, 60, 1), &space.picture("1.png"));
+    fs::write(space.path("words"), "words").unwrap();
+    let mut failures = Failures::new();
+    for (command, code, words) in [
+        ("import nowhere", 1, &["nowhere", "no gallery was made"][..]),
+        ("import nowhere no/where", 1, &["nowhere: ", "no/where: "]),
+        ("import --prune --json nowhere", 1, &["nowhere"]),
+        ("import --delete-originals nowhere", 1, &["nowhere"]),
+        ("import --dry-run nowhere", 1, &["nowhere"]),
+        ("import --report no/report pictures", 1, &["no/report"]),
+        ("import --report words pictures", 2, &["is no report"]),
+        ("import --report gallery.pool pictures", 2, &["gallery will be", "--report"]),
+        ("serve --listen 192.0.2.1:1", 1, &["192.0.2.1:1"]),
+        ("serve --listen 127.0.0.1:0 --tls-cert words --tls-key words", 1, &["words"]),
+        ("key import nowhere", 1, &["nowhere"]),
+        ("key import words", 1, &["holds no key"]),
+    ] {
+        failures.check(command, || {
+            let ended = space.run(command.split(' ')).expect(code);
+            ended.complains_of(words);
+            let names = fs::read_dir(space.dir.path()).unwrap();
+            let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(names.len(), 2, "{names:?}");
+        });
+    }
+    // One path that can be read is enough.
+    space.run(["import", "nowhere", "pictures"]).expect(1).complains_of(&["nowhere", "1 imported"]);
+    assert_eq!(space.ids().len(), 1);
+}

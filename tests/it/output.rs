@@ -104,6 +104,7 @@ impl Prepared {
         let space = Workspace::with_photos(2);
         space.import();
         let key = space.rotate(&[]);
+        space.run(["backup", "spare.pool"]).expect(0);
         save(photo(70, 50, 9), &space.picture("good.png"));
         fs::write(space.picture("bad.png"), b"\x89PNG\r\n\x1A\nthis is no chunk").unwrap();
         save(photo(80, 50, 9), &space.path("other.png"));
@@ -115,9 +116,14 @@ impl Prepared {
     /// The same on another disk place.
     fn copy(&self) -> Workspace {
         let space = Workspace::file();
-        for name in
-            ["gallery.pool", "pictures/good.png", "pictures/bad.png", "other.png", "old.txt"]
-        {
+        for name in [
+            "gallery.pool",
+            "spare.pool",
+            "pictures/good.png",
+            "pictures/bad.png",
+            "other.png",
+            "old.txt",
+        ] {
             fs::copy(self.space.path(name), space.path(name)).unwrap();
         }
         for seed in 0..2 {
@@ -218,6 +224,12 @@ fn commands_on_the_gallery_do_the_same_whoever_reads() {
         (&["verify", "--json", "--deep"], Prints::Result),
         (&["backup", "copy.pool"], Prints::Nothing),
         (&["backup", "-"], Prints::Result),
+        (&["restore", "--force", "spare.pool"], Prints::Nothing),
+        (&["compact"], Prints::Nothing),
+        (&["copy", "spare.pool", "gallery.pool"], Prints::Nothing),
+        (&["copy", "gallery.pool", "copy.pool"], Prints::Nothing),
+        (&["doctor"], Prints::Result),
+        (&["doctor", "--json"], Prints::Result),
         (&["health", "http://127.0.0.1:1"], Prints::Nothing),
         (&["completions", "bash"], Prints::Result),
         (&["man"], Prints::Result),

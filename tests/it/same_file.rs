@@ -240,6 +240,24 @@ fn a_server_says_when_its_gallery_is_gone() {
 }
 
 #[test]
+fn a_server_says_once_when_its_lock_file_is_gone() {
+    let (space, mut server, key) = served_with_a_backup();
+    fs::remove_file(space.path("gallery.pool-lock")).unwrap();
+    let told = || server.log().matches("lock file was deleted").count();
+    wait_for("it is told", || told() == 1);
+    for _ in 0..3 {
+        // The refused command leaves a lock file of its own, which is not the server's.
+        space.run(["list"]).expect(1).complains_of(&[REFUSAL]);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(told(), 1, "{}", server.log());
+    assert_eq!([server.get("/readyz").status, shown(&server, &key) as u16], [200, 30]);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().0, Some(0));
+    assert_eq!(space.ids().len(), 40);
+}
+
+#[test]
 fn a_server_says_when_its_gallery_is_cut_and_takes_the_backup() {
     let (space, mut server, key) = served_with_a_backup();
     let ready = || server.get("/readyz").status;

@@ -5,19 +5,25 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use heed::EnvClosingEvent;
 
+use super::compact::Compacted;
 use super::files::FilePair;
 use super::open_file::{FileWriter, OpenFile, TRANSACTION_BITS};
 use crate::store::blob::Blob;
 use crate::store::error::StoreError;
+use crate::store::locator::lock_path;
 use crate::store::tree::{Access, EntryVisitor, Tree};
 
 /// Longest time that one look waits for the last readers of a file that was replaced.
 const MAX_CLOSING_TIME: Duration = Duration::from_secs(2);
+
+/// Pause between two looks at a file that is being opened anew.
+const REOPENING_POLL: Duration = Duration::from_millis(1);
 
 /// The gallery at a path: the file that is there, or that was there last.
 pub(in crate::store) struct FileEngine {
@@ -30,6 +36,8 @@ pub(in crate::store) struct FileEngine {
     last_version: AtomicU64,
     /// Held while the file is opened anew; the file before it, as long as somebody reads it.
     leaving: Mutex<Option<LeavingFile>>,
+    /// Whether the file is being opened anew. Who needs it then waits.
+    is_reopening: AtomicBool,
 }
 
 /// A file that is let go, whose last readers are not through.
@@ -37,6 +45,15 @@ struct LeavingFile {
     closed: EnvClosingEvent,
     /// Closed before LMDB is through, the lock file would lose LMDB's own locks.
     _files: Arc<FilePair>,
+}
+
+/// Ends the waiting for a file that is being opened anew, however that ends.
+struct Reopening<'e>(&'e AtomicBool);
+
+impl Drop for Reopening<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl FileEngine {
@@ -48,6 +65,7 @@ impl FileEngine {
             current: ArcSwapOption::from_pointee(file),
             is_stuck: AtomicBool::new(false),
             leaving: Mutex::default(),
+            is_reopening: AtomicBool::new(false),
             path,
         })
     }
@@ -73,6 +91,13 @@ impl FileEngine {
                 Some(error) => return Err(error),
             }
         }
+        self.is_reopening.store(true, Ordering::SeqCst);
+        let _until_then = Reopening(&self.is_reopening);
+        self.reopen(&mut leaving).map(|()| true)
+    }
+
+    /// Lets the file go that is open, and opens the one at the path.
+    fn reopen(&self, leaving: &mut Option<LeavingFile>) -> Result<(), StoreError> {
         if let Some(file) = self.current.swap(None) {
             self.last_version.store(file.version(), Ordering::Relaxed);
             let closed = file.env.clone().prepare_for_closing();
@@ -88,7 +113,32 @@ impl FileEngine {
         self.last_version.store(file.version(), Ordering::Relaxed);
         self.is_stuck.store(false, Ordering::Relaxed);
         self.current.store(Some(Arc::new(file)));
-        Ok(true)
+        Ok(())
+    }
+
+    /// The file that is open, after waiting for it if it is being opened anew.
+    fn present(&self) -> Guard<Option<Arc<OpenFile>>> {
+        loop {
+            // A guard counts no holders, so threads share no counter.
+            let file = self.current.load();
+            if file.is_some() {
+                return file;
+            }
+            if !self.is_reopening.load(Ordering::SeqCst) {
+                // It may have been opened between the two looks.
+                return self.current.load();
+            }
+            drop(file);
+            thread::sleep(REOPENING_POLL);
+        }
+    }
+
+    /// The lock file, if it is no longer beside the gallery that is open.
+    pub(in crate::store) fn lost_lock_file(&self) -> Option<PathBuf> {
+        let present = self.present();
+        let files = &present.as_deref()?.files;
+        let is_lost = files.data_is_still_at(&self.path) && !files.lock_is_still_at(&self.path);
+        is_lost.then(|| lock_path(&self.path))
     }
 
     /// Whether two versions are of the same file.
@@ -100,8 +150,7 @@ impl FileEngine {
         &self,
         work: impl FnOnce(&OpenFile) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        // A guard counts no holders, so threads share no counter.
-        let result = match self.current.load().as_deref() {
+        let result = match self.present().as_deref() {
             Some(file) => work(file),
             None => Err(StoreError::NotOpen { path: self.path.clone() }),
         };
@@ -112,7 +161,7 @@ impl FileEngine {
     }
 
     pub(in crate::store) fn writable(&self) -> bool {
-        self.current.load().as_deref().is_some_and(|file| file.writable)
+        self.present().as_deref().is_none_or(|file| file.writable)
     }
 
     /// Moves with each commit of whichever process, and with each file that takes the place of
@@ -162,6 +211,15 @@ impl FileEngine {
         run: impl FnOnce(FileWriter<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
         self.with(|file| run(file.begin()?))
+    }
+
+    /// See [`FileWriter::compact`].
+    pub(in crate::store) fn compact<E: From<StoreError>>(
+        &self,
+        copy: &Path,
+        check: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<Compacted, E>, StoreError> {
+        self.write(|writer| Ok(writer.compact(copy, check)))
     }
 
     /// Writes a compact copy as of now into `target`, which may be a pipe.

@@ -1,7 +1,7 @@
 //! A gallery's data file and lock file, opened and bound to each other before LMDB opens them by
 //! their names.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(super) const MAX_READERS: u32 = 2_048;
 /// Length of the lock file, in bytes: 64 for each reader, and a header.
 const LOCK_BYTES: u64 = MAX_READERS as u64 * 64 + 4_096;
 /// Only its owner may read a gallery, because it holds the hashes of keys and secrets for links.
-const MODE: u32 = 0o600;
+pub(super) const MODE: u32 = 0o600;
 
 /// The two files of a gallery, bound to each other until this is dropped.
 pub(super) struct FilePair {
@@ -29,15 +29,22 @@ pub(super) struct FilePair {
     writable: bool,
 }
 
-struct BoundFile {
-    file: File,
+pub(super) struct BoundFile {
+    pub(super) file: File,
     identity: FileIdentity,
 }
 
 impl BoundFile {
-    fn new(file: File) -> io::Result<Self> {
+    pub(super) fn new(file: File) -> io::Result<Self> {
         let identity = FileIdentity::of(&file.metadata()?);
         Ok(Self { file, identity })
+    }
+
+    /// Keeps all processes from opening this data file for writing, for as long as it is open
+    /// here. Returns `false` if one has it open.
+    pub(super) fn keep_for_reading(&self) -> io::Result<bool> {
+        // Whoever writes marks a lock file, and no lock file is the data file.
+        inode_lock::mark(&self.file, self.identity)
     }
 
     fn is_at(&self, path: &Path) -> bool {
@@ -66,6 +73,10 @@ impl FilePair {
         options.read(true).write(true).mode(MODE).create(access == Access::Create);
         let data = options.open(path).and_then(BoundFile::new).map_err(wrap)?;
         inode_lock::close_gate(&data.file).map_err(wrap)?;
+        // The lock file belongs to whatever is at the path now.
+        if !data.is_at(path) {
+            return Err(StoreError::Moved { path: path.to_owned() });
+        }
         let lock_path = lock_path(path);
         let mut lock = open_lock_file(&lock_path).map_err(wrap)?;
         if !inode_lock::mark(&data.file, lock.identity).map_err(wrap)? {
@@ -100,7 +111,7 @@ impl FilePair {
             // LMDB reads without a lock on a read-only file system alone. A process elsewhere may
             // write there all the same, and marks the file then.
             Err(_) => {
-                if inode_lock::mark(&data.file, data.identity).map_err(wrap)? {
+                if data.keep_for_reading().map_err(wrap)? {
                     return Ok(Self { data, lock: None, writable: false });
                 }
             }
@@ -117,10 +128,30 @@ impl FilePair {
         inode_lock::open_gate(&self.data.file)
     }
 
+    /// Runs `work` while no other process is opening this data file.
+    pub(super) fn while_gate_is_closed<R>(
+        &self,
+        work: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        inode_lock::close_gate(&self.data.file)?;
+        let result = work();
+        inode_lock::open_gate(&self.data.file)?;
+        result
+    }
+
+    /// The metadata of the data file, whatever its name.
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        self.data.file.metadata()
+    }
+
     /// Whether the two files still have the names by which LMDB opened them.
     pub(super) fn are_still_at(&self, path: &Path) -> bool {
-        self.data_is_still_at(path)
-            && self.lock.as_ref().is_none_or(|lock| lock.is_at(&lock_path(path)))
+        self.data_is_still_at(path) && self.lock_is_still_at(path)
+    }
+
+    /// Whether the lock file beside the gallery at this path is still this one's.
+    pub(super) fn lock_is_still_at(&self, path: &Path) -> bool {
+        self.lock.as_ref().is_none_or(|lock| lock.is_at(&lock_path(path)))
     }
 
     /// Whether the gallery at this path is still this one.

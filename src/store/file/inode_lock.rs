@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 /// Offset of the first mark, in bytes. LMDB's own locks in its lock file are below: their offsets
 /// are process numbers.
-const FIRST_MARK: i64 = 1 << 62;
+pub(in crate::store) const FIRST_MARK: i64 = 1 << 62;
 /// Number of offsets that a mark may have.
 const MARKS: i64 = 1 << 61;
 /// Offset of the byte that is locked while a pair is chosen, in bytes.
@@ -77,6 +77,13 @@ pub(super) fn mark(file: &File, other: FileIdentity) -> io::Result<bool> {
 /// Ends what [`mark`] did.
 pub(super) fn unmark(file: &File, other: FileIdentity) -> io::Result<()> {
     set(file, libc::F_OFD_SETLK, libc::F_UNLCK, other.mark())
+}
+
+/// Whether locks work where this file lies: `one` and `other` are two descriptions of it, which
+/// nobody else has open.
+pub(in crate::store) fn locks_work(one: &File, other: &File) -> io::Result<bool> {
+    let [first, second] = [1, 2].map(|inode| FileIdentity { device: 0, inode });
+    Ok(mark(one, first)? && !mark(other, second)?)
 }
 
 /// Locks or unlocks the byte at `start`.

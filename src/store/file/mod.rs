@@ -15,23 +15,35 @@
 //! - `map_fault`: what is said when the map has lost its file.
 //! - `publish`: making a gallery that is whole before it has its name.
 //! - `open_file`: reading, writing and copying one file.
+//! - `replace`: letting a new file take a gallery's place.
+//! - `compact`: giving back the space of what was removed.
+//! - `place`: the place that a backup is to take.
+//! - `inspect`: what can be seen of a file without changing it.
 //! - `engine`: the file that is at the path, also after another took its place.
 //! - `copy`: copying another engine into a file.
 
+mod compact;
 #[cfg(feature = "sled")]
 mod copy;
 mod engine;
 mod files;
 mod inode_lock;
+mod inspect;
 mod lmdb_error;
 mod map_fault;
 mod meta_pages;
 mod open;
 mod open_file;
+mod place;
 mod publish;
+mod replace;
 
+pub use compact::Compacted;
 #[cfg(feature = "sled")]
 pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
+pub(super) use inode_lock::{FIRST_MARK, locks_work};
+pub use inspect::Inspection;
 pub(super) use open_file::FileWriter;
+pub use place::Place;
 pub(super) use publish::publish_new;

@@ -31,6 +31,8 @@ const MAX_TREES: u32 = Tree::ALL.len() as u32;
 const MAX_MISSING_PAGES: u64 = 256;
 /// Number of pages that may be missing even from the smallest file.
 const MIN_MISSING_PAGES: u64 = 8;
+/// Number of times that a gallery is opened which is replaced each time meanwhile.
+const OPENING_TRIES: u32 = 8;
 
 /// LMDB's handle of one of our trees.
 pub(super) type TreeHandle = Database<Bytes, Bytes>;
@@ -84,6 +86,16 @@ pub(super) struct Environment {
 
 impl Environment {
     pub(super) fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
+        for _ in 1..OPENING_TRIES {
+            match Self::try_open(path, access) {
+                Err(StoreError::Moved { .. }) => {}
+                opened => return opened,
+            }
+        }
+        Self::try_open(path, access)
+    }
+
+    fn try_open(path: &Path, access: Access) -> Result<Self, StoreError> {
         let files = FilePair::open(path, access)?;
         let writable = files.is_writable();
         let env = open_lmdb(path, writable)?;

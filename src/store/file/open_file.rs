@@ -25,8 +25,8 @@ pub(super) const TRANSACTION_BITS: u32 = 40;
 /// An LMDB file that is open.
 pub(super) struct OpenFile {
     pub(super) env: Env<WithoutTls>,
-    trees: [TreeHandle; Tree::ALL.len()],
-    path: PathBuf,
+    pub(super) trees: [TreeHandle; Tree::ALL.len()],
+    pub(super) path: PathBuf,
     pub(super) writable: bool,
     /// How many files the gallery had before this one, since the program began.
     number: u64,
@@ -180,8 +180,8 @@ impl OpenFile {
 }
 
 pub(in crate::store) struct FileWriter<'w> {
-    file: &'w OpenFile,
-    txn: RwTxn<'w>,
+    pub(super) file: &'w OpenFile,
+    pub(super) txn: RwTxn<'w>,
 }
 
 impl FileWriter<'_> {

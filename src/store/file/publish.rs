@@ -35,16 +35,18 @@ pub(in crate::store) fn publish_new(
     let made = workshop.path().join("gallery.pool");
     // A person knows nothing of the folder.
     make(&made).map_err(|error| error.at(&absolute))?;
-    let named = match renameat_with(CWD, &made, CWD, &absolute, RenameFlags::NOREPLACE) {
-        // Some file systems can't rename without replacing. A link never replaces anything.
-        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(&made, &absolute),
-        renamed => renamed.map_err(io::Error::from),
-    };
-    match named {
+    match give_new_name(&made, &absolute) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        named => named
-            .and_then(|()| File::open(folder))
-            .and_then(|folder| folder.sync_all())
-            .map_err(wrap),
+        named => named.map_err(wrap),
     }
+}
+
+/// Renames a file durably to an absolute path, unless there is one already.
+pub(super) fn give_new_name(made: &Path, path: &Path) -> io::Result<()> {
+    match renameat_with(CWD, made, CWD, path, RenameFlags::NOREPLACE) {
+        // Some file systems can't rename without replacing. A link never replaces anything.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(made, path)?,
+        renamed => renamed?,
+    }
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 
 use super::all_cases;
 use super::file_call::{Action, FileCall};
-use super::subjects::{SUBJECTS, Scene, Subject};
+use super::subjects::{Scene, Subject};
 use super::tracer::{Verdict, Watcher, trace};
 use crate::harness::{Engine, Failures, Finished, seeded_rng, skip};
 
@@ -63,7 +63,7 @@ fn fail_each_call(engine: Engine) {
     let mut failures = Failures::new();
     let mut rng = seeded_rng();
     let step = if all_cases() { 1 } else { SHORT_STEP };
-    for subject in SUBJECTS {
+    for subject in Subject::of(engine) {
         let scene = Scene::new(engine, subject);
         let mut counter = Injector::new(&scene, None);
         let Some(ended) = trace(scene.command(), &scene.root(), &mut counter) else {

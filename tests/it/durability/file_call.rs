@@ -25,6 +25,12 @@ pub enum Action {
         parts: Vec<(u64, u64)>,
         is_synced: bool,
     },
+    /// Writes what another file has, from this offset on.
+    Copy {
+        offset: u64,
+        from: PathBuf,
+        from_offset: u64,
+    },
     SetLength(u64),
     /// Makes the file this long, if it is shorter.
     Allocate(u64),
@@ -65,6 +71,7 @@ impl FileCall {
             libc::SYS_pwrite64 => write(thread, first, vec![(second, third)], Some(fourth)),
             libc::SYS_writev => write(thread, first, parts(thread, second, third), None),
             libc::SYS_pwritev => write(thread, first, parts(thread, second, third), Some(fourth)),
+            libc::SYS_copy_file_range => copy(thread, first, third),
             libc::SYS_ftruncate => by_descriptor(Action::SetLength(second)),
             libc::SYS_fallocate => by_descriptor(Action::Allocate(third + fourth)),
             libc::SYS_fsync | libc::SYS_fdatasync => by_descriptor(Action::Sync),
@@ -128,16 +135,31 @@ fn write(
     offset: Option<u64>,
 ) -> Option<FileCall> {
     let path = descriptor(thread, number)?;
-    let about = fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}")).ok()?;
-    let field = |name| Some(about.lines().find_map(|line| line.strip_prefix(name))?.trim());
-    let flags = i32::from_str_radix(field("flags:")?, 8).ok()?;
+    let (flags, position) = state(thread, number)?;
     let offset = match offset {
         Some(offset) => offset,
         None if flags & libc::O_APPEND != 0 => fs::metadata(&path).ok()?.len(),
-        None => field("pos:")?.parse().ok()?,
+        None => position,
     };
     let is_synced = flags & libc::O_DSYNC != 0;
     Some(FileCall { path, action: Action::Write { offset, parts, is_synced } })
+}
+
+/// A copy between two files at their present offsets, as the standard library makes it.
+fn copy(thread: i32, source: u64, target: u64) -> Option<FileCall> {
+    let (_, from_offset) = state(thread, source)?;
+    let (_, offset) = state(thread, target)?;
+    let from = descriptor(thread, source)?;
+    let path = descriptor(thread, target)?;
+    Some(FileCall { path, action: Action::Copy { offset, from, from_offset } })
+}
+
+/// The flags of an open file, and the offset where the next read or write begins.
+fn state(thread: i32, number: u64) -> Option<(i32, u64)> {
+    let about = fs::read_to_string(format!("/proc/{thread}/fdinfo/{number}")).ok()?;
+    let field = |name| Some(about.lines().find_map(|line| line.strip_prefix(name))?.trim());
+    let flags = i32::from_str_radix(field("flags:")?, 8).ok()?;
+    Some((flags, field("pos:")?.parse().ok()?))
 }
 
 /// Address and length of each part of a vectored write.

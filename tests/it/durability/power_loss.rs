@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 
 use super::all_cases;
 use super::recording::{Event, Recording};
-use super::subjects::{SUBJECTS, Scene, Subject, ids_reported};
+use super::subjects::{Scene, Subject, ids_reported};
 use crate::harness::{Engine, Failures, seeded_rng, skip};
 
 /// Bytes that a disk writes whole.
@@ -40,7 +40,7 @@ enum Cut<'a> {
 fn a_power_cut_costs_nothing_that_was_reported() {
     let mut failures = Failures::new();
     let mut rng = seeded_rng();
-    for subject in SUBJECTS {
+    for subject in Subject::of(Engine::File) {
         let scene = Scene::new(Engine::File, subject);
         let Some(recording) = Recording::of(&scene) else {
             return skip("this process may not trace another");
@@ -86,7 +86,7 @@ fn a_program_that_does_not_sync_would_be_found_out() {
 }
 
 fn subject(name: &str) -> &'static Subject {
-    SUBJECTS.iter().find(|subject| subject.name == name).unwrap()
+    Subject::of(Engine::File).find(|subject| subject.name == name).unwrap()
 }
 
 /// What a cut can leave.

@@ -1,5 +1,6 @@
 //! Records the changes that a command makes to the gallery's files, in their order.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file_call::{Action, FileCall, written};
@@ -100,6 +101,11 @@ impl Watcher for Recording {
                 let bytes = written(thread, parts, result as usize);
                 let (offset, is_synced) = (*offset, *is_synced);
                 self.events.push(Event::Write { path, offset, bytes, is_synced });
+            }
+            Action::Copy { offset, from, from_offset } => {
+                let start = *from_offset as usize;
+                let bytes = fs::read(from).unwrap()[start..start + result as usize].to_vec();
+                self.events.push(Event::Write { path, offset: *offset, bytes, is_synced: false });
             }
             Action::SetLength(length) => self.events.push(Event::SetLength(path, *length)),
             Action::Allocate(end) => self.events.push(Event::Allocate(path, *end)),

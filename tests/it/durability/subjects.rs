@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::harness::{Engine, Finished, Workspace};
-use crate::pictures::{photo, save};
+use crate::pictures::{noise, photo, save};
 
 /// Pictures that are in the gallery before the command runs.
 const OLD_PICTURES: u32 = 3;
@@ -21,7 +21,9 @@ pub const REPORT: &str = "report.jsonl";
 
 pub struct Subject {
     pub name: &'static str,
-    /// Its arguments; `ID` stands for the image of picture 0.
+    /// The one engine that has the command, if only one has it.
+    engine: Option<Engine>,
+    /// Its arguments; `ID` stands for the image of picture 0, `GALLERY` for the gallery.
     arguments: &'static [&'static str],
     /// What the gallery is before.
     before: Before,
@@ -37,15 +39,20 @@ enum Before {
     Gallery,
     /// There is a backup of the gallery too.
     GalleryAndBackup,
+    /// There is a backup of the gallery too, and in the gallery image 0 has another tag by now.
+    GalleryAfterBackup,
     /// Picture 0 is gone, its image still there.
     GalleryWithoutPicture,
+    /// Images were removed whose space nobody has taken.
+    GalleryWithFreeSpace,
 }
 
 const IMPORT: &[&str] = &["import", "--quiet", "--jobs", "1", "--report", REPORT, "pictures"];
 
-pub const SUBJECTS: &[Subject] = &[
+const SUBJECTS: &[Subject] = &[
     Subject {
         name: "import into a new gallery",
+        engine: None,
         arguments: IMPORT,
         before: Before::NoGallery,
         promises: |scene, _| assert_eq!(scene.ids().len() as u32, PICTURES),
@@ -53,6 +60,7 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "import",
+        engine: None,
         arguments: IMPORT,
         before: Before::Gallery,
         promises: |scene, _| assert_eq!(scene.ids().len() as u32, PICTURES),
@@ -60,6 +68,7 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "import --prune",
+        engine: None,
         arguments: &["import", "--quiet", "--prune", "--report", REPORT, "pictures"],
         before: Before::GalleryWithoutPicture,
         promises: |scene, _| {
@@ -70,6 +79,7 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "key rotate",
+        engine: None,
         arguments: &["key", "rotate"],
         before: Before::Gallery,
         promises: |scene, ended| {
@@ -79,6 +89,7 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "remove",
+        engine: None,
         arguments: &["remove", "ID"],
         before: Before::Gallery,
         promises: |scene, _| assert!(!scene.ids().contains(&scene.victim)),
@@ -86,6 +97,7 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "tag",
+        engine: None,
         arguments: &["tag", "ID", "+new", "-old"],
         before: Before::Gallery,
         promises: |scene, _| {
@@ -96,6 +108,7 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "backup",
+        engine: None,
         arguments: &["backup", "copy.pool"],
         before: Before::Gallery,
         promises: |scene, _| scene.assert_backup_whole(),
@@ -103,12 +116,54 @@ pub const SUBJECTS: &[Subject] = &[
     },
     Subject {
         name: "backup --force",
+        engine: None,
         arguments: &["backup", "--force", "copy.pool"],
         before: Before::GalleryAndBackup,
         promises: |scene, _| scene.assert_backup_whole(),
         is_done: |_| false,
     },
+    Subject {
+        name: "restore --force",
+        engine: Some(Engine::File),
+        arguments: &["restore", "--force", "copy.pool"],
+        before: Before::GalleryAfterBackup,
+        promises: |scene, _| {
+            let shown = scene.space.run(["show", &scene.victim, "--json"]).expect(0).json();
+            assert_eq!(shown["tags"], serde_json::json!(["old"]));
+            scene.assert_backup_whole();
+        },
+        is_done: |_| false,
+    },
+    Subject {
+        name: "compact",
+        engine: Some(Engine::File),
+        arguments: &["compact"],
+        before: Before::GalleryWithFreeSpace,
+        promises: |scene, _| {
+            scene.space.run(["compact"]).expect(0).complains_of(&["nothing to give back"]);
+        },
+        is_done: |_| false,
+    },
+    Subject {
+        name: "copy",
+        engine: None,
+        arguments: &["copy", "GALLERY", "target.pool"],
+        before: Before::Gallery,
+        promises: |scene, _| {
+            assert_eq!(scene.assert_whole("target.pool"), scene.old, "images in the copy");
+            let keys = ["--gallery", "target.pool", "key", "list", "--json"];
+            assert_eq!(scene.space.run(keys).expect(0).json().as_array().unwrap().len(), 1);
+        },
+        is_done: |_| false,
+    },
 ];
+
+impl Subject {
+    /// The subjects that an engine has.
+    pub fn of(engine: Engine) -> impl Iterator<Item = &'static Self> {
+        SUBJECTS.iter().filter(move |subject| subject.engine.is_none_or(|only| only == engine))
+    }
+}
 
 /// A gallery on which a subject runs again and again, each time as it was at first.
 pub struct Scene {
@@ -148,8 +203,14 @@ impl Scene {
             scene.old_keys = scene.key_ids();
             fs::remove_file(scene.space.path(REPORT)).unwrap();
         }
-        if subject.before == Before::GalleryAndBackup {
+        if matches!(subject.before, Before::GalleryAndBackup | Before::GalleryAfterBackup) {
             scene.space.run(["backup", "copy.pool"]).expect(0);
+        }
+        if subject.before == Before::GalleryAfterBackup {
+            scene.space.run(["tag", &scene.victim, "+newer"]).expect(0);
+        }
+        if subject.before == Before::GalleryWithFreeSpace {
+            scene.free_space();
         }
         if subject.before == Before::GalleryWithoutPicture {
             fs::remove_file(scene.space.picture("0.png")).unwrap();
@@ -157,6 +218,19 @@ impl Scene {
         scene.add_pictures(OLD_PICTURES..PICTURES);
         scene.files = scene.read_files();
         scene
+    }
+
+    /// Imports pictures and removes their images again.
+    fn free_space(&self) {
+        let folder = self.space.path("pictures/passing");
+        fs::create_dir(&folder).unwrap();
+        for seed in 0..4 {
+            save(noise(100, 100, seed), &folder.join(format!("{seed}.png")));
+        }
+        self.space.run(["import", "--quiet", "pictures/passing"]).expect(0);
+        fs::remove_dir_all(folder).unwrap();
+        let passing: Vec<_> = self.ids().difference(&self.old).cloned().collect();
+        self.space.run(["remove".to_owned()].into_iter().chain(passing)).expect(0);
     }
 
     fn add_pictures(&self, seeds: std::ops::Range<u32>) {
@@ -181,8 +255,12 @@ impl Scene {
         command
     }
 
-    fn arguments(&self) -> Vec<&str> {
-        let argument = |word: &&'static str| if *word == "ID" { &self.victim } else { *word };
+    fn arguments(&self) -> Vec<String> {
+        let argument = |word: &&str| match *word {
+            "ID" => self.victim.clone(),
+            "GALLERY" => self.space.locator(),
+            word => word.to_owned(),
+        };
         self.subject.arguments.iter().map(argument).collect()
     }
 
@@ -247,9 +325,13 @@ impl Scene {
             assert_eq!(keys.len(), 1, "keys");
             assert!(self.subject.name == "key rotate" || keys == self.old_keys, "keys changed");
         }
-        if self.subject.before == Before::GalleryAndBackup || self.space.path("copy.pool").exists()
-        {
+        let has_backup =
+            matches!(self.subject.before, Before::GalleryAndBackup | Before::GalleryAfterBackup);
+        if has_backup || self.space.path("copy.pool").exists() {
             self.assert_backup_whole();
+        }
+        if self.space.path("target.pool").exists() {
+            self.assert_whole("target.pool");
         }
         true
     }
@@ -272,11 +354,16 @@ impl Scene {
     }
 
     fn assert_backup_whole(&self) {
-        let copy = ["--gallery", "copy.pool"];
-        let verified = self.space.run([&copy[..], &["verify"]].concat()).expect(0);
-        assert_eq!(verified.stdout, "", "verify of the backup");
-        let listed = self.space.run([&copy[..], &["list", "--json"]].concat()).expect(0).json();
-        assert_eq!(ids_of(listed.as_array().unwrap()), self.old, "images in the backup");
+        assert_eq!(self.assert_whole("copy.pool"), self.old, "images in the backup");
+    }
+
+    /// Verifies another gallery, and returns the ids of its images.
+    #[track_caller]
+    fn assert_whole(&self, gallery: &str) -> BTreeSet<String> {
+        let verified = self.space.run(["--gallery", gallery, "verify"]).expect(0);
+        assert_eq!(verified.stdout, "", "verify of {gallery}");
+        let listed = self.space.run(["--gallery", gallery, "list", "--json"]).expect(0).json();
+        ids_of(listed.as_array().unwrap())
     }
 
     /// The ids that the report calls stored, in lines that are whole.
