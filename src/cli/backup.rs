@@ -40,7 +40,7 @@ impl Args {
         let store = if self.no_verify {
             globals.open(Access::Read)?
         } else {
-            globals.open_checked(Access::Read)?
+            globals.open_checked(&globals.gallery, Access::Read)?
         };
         if self.file.as_os_str() == "-" {
             return print(&store);

@@ -20,7 +20,7 @@ impl Args {
         let Locator::File(path) = &globals.gallery else {
             anyhow::bail!(StoreError::NothingToCompact);
         };
-        let store = globals.open_checked(Access::Write)?;
+        let store = globals.open_checked(&globals.gallery, Access::Write)?;
         let path = path.canonicalize().with_context(|| path.display().to_string())?;
         let folder = temporary::folder_of(&path);
         temporary::remove_leftovers(folder);

@@ -28,7 +28,7 @@ impl Args {
         if from.overlaps(&to) {
             anyhow::bail!(UsageError(format!("{from} and {to} are one gallery; give two")));
         }
-        let source = globals.open_at(&from, Access::Read)?;
+        let source = globals.open_checked(&from, Access::Read)?;
         let stop = signals::stop_flag()?;
         let target = globals.open_at(&to, Access::Create)?;
         let bar = progress_bar(globals);

@@ -36,24 +36,28 @@ impl GlobalOptions {
 
     /// Opens the gallery for reading what can be read of it.
     pub(super) fn open_reader(&self) -> anyhow::Result<Reader> {
-        let reader = Reader::open(&self.gallery)?;
+        self.open_reader_at(&self.gallery)
+    }
+
+    fn open_reader_at(&self, locator: &Locator) -> anyhow::Result<Reader> {
+        let reader = Reader::open(locator)?;
         if reader.was_migrated() {
-            self.tell_migration(&self.gallery);
+            self.tell_migration(locator);
         }
         Ok(reader)
     }
 
     /// Opens the gallery, after a look at all its pages but not at its images. LMDB trusts them
     /// when it copies, and would crash or copy the damage.
-    pub(super) fn open_checked(&self, access: Access) -> anyhow::Result<Store> {
-        if let Some(Damage { subject, problem }) = self.open_reader()?.check_pages().first() {
+    pub(super) fn open_checked(&self, locator: &Locator, access: Access) -> anyhow::Result<Store> {
+        let reader = self.open_reader_at(locator)?;
+        if let Some(Damage { subject, problem }) = reader.check_pages().first() {
             anyhow::bail!(
-                "{}: the gallery is damaged, and nothing was copied: {subject}: {problem}; \
-                 `imagepool verify` lists all damage, `imagepool salvage` copies what can be read",
-                self.gallery
+                "{locator}: the gallery is damaged, so it is not copied ({subject}: {problem}); \
+                 `imagepool verify` says more, `imagepool salvage` copies what can be read"
             );
         }
-        self.open(access)
+        self.open_at(locator, access)
     }
 
     /// Says on stderr what is wrong with a gallery, as far as it was read, and returns how a

@@ -14,8 +14,8 @@
 //! - keys: `key`, `new_key`;
 //! - looking after images: `list`, `filter`, `show`, `export`, `remove`, `restore_image`,
 //!   `tag`;
-//! - looking after the gallery: `backup`, `restore`, `compact`, `copy`, `verify`,
-//!   `salvage`, `stats`, `doctor` (a folder of checks);
+//! - looking after the gallery: `backup`, `restore`, `compact`, `copy`, `verify`, `salvage`,
+//!   `stats`, `doctor` (a folder of checks);
 //! - about the program: `completions`, `man`.
 
 mod background_import;

@@ -17,6 +17,7 @@ use super::pixels::channels::Channels;
 use super::pixels::colour::Conversion;
 use super::pixels::features::Features;
 use super::pixels::frames::Frames as _;
+use super::pixels::profile::Profile;
 use super::pixels::raster::Raster;
 use super::pixels::rgb::drop_opaque_alpha;
 use super::settings::Settings;
@@ -135,16 +136,27 @@ pub fn render(
 /// # Errors
 /// Returns the same errors as [`convert`], but for those of encoding.
 pub fn probe(source: &[u8], limits: &DecodeLimits) -> Result<(u32, u32), CodecError> {
+    probe_within(source, limits, &Timer::new(limits.decode_time))
+}
+
+/// As [`probe`], within the time that is left to `timer`.
+///
+/// # Errors
+/// Returns the same errors as [`probe`].
+pub fn probe_within(
+    source: &[u8],
+    limits: &DecodeLimits,
+    timer: &Timer,
+) -> Result<(u32, u32), CodecError> {
     let format = recognise(source)?;
-    let timer = Timer::new(limits.decode_time);
     guard(format, || {
-        let header = read_header(source, format, limits, &timer)?;
+        let header = read_header(source, format, limits, timer)?;
         if is_animation(source, format, &header) {
-            let mut frames = open_frames(source, format, &header, &timer)?;
+            let mut frames = open_frames(source, format, &header, timer)?;
             while timer.time(|| frames.next())?.is_some() {}
             return Ok((header.width, header.height));
         }
-        let raster = timer.time(|| decode(source, format, &header, limits, &timer))?;
+        let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
         let picture = raster.into_upright_srgb().0;
         Ok((picture.width(), picture.height()))
     })
@@ -194,7 +206,7 @@ fn convert_still(
     settings: &Settings,
     longest_side: u32,
 ) -> Result<Converted, CodecError> {
-    let mut partial = raster.partial;
+    let mut partial = raster.is_partial();
     let (picture, mut notes) = raster.into_upright_srgb();
     let size = (picture.width(), picture.height());
     let picture = still::shrink_to_fit(drop_opaque_alpha(picture), longest_side)?;
@@ -237,7 +249,7 @@ fn convert_webp(
         let shown_as_stored = {
             let frames = WebPFrames::open(&source)?;
             let profile = frames.profile();
-            is_shown_as_stored(&frames.orientation(), Channels::Rgba, profile.as_deref())
+            is_shown_as_stored(&frames.orientation(), Channels::Rgba, profile.as_ref())
         };
         let outputs =
             AnimationOutputs { whole: !shown_as_stored, rendition_widths: &settings.renditions };
@@ -251,14 +263,16 @@ fn convert_webp(
     }
     let mut raster = timer.time(|| webp::decode(&source))?;
     let stored = RiffContainer::parse(&source)?.without_metadata().into_owned();
+    drop(source);
     let shown_as_stored =
-        is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_deref());
+        is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_ref());
     if !shown_as_stored || !webp::is_demuxable(&stored) {
         let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
         raster.notes.push(format!("encoded anew: {note}"));
-        drop((source, stored));
+        drop(stored);
         return convert_still(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
     }
+    let partial = raster.is_partial();
     let (picture, notes) = raster.into_upright_srgb();
     let picture = drop_opaque_alpha(picture);
     let features = Features::of(&picture);
@@ -273,7 +287,7 @@ fn convert_webp(
         color: features.color,
         perceptual_hash: features.perceptual_hash,
         renditions: still::encode_renditions(&picture, settings)?,
-        partial: false,
+        partial,
         notes,
     })
 }
@@ -282,7 +296,7 @@ fn convert_webp(
 fn is_shown_as_stored(
     orientation: &image::metadata::Orientation,
     channels: Channels,
-    profile: Option<&[u8]>,
+    profile: Option<&Profile>,
 ) -> bool {
     *orientation == image::metadata::Orientation::NoTransforms
         && Conversion::new(channels, profile).0.is_identity()

@@ -49,7 +49,7 @@ pub(super) fn read_header(
             jxl::header(source).map_err(|source| CodecError::Decode { format, source })
         }
         PictureFormat::Ico => ico::header(source, timer),
-        PictureFormat::Jpeg => jpeg::header(source),
+        PictureFormat::Jpeg => jpeg::header(source, timer),
         PictureFormat::Png => png::header(source, timer),
         PictureFormat::Tiff => tiff::header(source, timer),
         PictureFormat::WebP => webp::header(source),
@@ -91,16 +91,16 @@ pub(super) fn decode(
             })
         }
         #[cfg(feature = "avif")]
-        PictureFormat::Avif => heif::avif::decode(source, limits.memory_bytes)
+        PictureFormat::Avif => heif::avif::decode(source, limits.memory_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "heic")]
-        PictureFormat::Heic => heif::heic::decode(source, limits.memory_bytes)
+        PictureFormat::Heic => heif::heic::decode(source, limits.memory_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),
         #[cfg(feature = "jxl")]
-        PictureFormat::Jxl => jxl::decode(source, limits.memory_bytes)
+        PictureFormat::Jxl => jxl::decode(source, header.decode_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),
         PictureFormat::Ico => ico::decode(source, limits.memory_bytes, timer),
-        PictureFormat::Jpeg => jpeg::decode(source),
+        PictureFormat::Jpeg => jpeg::decode(source, timer),
         PictureFormat::Png => png::decode(source, timer),
         PictureFormat::Tiff => tiff::decode(source, limits.memory_bytes, timer),
         PictureFormat::WebP => webp::decode(source),
@@ -130,7 +130,7 @@ pub(super) fn open_frames<'s>(
             PictureFormat::Png => Box::new(PngFrames::open(source, timer)?),
             #[cfg(feature = "jxl")]
             PictureFormat::Jxl => Box::new(
-                jxl::JxlFrames::new(source, header.decode_bytes)
+                jxl::JxlFrames::new(source, header.decode_bytes, timer)
                     .map_err(|source| CodecError::Decode { format, source })?,
             ),
             PictureFormat::WebP => Box::new(WebPFrames::open(source)?),

@@ -45,6 +45,12 @@ pub enum CodecError {
     Encode(webpx::Error),
     #[error("no thread could be started to convert it")]
     NoThread,
+    #[error(
+        "not converted: decoders that took longer than --decode-time still run ({decoders}) and \
+         hold {held_mb} MB of --memory; import it again",
+        held_mb = held_bytes.div_ceil(1_000_000)
+    )]
+    DecodersHang { decoders: usize, held_bytes: u64 },
     #[error("the {format} decoder gave up: {message}")]
     Panicked { format: PictureFormat, message: String },
 }

@@ -27,6 +27,18 @@ const LOSSLESS_BYTES_PER_PIXEL: u64 = 40;
 /// Memory that an animation's encoder takes, in bytes a pixel of the canvas. Measured: 41.
 const ANIMATION_BYTES_PER_PIXEL: u64 = 48;
 
+/// Memory that reading a header takes beside copies of the source, in bytes: a colour profile
+/// twice, and tables.
+const HEADER_BYTES: u64 = 12 << 20;
+
+/// Returns the memory that a source of this length and [`memory_bytes`] take together, in bytes.
+/// Pieces of a file that belong together are copied: all of them at worst, into a vector that
+/// grows.
+#[must_use]
+pub const fn header_bytes(source_bytes: u64) -> u64 {
+    source_bytes.saturating_mul(4).saturating_add(HEADER_BYTES)
+}
+
 /// Returns the peak memory, in bytes, that [`super::convert()`] or [`super::render()`] will take,
 /// including the source itself.
 ///

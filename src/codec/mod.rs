@@ -53,10 +53,10 @@ mod settings;
 mod sniff;
 mod timer;
 
-pub use convert::{Converted, convert, probe, render};
+pub use convert::{Converted, convert, probe, probe_within, render};
 pub use encode::webp::MAX_WEBP_SIDE;
 pub use error::CodecError;
-pub use estimate::memory_bytes;
+pub use estimate::{header_bytes, memory_bytes};
 pub use guard::catches_panics;
 pub use limits::DecodeLimits;
 pub use memory::give_back_freed;

@@ -1,7 +1,9 @@
 //! Limits the time that decoders take: measures it around them, and checks it while they read.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::CodecError;
@@ -10,7 +12,6 @@ use super::error::CodecError;
 ///
 /// It is shared with a thread that watches the conversion, because a decoder that never reads can't
 /// be stopped from inside.
-#[derive(Debug)]
 pub struct Timer {
     limit: Duration,
     base: Instant,
@@ -18,6 +19,8 @@ pub struct Timer {
     spent_ms: AtomicU64,
     /// When the running decoder began, since `base`; [`Timer::IDLE`] when none runs.
     began_ms: AtomicU64,
+    /// Makes the running decoder fail soon, where it can be told to.
+    stop: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl Timer {
@@ -32,7 +35,43 @@ impl Timer {
             base: Instant::now(),
             spent_ms: AtomicU64::new(0),
             began_ms: AtomicU64::new(Self::IDLE),
+            stop: Mutex::new(None),
         }
+    }
+
+    /// Stops the running decoder if its time is over and it can be stopped from outside. It is
+    /// called again and again, because a decoder may miss one call.
+    pub fn stop_overdue(&self) {
+        if self.check().is_err()
+            && let Some(stop) = &*self.lock_stop()
+        {
+            stop();
+        }
+    }
+
+    /// Runs a part of a decoder that `stop` makes fail from another thread.
+    #[cfg(any(feature = "jxl", test))]
+    pub(super) fn stoppable<T>(
+        &self,
+        stop: impl Fn() + Send + 'static,
+        decode: impl FnOnce() -> T,
+    ) -> T {
+        *self.lock_stop() = Some(Box::new(stop));
+        let decoded = decode();
+        *self.lock_stop() = None;
+        decoded
+    }
+
+    fn lock_stop(&self) -> MutexGuard<'_, Option<Box<dyn Fn() + Send>>> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a timer whose time is over.
+    #[cfg(test)]
+    pub(super) fn over() -> Self {
+        let timer = Self::new(Duration::ZERO);
+        timer.spent_ms.store(1, Ordering::Relaxed);
+        timer
     }
 
     /// Returns the time spent in decoders so far.
@@ -78,7 +117,7 @@ impl Timer {
 
 /// A reader of a source that fails once the decoder's time is over.
 pub(super) struct TimedReader<'s> {
-    source: io::Cursor<&'s [u8]>,
+    source: io::Cursor<Cow<'s, [u8]>>,
     timer: &'s Timer,
     reads: u32,
 }
@@ -89,8 +128,8 @@ impl<'s> TimedReader<'s> {
     /// Number of small reads for each look at the clock, which costs more than they do.
     const READS_PER_CHECK: u32 = 64;
 
-    pub(super) fn new(source: &'s [u8], timer: &'s Timer) -> Self {
-        Self { source: io::Cursor::new(source), timer, reads: 0 }
+    pub(super) fn new(source: impl Into<Cow<'s, [u8]>>, timer: &'s Timer) -> Self {
+        Self { source: io::Cursor::new(source.into()), timer, reads: 0 }
     }
 
     fn check_time(&mut self, bytes: usize) -> io::Result<()> {
@@ -130,6 +169,9 @@ impl Seek for TimedReader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     #[test]
@@ -152,5 +194,23 @@ mod tests {
         assert!(timer.spent() >= Duration::from_millis(20));
         // No other decoder is started.
         assert!(timer.time(|| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_decoder_that_can_be_stopped_is_stopped_once_its_time_is_over() {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = |stopped: &Arc<AtomicBool>| {
+            let stopped = Arc::clone(stopped);
+            move || stopped.store(true, Ordering::SeqCst)
+        };
+        let patient = Timer::new(Duration::from_secs(60));
+        patient.stoppable(stop(&stopped), || patient.stop_overdue());
+        assert!(!stopped.load(Ordering::SeqCst));
+        let over = Timer::over();
+        over.stoppable(stop(&stopped), || ());
+        over.stop_overdue();
+        assert!(!stopped.load(Ordering::SeqCst), "it had returned");
+        over.stoppable(stop(&stopped), || over.stop_overdue());
+        assert!(stopped.load(Ordering::SeqCst));
     }
 }

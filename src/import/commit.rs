@@ -74,6 +74,10 @@ impl<'i> Committer<'i> {
     fn take(&mut self, result: WorkResult) -> Result<(), ImportError> {
         match result {
             WorkResult::Refused { report, source } => self.settle_unread(&report, source),
+            WorkResult::Postponed { report, source } => {
+                self.state.insert(source.absolute, None, FileContent::Unknown);
+                self.report(&report)
+            }
             WorkResult::Settled(outcome) => self.settle(outcome),
             WorkResult::Pending { mut outcome, mut addition, permit } => {
                 let now = Instant::now();

@@ -1,11 +1,13 @@
 //! What workers hand to the committer: one [`WorkResult`] for each entry that the walk found.
 
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use super::budget::MemoryPermit;
 use super::options::ImportOptions;
 use super::report::{FileReport, FileStatus};
 use super::walk::SourceFile;
+use crate::codec::CodecError;
 use crate::image::{ImageId, ImageRecord};
 use crate::store::{Addition, Origin, SourceKey, StoreError};
 
@@ -13,6 +15,9 @@ use crate::store::{Addition, Origin, SourceKey, StoreError};
 pub(super) enum WorkResult {
     /// The entry is not imported and was not read whole; `source` is `None` for what is no file.
     Refused { report: FileReport, source: Option<SourceFile> },
+    /// The file may be a picture, but decoders that were given up left nothing to convert it with.
+    /// The next round of a watch looks at it again.
+    Postponed { report: FileReport, source: SourceFile },
     /// The file was read, and nothing is to be stored.
     Settled(FileOutcome),
     /// The outcome becomes true when the addition is committed.
@@ -93,4 +98,26 @@ pub(super) fn skipped_key(source_hash: &[u8; 32], settings_hash: [u8; 8]) -> Sou
 /// Says that an image was damaged and is stored anew.
 pub(super) fn mended_note(problem: &str) -> String {
     format!("its stored image was damaged and is stored anew: {problem}")
+}
+
+/// Longest reason that is given for a file, in bytes.
+const MAX_REASON_BYTES: usize = 1_000;
+
+/// Returns an error in words. What is too long is cut off, because a decoder may quote megabytes of
+/// the file.
+pub(super) fn reason_of(error: &CodecError) -> String {
+    struct Start(String);
+    impl fmt::Write for Start {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let left = MAX_REASON_BYTES.saturating_sub(self.0.len());
+            let end = text.floor_char_boundary(left);
+            self.0.push_str(&text[..end]);
+            if end == text.len() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+    let mut start = Start(String::new());
+    if write!(start, "{error}").is_err() {
+        start.0.push_str(" ...");
+    }
+    start.0
 }

@@ -1,12 +1,14 @@
 //! The import itself: a walk, workers and a committer, joined by bounded channels.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::budget::MemoryBudget;
 use super::commit::Committer;
 use super::options::ImportOptions;
 use super::outcome::WorkResult;
@@ -38,13 +40,28 @@ pub fn import(
     observer: &mut dyn Observer,
     state: &mut ScanState,
 ) -> Result<ImportSummary, ImportError> {
+    let budget = MemoryBudget::new(options.limits.memory_bytes);
+    import_within(&budget, store, roots, options, stop, observer, state)
+}
+
+/// As [`import`], within a budget that other imports of this process share, of which decoders that
+/// were given up may still hold a part.
+pub(super) fn import_within(
+    budget: &Arc<MemoryBudget>,
+    store: Option<&Store>,
+    roots: &[PathBuf],
+    options: &ImportOptions,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+    state: &mut ScanState,
+) -> Result<ImportSummary, ImportError> {
     let started = Instant::now();
     let plan = ImportPlan::new(roots, options, state, SystemTime::now());
     let ImportPlan { entries, state: mut new_state, unsettled } = plan;
     let may_prune = new_state.may_prune(state, unsettled);
     observer.planned(entries.len() as u64, entries.iter().map(FoundEntry::size_bytes).sum());
 
-    let worker = ImportWorker::new(store, options);
+    let worker = ImportWorker::new(store, options, budget);
     let store = store.filter(|_| !options.dry_run);
     let mut committer = Committer::new(store, roots, options, observer, &mut new_state);
     let jobs = options.jobs.max(1);
@@ -100,5 +117,62 @@ fn work(
         if results.send(worker.process(entry, &mut runner)).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::codec::{DecodeLimits, Lossless, Settings};
+    use crate::import::report::FileReport;
+
+    /// Keeps the reasons that are given.
+    #[derive(Default)]
+    struct Reasons(Vec<String>);
+
+    impl Observer for Reasons {
+        fn planned(&mut self, _files: u64, _bytes: u64) {}
+
+        fn file_done(&mut self, report: &FileReport) -> io::Result<()> {
+            self.0.extend(report.reason.clone());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_for_which_decoders_left_no_memory_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.png");
+        image::RgbImage::new(10, 10).save(&file).unwrap();
+        let options = ImportOptions {
+            settings: Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() },
+            limits: DecodeLimits::default(),
+            jobs: 1,
+            tags: Vec::new(),
+            folder_tags: false,
+            skip_similar: false,
+            again: false,
+            prune: false,
+            delete_originals: false,
+            settle_time: None,
+            dry_run: true,
+        };
+        let budget = MemoryBudget::with_patience(options.limits.memory_bytes, Duration::ZERO);
+        let running = budget.reserve(options.limits.memory_bytes).unwrap();
+        running.abandon();
+        let mut state = ScanState::default();
+        let mut import = |reasons: &mut Reasons| {
+            let (roots, stop) = ([file.clone()], AtomicBool::new(false));
+            import_within(&budget, None, &roots, &options, &stop, reasons, &mut state).unwrap()
+        };
+        let mut reasons = Reasons::default();
+        assert_eq!(import(&mut reasons).failed, 1);
+        assert!(reasons.0[0].contains("still run (1)") && reasons.0[0].contains("900 MB"));
+        drop(running);
+        assert_eq!(import(&mut reasons).imported, 1);
+        assert_eq!(import(&mut reasons).imported, 0, "nothing is left to look at");
     }
 }

@@ -1,8 +1,9 @@
 //! A thread that converts one picture at a time, and is given up when a decoder does not come back.
 //!
-//! Decoders look at the clock whenever they read, see `codec::Timer`. One that loops without
-//! reading can only be left behind: its thread goes on until it ends or the process does, and costs
-//! a core until then. Its file is lost, and nothing else.
+//! Decoders look at the clock whenever they read, or are stopped from here, see `codec::Timer`. One
+//! that does neither can only be left behind: its thread goes on until it ends or the process does,
+//! and costs a core until then, and its memory, which the budget does not give to others. Its file
+//! is lost, and nothing else.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
+use super::budget::MemoryPermit;
 use crate::codec::{CodecError, Timer};
 
 /// How long a decoder may be over its time before it is given up.
@@ -37,28 +39,33 @@ impl Runner {
     }
 
     /// Runs a job on this runner's thread, or gives it up once its decoders took `time_limit` and
-    /// some grace.
+    /// some grace. The thread holds `permit`, too, until the job ends.
     pub(super) fn run<T: Send + 'static>(
         &mut self,
         time_limit: Duration,
+        permit: &MemoryPermit,
         job: impl FnOnce(&Timer) -> Result<T, CodecError> + Send + 'static,
     ) -> Result<T, CodecError> {
-        self.run_until(time_limit, |timer| timer.spent() > time_limit + GRACE, job)
+        let is_overdue = |timer: &Timer| timer.spent() > time_limit.saturating_add(GRACE);
+        self.run_until(time_limit, permit, is_overdue, job)
     }
 
     fn run_until<T: Send + 'static>(
         &mut self,
         time_limit: Duration,
+        permit: &MemoryPermit,
         is_overdue: impl Fn(&Timer) -> bool,
         job: impl FnOnce(&Timer) -> Result<T, CodecError> + Send + 'static,
     ) -> Result<T, CodecError> {
         let timer = Arc::new(Timer::new(time_limit));
         let (send, result) = bounded(1);
         let task = {
-            let timer = Arc::clone(&timer);
+            let (timer, permit) = (Arc::clone(&timer), permit.clone());
             move || {
-                // Nobody waits any more for the result of a job that was given up.
+                // Nobody waits any more for the result of a job that was given up. The result is
+                // then dropped before the permit, which stands for its memory.
                 let _ = send.send(job(&timer));
+                drop(permit);
             }
         };
         if self.tasks.send(Box::new(task)).is_err() {
@@ -68,8 +75,14 @@ impl Runner {
         loop {
             let error = match result.recv_timeout(self.poll_interval) {
                 Ok(result) => return result,
-                Err(RecvTimeoutError::Timeout) if !is_overdue(&timer) => continue,
-                Err(RecvTimeoutError::Timeout) => CodecError::TooSlow { limit: time_limit },
+                Err(RecvTimeoutError::Timeout) if !is_overdue(&timer) => {
+                    timer.stop_overdue();
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    permit.abandon();
+                    CodecError::TooSlow { limit: time_limit }
+                }
                 Err(RecvTimeoutError::Disconnected) => CodecError::NoThread,
             };
             self.tasks = start_thread();
@@ -90,6 +103,7 @@ fn start_thread() -> Sender<Task> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::budget::MemoryBudget;
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -100,10 +114,13 @@ mod tests {
     #[test]
     fn a_decoder_that_does_not_come_back_is_left_behind() {
         let mut runner = runner();
+        let budget = MemoryBudget::new(100);
+        let permit = budget.reserve(60).unwrap();
         // The job ends only once the test drops `release`.
         let (release, stuck) = bounded::<()>(0);
         let lost = runner.run_until(
             LIMIT,
+            &permit,
             |_| true,
             move |_| {
                 let _ = stuck.recv();
@@ -111,15 +128,26 @@ mod tests {
             },
         );
         assert!(matches!(lost, Err(CodecError::TooSlow { limit: LIMIT })));
-        assert_eq!(runner.run(LIMIT, |_| Ok("next")).unwrap(), "next");
+        drop(permit);
+        // The stuck job holds its memory until it ends.
+        let next = budget.reserve(40).unwrap();
+        assert!(!next.try_resize(41));
+        assert_eq!(runner.run(LIMIT, &next, |_| Ok("next")).unwrap(), "next");
+        // Nor does anybody wait for it at the end.
+        drop(runner);
+        assert!(!next.try_resize(100));
         drop(release);
+        while !next.try_resize(100) {
+            thread::yield_now();
+        }
     }
 
     #[test]
     fn a_job_that_panics_costs_its_own_result_only() {
         let mut runner = runner();
-        let lost: Result<(), CodecError> = runner.run(LIMIT, |_| panic!("on purpose"));
+        let permit = MemoryBudget::new(100).reserve(60).unwrap();
+        let lost: Result<(), CodecError> = runner.run(LIMIT, &permit, |_| panic!("on purpose"));
         assert!(matches!(lost, Err(CodecError::NoThread)));
-        assert_eq!(runner.run(LIMIT, |_| Ok("next")).unwrap(), "next");
+        assert_eq!(runner.run(LIMIT, &permit, |_| Ok("next")).unwrap(), "next");
     }
 }

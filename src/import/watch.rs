@@ -13,8 +13,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::budget::MemoryBudget;
 use super::options::ImportOptions;
-use super::pipeline::import;
+use super::pipeline::import_within;
 use super::report::{ImportError, ImportSummary, Observer};
 use super::scan_state::ScanState;
 use crate::store::{Locator, Store};
@@ -52,9 +53,12 @@ pub fn watch(
     let (changed, changes) = bounded(1);
     let mut watcher = FolderWatcher::new(store.locator().clone(), &changed);
     let mut state = ScanState::default();
+    // Decoders that are given up in one round hold their memory in the next.
+    let budget = MemoryBudget::new(options.limits.memory_bytes);
     while !stop.load(Ordering::Relaxed) {
         watcher.watch(roots);
-        let result = import(Some(store), roots, &options, stop, observer, &mut state);
+        let result =
+            import_within(&budget, Some(store), roots, &options, stop, observer, &mut state);
         let pause = match &result {
             Ok(summary) if summary.unsettled > 0 => SETTLE_TIME,
             Ok(_) => LOOK_INTERVAL,

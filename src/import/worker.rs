@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::budget::{MemoryBudget, MemoryPermit};
 use super::options::ImportOptions;
-use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, skipped_key};
+use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, reason_of, skipped_key};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
 use super::walk::{FoundEntry, SourceFile};
@@ -37,13 +37,17 @@ pub(super) struct ImportWorker<'i> {
 }
 
 impl<'i> ImportWorker<'i> {
-    pub(super) fn new(store: Option<&'i Store>, options: &'i ImportOptions) -> Self {
+    pub(super) fn new(
+        store: Option<&'i Store>,
+        options: &'i ImportOptions,
+        budget: &Arc<MemoryBudget>,
+    ) -> Self {
         Self {
             store,
             options,
             settings: Arc::new(options.settings.clone()),
             settings_hash: options.settings.hash(),
-            budget: MemoryBudget::new(options.limits.memory_bytes),
+            budget: Arc::clone(budget),
             claimed: Mutex::default(),
         }
     }
@@ -76,7 +80,14 @@ impl<'i> ImportWorker<'i> {
         if self.store.is_some_and(|store| store.locator().holds(&file.path)) {
             return Ok(refuse_unread(file, FileStatus::NotImage, "the gallery itself".to_owned()));
         }
-        let permit = self.budget.reserve(file.stamp.size_bytes);
+        let permit = match self.budget.reserve(codec::header_bytes(file.stamp.size_bytes)) {
+            Ok(permit) => permit,
+            Err(hang) => {
+                let report =
+                    FileReport::refused(file.path.clone(), FileStatus::Failed, hang.to_string());
+                return Ok(WorkResult::Postponed { report, source: file });
+            }
+        };
         let bytes = match self.read(&file) {
             Ok(bytes) => bytes,
             Err((status, reason)) => return Ok(refuse_unread(file, status, reason)),
@@ -118,7 +129,7 @@ impl<'i> ImportWorker<'i> {
         Ok(match known {
             Known::Whole(id, record) => self.add_to_known(work, bytes, id, &record, runner),
             Known::Damaged(image) => self.mend(work, bytes, image, runner),
-            Known::Nothing if self.options.dry_run => self.probe(work, &bytes)?,
+            Known::Nothing if self.options.dry_run => self.probe(work, bytes, runner)?,
             Known::Nothing => self.convert(work, bytes, Arc::clone(&self.settings), runner),
         })
     }
@@ -229,9 +240,17 @@ impl<'i> ImportWorker<'i> {
         }
     }
 
-    /// Reads a picture's header only, for a dry run.
-    fn probe(&self, mut work: Work<'_>, bytes: &[u8]) -> Result<WorkResult, StoreError> {
-        Ok(match codec::probe(bytes, &self.options.limits) {
+    /// Decodes a picture and drops it, for a dry run.
+    fn probe(
+        &self,
+        mut work: Work<'_>,
+        bytes: Vec<u8>,
+        runner: &mut Runner,
+    ) -> Result<WorkResult, StoreError> {
+        let probe = |source: Vec<u8>, _: &Settings, limits: &DecodeLimits, timer: &Timer| {
+            codec::probe_within(&source, limits, timer)
+        };
+        Ok(match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
             Ok((width, height)) => {
                 let report = &mut work.outcome.report;
                 (report.width, report.height) = (Some(width), Some(height));
@@ -284,19 +303,26 @@ impl<'i> ImportWorker<'i> {
         job: fn(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>,
     ) -> Result<T, CodecError> {
         let limits = self.options.limits;
-        let timer = Timer::new(limits.decode_time);
-        let memory_bytes = codec::memory_bytes(&bytes, &settings, &limits, &timer)?;
+        self.budget.wait_for_abandoned()?;
+        let memory_bytes;
+        (bytes, memory_bytes) = {
+            let settings = Arc::clone(&settings);
+            runner.run(limits.decode_time, &work.permit, move |timer| {
+                let memory_bytes = codec::memory_bytes(&bytes, &settings, &limits, timer)?;
+                Ok((bytes, memory_bytes))
+            })?
+        };
         let needed_bytes = memory_bytes.saturating_add(CONVERSION_BYTES);
         if !work.permit.try_resize(needed_bytes) {
             drop(bytes);
             // Whoever waits must hold nothing: see `MemoryBudget::reserve`.
             work.permit.try_resize(0);
-            work.permit = self.budget.reserve(needed_bytes);
+            work.permit = self.budget.reserve(needed_bytes)?;
             let ReadSource { file, hash, .. } = &work.outcome.source;
             let again = self.read(file).ok().filter(|bytes| blake3::hash(bytes) == *hash);
             bytes = again.ok_or(CodecError::Container("it changed while it was read"))?;
         }
-        runner.run(limits.decode_time, move |timer| {
+        runner.run(limits.decode_time, &work.permit, move |timer| {
             codec::give_back_freed(memory_bytes);
             let result = job(bytes, &settings, &limits, timer);
             codec::give_back_freed(memory_bytes);
@@ -389,12 +415,16 @@ impl Work<'_> {
         let not_a_picture = matches!(error, CodecError::NotAPicture);
         let report = &mut self.outcome.report;
         report.status = if not_a_picture { FileStatus::NotImage } else { FileStatus::Failed };
-        report.reason = Some(error.to_string());
+        report.reason = Some(reason_of(error));
+        if matches!(error, CodecError::DecodersHang { .. }) {
+            let FileOutcome { report, source } = self.outcome;
+            return WorkResult::Postponed { report, source: source.file };
+        }
         WorkResult::Settled(self.outcome)
     }
 
     fn pending(
-        mut self,
+        self,
         id: ImageId,
         image: Option<(Box<ImageRecord>, Vec<u8>)>,
         renditions: Vec<(u16, Vec<u8>)>,

@@ -23,8 +23,8 @@
 //! - `origins`: which files images came from.
 //! - `removal`: removing images, and the marks that removals leave.
 //! - `check`: verification.
-//! - `damage/`: reading galleries that may be damaged, and salvage.
 //! - `transfer`: copying what a gallery has into another.
+//! - `damage/`: reading galleries that may be damaged, and salvage.
 //! - `mend`: whether one image is whole, and storing it anew.
 
 mod addition;

@@ -37,6 +37,7 @@ mod file_rights;
 mod format;
 mod galleries;
 mod harness;
+mod hostile_metadata;
 mod import;
 mod keys;
 mod kinds;

@@ -13,6 +13,7 @@ use crate::codec::pixels::colour::Conversion;
 use crate::codec::pixels::features::Features;
 use crate::codec::pixels::frames::{Frames, TRUNCATED_NOTE};
 use crate::codec::pixels::orientation::apply_orientation;
+use crate::codec::pixels::profile::Profile;
 use crate::codec::pixels::resize::fit_within;
 use crate::codec::pixels::resize::{Shrinker, scaled_height};
 use crate::codec::pixels::rgb::from_pixels;
@@ -55,13 +56,16 @@ pub(crate) fn encode(
 ) -> Result<EncodedAnimation, CodecError> {
     let mut encoders: Option<Vec<SizedEncoder>> = None;
     let mut conversion = None;
+    let mut lacks_profile = false;
     let mut features = None;
     let mut notes = Vec::new();
     let mut size = (width, height);
     let mut time_ms = 0_i32;
     while let Some(frame) = timer.time(|| frames.next())? {
         let conversion = conversion.get_or_insert_with(|| {
-            let (conversion, note) = Conversion::new(Channels::Rgba, frames.profile().as_deref());
+            let profile = frames.profile();
+            lacks_profile = matches!(profile, Some(Profile::TooLong));
+            let (conversion, note) = Conversion::new(Channels::Rgba, profile.as_ref());
             notes.extend(note);
             conversion
         });
@@ -103,7 +107,7 @@ pub(crate) fn encode(
     if is_truncated {
         notes.push(TRUNCATED_NOTE.into());
     }
-    let partial = is_truncated || (width, height) != size;
+    let partial = is_truncated || lacks_profile || (width, height) != size;
     Ok(EncodedAnimation { webp, renditions, width, height, features, partial, notes })
 }
 

@@ -11,6 +11,10 @@ use crate::codec::sniff::PictureFormat;
 const HEADER_BYTES: usize = 12;
 /// Length of a chunk's header, in bytes.
 const CHUNK_HEADER_BYTES: usize = 8;
+/// Length of the header of a frame in an animation, in bytes.
+const FRAME_HEADER_BYTES: usize = 16;
+/// Most chunks of a frame. Two are its alpha and its picture.
+const MAX_FRAME_CHUNKS: usize = 16;
 /// Flag of the `VP8X` chunk: the file has XMP metadata.
 const FLAG_XMP: u8 = 0x04;
 /// Flag of the `VP8X` chunk: the file has EXIF metadata.
@@ -21,9 +25,8 @@ const FLAG_ICC: u8 = 0x20;
 /// The name of a chunk, and its payload.
 type Chunk<'w> = (&'w [u8], &'w [u8]);
 
-/// The chunks of a WebP file.
+/// A WebP file whose chunks are all whole. They are not kept, because a file can hold millions.
 pub(crate) struct RiffContainer<'w> {
-    chunks: Vec<Chunk<'w>>,
     /// The file up to the length in its header, without bytes that trail behind.
     file: &'w [u8],
 }
@@ -39,56 +42,96 @@ impl<'w> RiffContainer<'w> {
         let file = webp.get(..riff_bytes + 8).ok_or(CodecError::Truncated(PictureFormat::WebP))?;
         let mut rest =
             file.get(HEADER_BYTES..).ok_or(CodecError::Container("its header is cut"))?;
-        let mut chunks = Vec::new();
-        while !rest.is_empty() {
-            let (header, body) = rest
-                .split_at_checked(CHUNK_HEADER_BYTES)
-                .ok_or(CodecError::Container("a chunk's header is cut"))?;
-            let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
-            let payload = body.get(..length).ok_or(CodecError::Container("a chunk is cut"))?;
-            chunks.push((&header[..4], payload));
-            rest = body.get(length + length % 2..).unwrap_or_default();
+        while let Some((chunk, behind)) = next_chunk(rest)? {
+            check_frame(chunk)?;
+            rest = behind;
         }
-        Ok(Self { chunks, file })
+        Ok(Self { file })
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = Chunk<'w>> {
+        let mut rest = self.file.get(HEADER_BYTES..).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (chunk, behind) = next_chunk(rest).ok()??;
+            rest = behind;
+            Some(chunk)
+        })
     }
 
     /// Returns the payload of the first chunk with this name.
     pub(crate) fn chunk(&self, name: &[u8; 4]) -> Option<&'w [u8]> {
-        self.chunks.iter().find(|chunk| chunk.0 == name).map(|chunk| chunk.1)
+        self.chunks().find(|chunk| chunk.0 == name).map(|chunk| chunk.1)
     }
 
     /// Returns the number of frames of an animation, or 1 for a still picture.
     pub(crate) fn frames(&self) -> usize {
-        self.chunks.iter().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
+        self.chunks().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
     }
 
     /// Returns the file without EXIF, XMP, colour profile, and chunks that WebP does not define.
     ///
     /// A file without any of them is returned byte for byte.
     pub(crate) fn without_metadata(&self) -> Cow<'w, [u8]> {
-        let needed = |chunk: &&Chunk<'_>| {
+        let needed = |chunk: &Chunk<'_>| {
             matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF")
         };
-        if self.chunks.iter().all(|chunk| needed(&chunk)) {
+        if self.chunks().all(|chunk| needed(&chunk)) {
             return Cow::Borrowed(self.file);
         }
-        let mut body = b"WEBP".to_vec();
-        for (name, payload) in self.chunks.iter().filter(needed) {
-            body.extend_from_slice(name);
+        let length =
+            |(_, payload): Chunk<'_>| CHUNK_HEADER_BYTES + payload.len().next_multiple_of(2);
+        let length: usize = self.chunks().filter(needed).map(length).sum();
+        let mut file = Vec::with_capacity(HEADER_BYTES + length);
+        let riff_bytes = u32::try_from(HEADER_BYTES - 8 + length).unwrap_or(u32::MAX);
+        file.extend_from_slice(b"RIFF");
+        file.extend_from_slice(&riff_bytes.to_le_bytes());
+        file.extend_from_slice(b"WEBP");
+        for (name, payload) in self.chunks().filter(needed) {
+            file.extend_from_slice(name);
             // A chunk's length was read from 32 bits.
-            body.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-            let start = body.len();
-            body.extend_from_slice(payload);
-            if *name == b"VP8X" && !payload.is_empty() {
-                body[start] &= !(FLAG_XMP | FLAG_EXIF | FLAG_ICC);
+            file.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+            let start = file.len();
+            file.extend_from_slice(payload);
+            if name == b"VP8X" && !payload.is_empty() {
+                file[start] &= !(FLAG_XMP | FLAG_EXIF | FLAG_ICC);
             }
             if payload.len() % 2 == 1 {
-                body.push(0);
+                file.push(0);
             }
         }
-        let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
-        Cow::Owned([b"RIFF".as_slice(), &length, &body].concat())
+        Cow::Owned(file)
     }
+}
+
+/// Checks that a frame of an animation is made of a few whole chunks. libwebp takes those that it
+/// does not know for chunks of the file, and keeps a list of them.
+fn check_frame((name, payload): Chunk<'_>) -> Result<(), CodecError> {
+    let Some(mut rest) = payload.get(FRAME_HEADER_BYTES..).filter(|_| name == b"ANMF") else {
+        return Ok(());
+    };
+    let mut chunks = 0;
+    while let Some((_, behind)) = next_chunk(rest)? {
+        chunks += 1;
+        if chunks > MAX_FRAME_CHUNKS {
+            return Err(CodecError::Container("a frame is made of too many chunks"));
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// Reads the first chunk, and returns it with what is behind it, or `None` at the end.
+fn next_chunk(bytes: &[u8]) -> Result<Option<(Chunk<'_>, &[u8])>, CodecError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let (header, body) = bytes
+        .split_at_checked(CHUNK_HEADER_BYTES)
+        .ok_or(CodecError::Container("a chunk's header is cut"))?;
+    let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    let payload = body.get(..length).ok_or(CodecError::Container("a chunk is cut"))?;
+    let behind = body.get(length + length % 2..).unwrap_or_default();
+    Ok(Some(((&header[..4], payload), behind)))
 }
 
 #[cfg(test)]
@@ -126,6 +169,15 @@ mod tests {
             RiffContainer::parse(&tagged).unwrap().chunk(b"EXIF"),
             Some(b"where I live".as_slice())
         );
+    }
+
+    #[test]
+    fn a_frame_is_made_of_a_few_whole_chunks() {
+        let frame = |inner: &[u8]| file(&[(b"ANMF", &[&[0; 16], inner].concat())]);
+        let chunk = b"junk\0\0\0\0";
+        assert!(RiffContainer::parse(&frame(&chunk.repeat(MAX_FRAME_CHUNKS))).is_ok());
+        assert!(RiffContainer::parse(&frame(&chunk.repeat(MAX_FRAME_CHUNKS + 1))).is_err());
+        assert!(RiffContainer::parse(&frame(b"junk\x02\0\0\0a")).is_err());
     }
 
     #[test]

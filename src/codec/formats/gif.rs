@@ -9,6 +9,7 @@ use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::canvas::{Area, Blend, Canvas, Disposal};
 use crate::codec::pixels::frames::{Frame, Frames};
+use crate::codec::pixels::profile::{self, Profile};
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
 
@@ -68,7 +69,11 @@ pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError>
     }
     // 4 bytes a pixel for the frame, 4 for the canvas, 4 for the pixels below the frame, and 1 for
     // the indices of colours.
-    let decode_bytes = u64::from(width) * u64::from(height) * 13;
+    let pixels = u64::from(width) * u64::from(height) * 13;
+    // The decoder keeps profile and XMP, which may be in thousands of blocks, in vectors that grow.
+    let profile = decoder.icc_profile().unwrap_or_default().len();
+    let metadata = profile + decoder.xmp_metadata().unwrap_or_default().len();
+    let decode_bytes = pixels + 5 * metadata as u64 + profile::memory_bytes(profile);
     Ok(Header { width, height, frames, decode_bytes, alpha: true, lossless: true })
 }
 
@@ -128,8 +133,8 @@ impl Frames for GifFrames<'_> {
         }
     }
 
-    fn profile(&self) -> Option<Vec<u8>> {
-        self.decoder.icc_profile().map(<[u8]>::to_vec)
+    fn profile(&self) -> Option<Profile> {
+        self.decoder.icc_profile().and_then(Profile::new)
     }
 
     fn orientation(&self) -> Orientation {

@@ -16,11 +16,15 @@ const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1A\n";
 
 /// Reads size and needs of the largest picture.
 pub(crate) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
+    let copies = 2 * source.len() as u64;
     let source = &with_corrected_sizes(source);
-    match largest(source) {
+    let mut header = match largest(source) {
         Some(picture) if picture.starts_with(PNG_SIGNATURE) => png::header(picture, timer),
         _ => image_crate::header(source, PictureFormat::Ico, timer),
-    }
+    }?;
+    // Sizes are corrected in one copy, and opacity in another.
+    header.decode_bytes += copies;
+    Ok(header)
 }
 
 /// Decodes the largest picture, within the memory given, in bytes.

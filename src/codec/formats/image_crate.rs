@@ -16,6 +16,7 @@ use super::tga::with_valid_alpha_bits;
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::profile::Profile;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
@@ -61,9 +62,12 @@ pub(crate) fn header(
     timer: &Timer,
 ) -> Result<Header, CodecError> {
     let mut source = corrected(source, format);
-    let mut unpacked = 0;
+    let mut unpacked = match &source {
+        Cow::Owned(copy) => copy.len() as u64,
+        Cow::Borrowed(_) => 0,
+    };
     if let Some(runs) = runs(&source, format) {
-        unpacked = runs.unpacked_bytes(&source);
+        unpacked += runs.unpacked_bytes(&source);
         source = Cow::Owned(runs.unpacked_headers(&source));
     }
     let decoder = open(&source, format, timer).map_err(|error| decode_error(format, error))?;
@@ -111,7 +115,7 @@ pub(crate) fn decode(
     decoder.set_limits(allocation).map_err(decode_error)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // A picture whose profile can't be read is shown as if it had none, as other programs do.
-    let profile = decoder.icc_profile().unwrap_or(None);
+    let profile = decoder.icc_profile().unwrap_or(None).and_then(Profile::new);
     let picture = DynamicImage::from_decoder(decoder).map_err(decode_error)?;
     let (width, height) = (picture.width(), picture.height());
     let color = picture.color();

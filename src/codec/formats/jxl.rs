@@ -22,13 +22,14 @@ use crate::codec::error::{BoxedError, CodecError};
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::frames::{Frame, Frames};
+use crate::codec::pixels::profile::{self, MAX_PROFILE_BYTES, Profile};
 use crate::codec::pixels::raster::{HDR_NOTE, Raster};
 use crate::codec::pixels::rgb::divide_by_alpha;
 use crate::codec::sniff::PictureFormat;
+use crate::codec::timer::Timer;
 
-/// Longest ICC profile, compressed, in bytes. Decompression makes it at most some dozen times
-/// longer.
-const MAX_PROFILE_BYTES: u64 = 8 << 20;
+/// Most bytes by which an ICC profile may be longer before it is decoded than after (18181-1, E.4).
+const PROFILE_SURPLUS_BYTES: u64 = 1 << 16;
 /// Most hidden frames between two that are shown: layers, patches, and pictures others refer to.
 /// Rendering recurses from one to the next, and each takes two kilobytes of stack.
 const MAX_HIDDEN_FRAMES: usize = 256;
@@ -39,8 +40,8 @@ const MAX_FRAMES: usize = 200_000;
 const BYTES_PER_SAMPLE: u64 = 15;
 /// Memory that decoding takes whatever the size, in bytes.
 const BASE_BYTES: u64 = 24 << 20;
-/// Memory that each sample of a frame takes after the frame was shown, in bytes: jxl-oxide keeps
-/// all frames.
+/// Memory that each sample of a frame takes after the frame was rendered, in bytes: jxl-oxide keeps
+/// all frames, hidden ones too, because later ones may refer to them.
 const RETAINED_BYTES_PER_SAMPLE: u64 = 4;
 
 /// The reason why a picture is refused here, before or beside the decoder's own errors.
@@ -63,32 +64,39 @@ enum JxlError {
 /// Reads size and needs of a picture, and counts the frames of an animation.
 pub(crate) fn header(source: &[u8]) -> Result<Header, BoxedError> {
     let codestream = codestream(source)?;
-    let image = image_header(&codestream)?;
+    let (image, profile_bytes) = image_header(&codestream)?;
     let mut header = Header {
         width: image.width_with_orientation(),
         height: image.height_with_orientation(),
         frames: 1,
-        decode_bytes: decoding_bytes(&image, source.len()),
+        decode_bytes: decoding_bytes(&image, source.len(), profile_bytes),
         alpha: image.metadata.ec_info.iter().any(jxl_oxide::image::ExtraChannelInfo::is_alpha),
         lossless: !image.metadata.xyb_encoded,
     };
+    // Walking over the frames keeps their coded bytes, but nothing that grows with their pixels.
+    let walked = open(&codestream, AllocTracker::with_limit(usize::MAX))?;
     if image.metadata.animation.is_some() {
-        // Walking over the frames keeps their coded bytes, but nothing that grows with their
-        // pixels.
-        let walked = open(&codestream, usize::MAX)?;
         header.frames = u32::try_from(walked.num_loaded_keyframes()).unwrap_or(u32::MAX);
-        if header.frames > 1 {
-            header.decode_bytes = animation_bytes(&header);
-        }
+    }
+    let kept = walked.num_loaded_frames() as u64;
+    if kept > 1 {
+        let canvas = u64::from(header.width) * u64::from(header.height);
+        let samples = canvas.saturating_mul(samples_per_pixel(&image).max(4));
+        let kept = samples.saturating_mul(RETAINED_BYTES_PER_SAMPLE).saturating_mul(kept);
+        header.decode_bytes = header.decode_bytes.saturating_add(kept);
     }
     Ok(header)
 }
 
 /// Decodes a still picture, or the first frame of an animation, within the memory given, in bytes.
-pub(crate) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
+pub(crate) fn decode(
+    source: &[u8],
+    memory_limit: u64,
+    timer: &Timer,
+) -> Result<Raster, BoxedError> {
     let opened = OpenedImage::new(source, memory_limit)?;
     let mut notes = opened.notes.clone();
-    let render = opened.image.render_frame(0)?;
+    let render = opened.render(0, timer)?;
     let (width, height) = (opened.image.width(), opened.image.height());
     let (channels, samples) = opened.samples(&render)?;
     if matches!(channels, Channels::Cmyk) && opened.image.pixel_format().has_alpha() {
@@ -108,8 +116,9 @@ pub(crate) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedEr
 }
 
 /// The frames of an animated JPEG XL.
-pub(crate) struct JxlFrames {
+pub(crate) struct JxlFrames<'t> {
     opened: OpenedImage,
+    timer: &'t Timer,
     /// Number of the next frame.
     next: usize,
     /// Duration of the frames so far, in ticks. It is kept so that rounding errors don't add up.
@@ -119,17 +128,21 @@ pub(crate) struct JxlFrames {
     /// How often the animation plays, or 0 for ever.
     loop_count: u32,
     /// ICC profile of all frames. Without one they are sRGB.
-    profile: Option<Vec<u8>>,
+    profile: Option<Profile>,
 }
 
-impl JxlFrames {
+impl<'t> JxlFrames<'t> {
     /// Opens an animation. A frame fails if it would take more than the memory given, in bytes.
-    pub(crate) fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
+    pub(crate) fn new(
+        source: &[u8],
+        memory_limit: u64,
+        timer: &'t Timer,
+    ) -> Result<Self, BoxedError> {
         let mut opened = OpenedImage::new(source, memory_limit)?;
         let animation = opened.image.image_header().metadata.animation.as_ref();
         let loop_count = animation.map_or(1, |animation| animation.num_loops);
         let profile = opened.profile.take();
-        Ok(Self { opened, next: 0, ticks: 0, milliseconds: 0, loop_count, profile })
+        Ok(Self { opened, timer, next: 0, ticks: 0, milliseconds: 0, loop_count, profile })
     }
 
     /// Decodes the next frame. Returns `None` after the last frame, and after an error.
@@ -140,7 +153,7 @@ impl JxlFrames {
         let number = self.next;
         // A frame that failed leaves its state behind, for which another try would wait for ever.
         self.next = usize::MAX;
-        let render = self.opened.image.render_frame(number)?;
+        let render = self.opened.render(number, self.timer)?;
         let (channels, samples) = self.opened.samples(&render)?;
         let rgba = to_rgba(channels, samples)?;
         self.next = number + 1;
@@ -163,7 +176,7 @@ impl JxlFrames {
     }
 }
 
-impl Frames for JxlFrames {
+impl Frames for JxlFrames<'_> {
     fn next(&mut self) -> Result<Option<Frame>, CodecError> {
         self.next_frame()
             .map_err(|source| CodecError::Decode { format: PictureFormat::Jxl, source })
@@ -173,7 +186,7 @@ impl Frames for JxlFrames {
         u16::try_from(self.loop_count).unwrap_or(u16::MAX)
     }
 
-    fn profile(&self) -> Option<Vec<u8>> {
+    fn profile(&self) -> Option<Profile> {
         self.profile.clone()
     }
 
@@ -182,22 +195,13 @@ impl Frames for JxlFrames {
     }
 }
 
-/// Returns the most memory that all frames of an animation take, in bytes.
-///
-/// Frames that were shown are kept, because later ones may refer to them, so this grows with their
-/// number.
-fn animation_bytes(header: &Header) -> u64 {
-    let canvas = u64::from(header.width) * u64::from(header.height);
-    let kept =
-        canvas.saturating_mul(4 * RETAINED_BYTES_PER_SAMPLE).saturating_mul(header.frames.into());
-    header.decode_bytes.saturating_add(kept)
-}
-
 /// A picture that is ready to be rendered.
 struct OpenedImage {
     image: JxlImage,
+    /// Counts the memory of `image`, and grants it.
+    tracker: AllocTracker,
     /// Profile of the samples, or `None` if they come as sRGB.
-    profile: Option<Vec<u8>>,
+    profile: Option<Profile>,
     premultiplied: bool,
     notes: Vec<String>,
 }
@@ -206,15 +210,16 @@ impl OpenedImage {
     /// Reads all frames, and prepares colours.
     fn new(source: &[u8], memory_limit: u64) -> Result<Self, BoxedError> {
         let codestream = codestream(source)?;
-        let header = image_header(&codestream)?;
-        let needed = decoding_bytes(&header, source.len());
+        let (header, profile_bytes) = image_header(&codestream)?;
+        let needed = decoding_bytes(&header, source.len(), profile_bytes);
         if needed > memory_limit {
             return Err(JxlError::Memory { needed, limit: memory_limit }.into());
         }
         // The decoder counts its own memory. The result and copies of the source come on top.
         let rest = memory_limit.saturating_sub(untracked_bytes(&header, source.len()));
         let limit = usize::try_from(rest).unwrap_or(usize::MAX);
-        let mut image = open(&codestream, limit)?;
+        let tracker = AllocTracker::with_limit(limit);
+        let mut image = open(&codestream, tracker.clone())?;
         let profile = request_srgb(&mut image);
         let alpha = image.image_header().metadata.ec_info.iter().find(|channel| channel.is_alpha());
         let premultiplied = matches!(
@@ -222,7 +227,15 @@ impl OpenedImage {
             Some(ExtraChannelType::Alpha { alpha_associated: true })
         );
         let notes = image.hdr_type().map(|_| HDR_NOTE.to_owned()).into_iter().collect();
-        Ok(Self { image, profile, premultiplied, notes })
+        Ok(Self { image, tracker, profile, premultiplied, notes })
+    }
+
+    /// Renders a frame. Once its time is over it gets no more memory, which ends it.
+    fn render(&self, number: usize, timer: &Timer) -> Result<Render, BoxedError> {
+        timer.check()?;
+        let tracker = self.tracker.clone();
+        let render = || self.image.render_frame(number);
+        timer.stoppable(move || take_all(&tracker), render)
     }
 
     /// Returns the samples of a rendered frame.
@@ -271,7 +284,7 @@ fn to_rgba(channels: Channels, samples: Vec<u8>) -> Result<Vec<u8>, JxlError> {
 
 /// Asks for sRGB if jxl-oxide can convert to it, and returns the profile of the samples if it
 /// can't.
-fn request_srgb(image: &mut JxlImage) -> Option<Vec<u8>> {
+fn request_srgb(image: &mut JxlImage) -> Option<Profile> {
     let metadata = &image.image_header().metadata;
     // jxl-oxide skips the conversion only if the intent is the same, too.
     let intent = match &metadata.colour_encoding {
@@ -280,7 +293,7 @@ fn request_srgb(image: &mut JxlImage) -> Option<Vec<u8>> {
         // XYB can be converted to anything. The profile only says what it was made from.
         ColourEncoding::IccProfile(_) if metadata.xyb_encoded => RenderingIntent::Relative,
         // jxl-oxide reads curves and primaries of some profiles, but took a Display P3 for another.
-        ColourEncoding::IccProfile(_) => return image.original_icc().map(<[u8]>::to_vec),
+        ColourEncoding::IccProfile(_) => return image.original_icc().and_then(Profile::new),
     };
     let grey = metadata.grayscale();
     image.request_color_encoding(if grey {
@@ -291,39 +304,61 @@ fn request_srgb(image: &mut JxlImage) -> Option<Vec<u8>> {
     None
 }
 
-/// Returns the memory that decoding takes, in bytes.
-fn decoding_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
+/// Returns the number of channels as coded.
+fn samples_per_pixel(image: &ImageHeader) -> u64 {
     let metadata = &image.metadata;
-    let pixels = u64::from(image.size.width) * u64::from(image.size.height);
     let colours = if metadata.grayscale() && !metadata.xyb_encoded { 1 } else { 3 };
-    let samples = pixels.saturating_mul(colours + metadata.ec_info.len() as u64);
-    let tracked = samples.saturating_mul(BYTES_PER_SAMPLE);
-    tracked.saturating_add(untracked_bytes(image, source_bytes)).saturating_add(BASE_BYTES)
+    colours + metadata.ec_info.len() as u64
 }
 
-/// Returns the memory that the decoder does not count, in bytes: the result, and the source twice
-/// on its way to the decoder's groups.
+/// Returns the memory that decoding takes, in bytes.
+fn decoding_bytes(image: &ImageHeader, source_bytes: usize, profile_bytes: usize) -> u64 {
+    let pixels = u64::from(image.size.width) * u64::from(image.size.height);
+    let samples = pixels.saturating_mul(samples_per_pixel(image));
+    let tracked = samples.saturating_mul(BYTES_PER_SAMPLE);
+    tracked
+        .saturating_add(untracked_bytes(image, source_bytes))
+        .saturating_add(profile::memory_bytes(profile_bytes))
+        .saturating_add(BASE_BYTES)
+}
+
+/// Returns the memory that the decoder does not count, in bytes: the result, the source put
+/// together, and twice on its way to the decoder's groups.
 fn untracked_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
     let pixels = u64::from(image.size.width) * u64::from(image.size.height);
-    pixels.saturating_mul(4).saturating_add(2 * source_bytes as u64)
+    pixels.saturating_mul(4).saturating_add(3 * source_bytes as u64)
 }
 
-/// Reads the header of the codestream, and checks the length of its profile.
-fn image_header(codestream: &[u8]) -> Result<ImageHeader, BoxedError> {
+/// Reads the header of the codestream, and the length of its profile, which is 0 without one.
+///
+/// The decoder reserves memory for as long a profile as a few bytes say, so the length is checked
+/// before.
+fn image_header(codestream: &[u8]) -> Result<(ImageHeader, usize), BoxedError> {
     let mut bits = Bitstream::new(codestream);
     let header = ImageHeader::parse(&mut bits, ())?;
-    if header.metadata.colour_encoding.want_icc() && bits.read_u64()? > MAX_PROFILE_BYTES {
+    if !header.metadata.colour_encoding.want_icc() {
+        return Ok((header, 0));
+    }
+    let most = MAX_PROFILE_BYTES as u64;
+    if bits.clone().read_u64()? > most + PROFILE_SURPLUS_BYTES {
         return Err(JxlError::Profile.into());
     }
-    Ok(header)
+    // The profile's own length comes first, with seven bits a byte, the lowest first.
+    let encoded = jxl_color::icc::read_icc(&mut bits)?;
+    let last = encoded.iter().take(5).position(|byte| byte & 0x80 == 0);
+    let length = &encoded[..last.map_or(0, |last| last + 1)];
+    let length =
+        length.iter().rev().fold(0_u64, |length, byte| length << 7 | u64::from(byte & 0x7F));
+    match usize::try_from(length) {
+        Ok(length) if last.is_some() && length <= MAX_PROFILE_BYTES => Ok((header, length)),
+        _ => Err(JxlError::Profile.into()),
+    }
 }
 
 /// Reads the headers of all frames and keeps their bytes. Nothing is rendered yet.
-fn open(codestream: &[u8], memory_limit: usize) -> Result<JxlImage, BoxedError> {
-    let mut image = JxlImage::builder()
-        .pool(JxlThreadPool::none())
-        .alloc_tracker(AllocTracker::with_limit(memory_limit))
-        .build_uninit();
+fn open(codestream: &[u8], tracker: AllocTracker) -> Result<JxlImage, BoxedError> {
+    let mut image =
+        JxlImage::builder().pool(JxlThreadPool::none()).alloc_tracker(tracker).build_uninit();
     image.feed_bytes(codestream)?;
     let InitializeResult::Initialized(image) = image.try_init()? else {
         return Err(JxlError::Truncated.into());
@@ -340,6 +375,13 @@ fn open(codestream: &[u8], memory_limit: usize) -> Result<JxlImage, BoxedError> 
         }
     }
     Ok(image)
+}
+
+/// Takes all memory that is left to a decoder.
+fn take_all(tracker: &AllocTracker) {
+    for power in (0..usize::BITS).rev() {
+        while tracker.shrink_limit(1 << power).is_ok() {}
+    }
 }
 
 /// Returns the codestream: the whole file, or what its `jxlc` box or `jxlp` boxes hold (ISO/IEC
@@ -387,4 +429,45 @@ fn next_box(bytes: &[u8]) -> Result<BoxAndRest<'_>, JxlError> {
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(rest.len());
     let (content, behind) = rest.split_at(length);
     Ok((kind, content, behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_without_memory_ends() {
+        let source = include_bytes!("../../../tests/data/quadrants.jxl");
+        let timer = Timer::new(std::time::Duration::from_secs(60));
+        let opened = OpenedImage::new(source, u64::MAX).unwrap();
+        take_all(&opened.tracker);
+        assert!(opened.render(0, &timer).is_err());
+        assert!(OpenedImage::new(source, u64::MAX).unwrap().render(0, &timer).is_ok());
+    }
+
+    #[test]
+    fn a_profile_of_hundreds_of_megabytes_is_refused_before_it_is_read() {
+        let name = "jpeg-xl-channels-swapped-by-a-profile.jxl";
+        let sources =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kinds/sources");
+        let source = std::fs::read(sources.join(name)).unwrap();
+        let codestream = codestream(&source).unwrap();
+        let (_, length) = image_header(&codestream).unwrap();
+        assert!((128..MAX_PROFILE_BYTES).contains(&length), "{length}");
+
+        let mut bits = Bitstream::new(&codestream);
+        ImageHeader::parse(&mut bits, ()).unwrap();
+        let before = bits.num_read_bits();
+        let bit = |at: usize| codestream[at / 8] >> (at % 8) & 1;
+        // A number of 64 bits in its longest form: 12 bits, and twice 8 that follow a one.
+        let mut hostile: Vec<u8> = (0..before).map(bit).collect();
+        hostile.extend([1, 1]);
+        hostile.extend([0; 12]);
+        hostile.extend([1; 18]);
+        hostile.extend([0; 64]);
+        let bytes =
+            hostile.chunks(8).map(|bits| bits.iter().rev().fold(0, |byte, bit| byte << 1 | bit));
+        let error = image_header(&bytes.collect::<Vec<u8>>()).err().unwrap();
+        assert!(matches!(error.downcast_ref(), Some(JxlError::Profile)), "{error}");
+    }
 }

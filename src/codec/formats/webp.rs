@@ -11,6 +11,7 @@ use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::frames::{Frame, Frames};
+use crate::codec::pixels::profile::{self, Profile};
 use crate::codec::pixels::raster::Raster;
 
 fn bitstream_error(error: webpx::At<webpx::Error>) -> CodecError {
@@ -32,11 +33,14 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
         (false, true) => 8,
         (false, false) => 5,
     };
+    // What is without metadata is copied, and libwebp's animation decoder has a copy of its own.
+    let copies = if info.has_animation { 2 } else { 1 };
+    let profile_bytes = profile::memory_bytes(container.chunk(b"ICCP").unwrap_or_default().len());
     Ok(Header {
         width: info.width,
         height: info.height,
         frames,
-        decode_bytes: pixels * bytes_per_pixel,
+        decode_bytes: pixels * bytes_per_pixel + copies * source.len() as u64 + profile_bytes,
         alpha: info.has_alpha,
         lossless,
     })
@@ -78,7 +82,7 @@ pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
         height,
         channels,
         samples,
-        profile: container.chunk(b"ICCP").map(<[u8]>::to_vec),
+        profile: container.chunk(b"ICCP").and_then(Profile::new),
         orientation: orientation(&container),
         partial: false,
         notes: Vec::new(),
@@ -92,15 +96,14 @@ pub(crate) struct WebPFrames<'s> {
 }
 
 impl<'s> WebPFrames<'s> {
-    /// Opens an animation.
+    /// Opens an animation. The decoder gets no metadata, because it keeps a list of all chunks.
     pub(crate) fn open(source: &'s [u8]) -> Result<Self, CodecError> {
+        let container = RiffContainer::parse(source)?;
         let no_limits = webpx::Limits::none();
+        let pictures = container.without_metadata();
         let decoder =
-            AnimationDecoder::with_options_limits(source, ColorMode::Rgba, false, &no_limits);
-        Ok(Self {
-            decoder: decoder.map_err(bitstream_error)?,
-            container: RiffContainer::parse(source)?,
-        })
+            AnimationDecoder::with_options_limits(&pictures, ColorMode::Rgba, false, &no_limits);
+        Ok(Self { decoder: decoder.map_err(bitstream_error)?, container })
     }
 }
 
@@ -114,8 +117,8 @@ impl Frames for WebPFrames<'_> {
         u16::try_from(self.decoder.info().loop_count).unwrap_or(u16::MAX)
     }
 
-    fn profile(&self) -> Option<Vec<u8>> {
-        self.container.chunk(b"ICCP").map(<[u8]>::to_vec)
+    fn profile(&self) -> Option<Profile> {
+        self.container.chunk(b"ICCP").and_then(Profile::new)
     }
 
     fn orientation(&self) -> Orientation {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformExecutor, TransformOptions};
 
 use super::channels::Channels;
+use super::profile::{Profile, TOO_LONG_NOTE, with_needed_tags};
 
 /// Largest difference between two profiles that count as the same, in steps of an 8-bit channel.
 const SAME_WITHIN: u8 = 2;
@@ -21,7 +22,14 @@ impl Conversion {
     /// used.
     ///
     /// A picture whose profile is broken is shown as if it had none, as other programs do.
-    pub(crate) fn new(from: Channels, profile: Option<&[u8]>) -> (Self, Option<String>) {
+    pub(crate) fn new(from: Channels, profile: Option<&Profile>) -> (Self, Option<String>) {
+        let profile = match profile {
+            Some(Profile::TooLong) => {
+                return (Self { from, transform: None }, Some(TOO_LONG_NOTE.into()));
+            }
+            Some(Profile::Bytes(bytes)) => Some(bytes),
+            None => None,
+        };
         match profile.map(|profile| transform(from, profile)) {
             None | Some(Ok(None)) => (Self { from, transform: None }, None),
             Some(Ok(transform)) => (Self { from, transform }, None),
@@ -108,7 +116,8 @@ fn transform(
     from: Channels,
     profile: &[u8],
 ) -> Result<Option<Arc<dyn TransformExecutor<u8> + Send + Sync>>, &'static str> {
-    let source = ColorProfile::new_from_slice(profile).map_err(|_| "can't be read")?;
+    let source = ColorProfile::new_from_slice(&with_needed_tags(profile));
+    let source = source.map_err(|_| "can't be read")?;
     let (layout, target) = match (from, source.color_space) {
         (Channels::Grey, DataColorSpace::Gray) => (Layout::Gray, Layout::Rgb),
         (Channels::GreyAlpha, DataColorSpace::Gray) => (Layout::GrayAlpha, Layout::Rgba),
@@ -167,22 +176,27 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_srgb_costs_nothing_and_a_broken_one_is_noted() {
-        let srgb = ColorProfile::new_srgb().encode().unwrap();
+        let profile = |bytes: Vec<u8>| Profile::new(bytes).unwrap();
+        let srgb = profile(ColorProfile::new_srgb().encode().unwrap());
         let (conversion, note) = Conversion::new(Channels::Rgb, Some(&srgb));
         assert!(conversion.is_identity() && note.is_none());
-        let p3 = ColorProfile::new_display_p3().encode().unwrap();
+        let p3 = profile(ColorProfile::new_display_p3().encode().unwrap());
         let (conversion, note) = Conversion::new(Channels::Rgb, Some(&p3));
         assert!(!conversion.is_identity() && note.is_none());
-        let (conversion, note) = Conversion::new(Channels::Rgb, Some(b"no profile"));
+        let (conversion, note) =
+            Conversion::new(Channels::Rgb, Some(&profile(b"no profile".into())));
         assert!(conversion.is_identity() && note.unwrap().contains("can't be read"));
         let (_, note) = Conversion::new(Channels::Cmyk, Some(&p3));
         assert!(note.unwrap().contains("other kinds of pixels"));
+        let (conversion, note) = Conversion::new(Channels::Rgb, Some(&Profile::TooLong));
+        assert!(conversion.is_identity() && note.unwrap().contains("longer than 4 MiB"));
     }
 
     #[test]
     fn a_grey_profile_is_applied() {
         // The profile is of linear light, whose middle is far brighter in sRGB.
-        let linear = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+        let linear =
+            Profile::new(ColorProfile::new_gray_with_gamma(1.0).encode().unwrap()).unwrap();
         let (conversion, note) = Conversion::new(Channels::Grey, Some(&linear));
         assert_eq!(note, None);
         let converted = conversion.apply(vec![0, 128, 255], 3);

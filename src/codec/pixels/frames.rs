@@ -2,6 +2,7 @@
 
 use image::metadata::Orientation;
 
+use super::profile::Profile;
 use crate::codec::error::CodecError;
 
 /// A composed frame of an animation.
@@ -19,7 +20,7 @@ pub(crate) trait Frames {
     /// Returns how often the animation plays, or 0 for ever. Known once the first frame is decoded.
     fn loop_count(&self) -> u16;
     /// Returns the ICC profile of all frames. Without one they are sRGB.
-    fn profile(&self) -> Option<Vec<u8>>;
+    fn profile(&self) -> Option<Profile>;
     /// Returns how to turn the frames upright.
     fn orientation(&self) -> Orientation;
     /// Whether the last frame is followed by frames that can't be read.

@@ -1,9 +1,10 @@
 //! Works on decoded pixels: from what a decoder gives to upright sRGB, and to smaller copies.
 //!
 //! In reading order: `raster` is a decoded picture in the `channels` of its file, `frames` a
-//! decoded animation whose frames `canvas` composes. `colour` converts to sRGB, `orientation` (with
-//! `transpose`) turns upright, and `rgb` holds the result. Of that, `resize` makes smaller copies,
-//! `features` computes placeholder, colour and hash, and `yuv` makes the planes to be encoded.
+//! decoded animation whose frames `canvas` composes. `colour` converts to sRGB, by a `profile` that
+//! is bounded; `orientation` (with `transpose`) turns upright, and `rgb` holds the result. Of that,
+//! `resize` makes smaller copies, `features` computes placeholder, colour and hash, and `yuv` makes
+//! the planes to be encoded.
 
 pub(super) mod raster;
 
@@ -14,6 +15,8 @@ pub(super) mod frames;
 pub(super) mod canvas;
 
 pub(super) mod colour;
+
+pub(super) mod profile;
 
 pub(super) mod orientation;
 

@@ -6,6 +6,7 @@ use image::metadata::Orientation;
 use super::channels::Channels;
 use super::colour::Conversion;
 use super::orientation::apply_orientation;
+use super::profile::Profile;
 use super::rgb::from_pixels;
 
 /// A picture as its file holds it: neither turned nor converted to sRGB.
@@ -21,7 +22,7 @@ pub(crate) struct Raster {
     /// Rows from the top, in `width * height * channels.count()` bytes.
     pub(crate) samples: Vec<u8>,
     /// ICC profile of the samples. Without one they are sRGB.
-    pub(crate) profile: Option<Vec<u8>>,
+    pub(crate) profile: Option<Profile>,
     /// How to turn the picture upright.
     pub(crate) orientation: Orientation,
     /// Whether the file holds more than this picture, such as further pages. A note says what.
@@ -35,11 +36,17 @@ pub(crate) struct Raster {
 pub(crate) const HDR_NOTE: &str = "HDR: brightness was reduced to what sRGB holds";
 
 impl Raster {
+    /// Whether the picture that [`Raster::into_upright_srgb`] returns lacks something of the
+    /// source.
+    pub(crate) const fn is_partial(&self) -> bool {
+        self.partial || matches!(self.profile, Some(Profile::TooLong))
+    }
+
     /// Returns the picture upright in sRGB, as 8-bit RGB or RGBA, and the notes on it.
     pub(crate) fn into_upright_srgb(self) -> (DynamicImage, Vec<String>) {
         let Self { width, height, channels, samples, profile, orientation, mut notes, partial: _ } =
             self;
-        let (conversion, note) = Conversion::new(channels, profile.as_deref());
+        let (conversion, note) = Conversion::new(channels, profile.as_ref());
         notes.extend(note);
         let pixels = conversion.apply(samples, width as usize);
         (apply_orientation(from_pixels(width, height, pixels), orientation), notes)

@@ -24,7 +24,8 @@ mod workspace;
 pub use disk::{Disk, NOBODY, with_disk};
 pub use finished::Finished;
 pub use process::{
-    Resource, Signal, TIMEOUT, limit, send_signal, take_rights, wait_for, wait_or_kill,
+    Resource, Signal, TIMEOUT, limit, send_signal, take_rights, wait_and_weigh, wait_for,
+    wait_or_kill,
 };
 pub use random::{env_or, rng_of_seed, seeded_rng, skip};
 pub use server::{Response, Server, get_request};

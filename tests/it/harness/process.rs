@@ -41,6 +41,23 @@ pub fn wait_or_kill(child: &mut Child) -> Option<i32> {
     child.wait().unwrap().code()
 }
 
+/// Waits for the end of a process as [`wait_or_kill`] does. Returns its exit code, and the most
+/// memory that it was seen to hold (`VmHWM`), in bytes. What it takes in its last millisecond is
+/// missed.
+pub fn wait_and_weigh(child: &mut Child) -> (Option<i32>, u64) {
+    let status = format!("/proc/{}/status", child.id());
+    let end = Instant::now() + TIMEOUT;
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() && Instant::now() < end {
+        let lines = std::fs::read_to_string(&status).unwrap_or_default();
+        let held = lines.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        let held = held.map_or(0, |kibibytes| kibibytes.trim().parse::<u64>().unwrap() << 10);
+        peak = peak.max(held);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    (wait_or_kill(child), peak)
+}
+
 /// Limits what the system gives to the process that the command will be.
 pub fn limit(command: &mut Command, resource: Resource, most: u64) {
     let limit = move || {

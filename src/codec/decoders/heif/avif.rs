@@ -15,6 +15,7 @@ use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::raster::Raster;
+use crate::codec::timer::Timer;
 
 const ITEM_TYPE: [u8; 4] = *b"av01";
 
@@ -43,11 +44,17 @@ pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
 }
 
 /// Decodes the primary picture within `memory_limit` bytes.
-pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
+pub(in crate::codec) fn decode(
+    source: &[u8],
+    memory_limit: u64,
+    timer: &Timer,
+) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
     let picture = container.primary_picture(ITEM_TYPE)?;
     let header = read_header(&container, &picture, source.len())?;
-    tiles::decode(&picture, &header, memory_limit, |tile| decode_tile(&container, tile))
+    tiles::decode(&picture, &header, memory_limit, timer, |tile| {
+        decode_tile(&container, tile, timer)
+    })
 }
 
 fn read_header(
@@ -94,7 +101,11 @@ fn count_frames(mut obus: &[u8]) -> Result<u64, AvifError> {
 
 /// Decodes one coded picture on one thread, because an import decodes several files in parallel.
 /// Film grain is applied by default.
-fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<Av1Tile, BoxedError> {
+fn decode_tile(
+    container: &HeifContainer,
+    tile: &CodedTile,
+    timer: &Timer,
+) -> Result<Av1Tile, BoxedError> {
     let data = container.data(tile.item_id)?.into_owned();
     let mut settings = Settings::new();
     settings.set_n_threads(1);
@@ -103,13 +114,18 @@ fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<Av1Tile, B
     // Only the last of several layers is wanted.
     settings.set_all_layers(false);
     let mut decoder = Decoder::with_settings(&settings).map_err(AvifError::Setup)?;
-    Ok(decode_picture(&mut decoder, data)?)
+    decode_picture(&mut decoder, data, timer)
 }
 
-/// Decodes `data` and returns its last picture.
-fn decode_picture(decoder: &mut Decoder, data: Vec<u8>) -> Result<Av1Tile, AvifError> {
+/// Decodes `data` and returns its last picture. The clock is looked at between frames; within one
+/// the decoder can't be stopped.
+fn decode_picture(
+    decoder: &mut Decoder,
+    data: Vec<u8>,
+    timer: &Timer,
+) -> Result<Av1Tile, BoxedError> {
     if data.is_empty() {
-        return Err(AvifError::Empty);
+        return Err(AvifError::Empty.into());
     }
     let mut sent = decoder.send_data(data, None, None, None);
     let mut last = None;
@@ -117,17 +133,18 @@ fn decode_picture(decoder: &mut Decoder, data: Vec<u8>) -> Result<Av1Tile, AvifE
         let all_sent = match sent {
             Ok(()) => true,
             Err(Error::Again) => false,
-            Err(error) => return Err(AvifError::Corrupt(error)),
+            Err(error) => return Err(AvifError::Corrupt(error).into()),
         };
+        timer.check()?;
         match decoder.get_picture() {
             Ok(picture) => last = Some(picture),
             Err(Error::Again) if all_sent => break,
             Err(Error::Again) => {}
-            Err(error) => return Err(AvifError::Corrupt(error)),
+            Err(error) => return Err(AvifError::Corrupt(error).into()),
         }
         sent = decoder.send_pending_data();
     }
-    last.map(Av1Tile::new).ok_or(AvifError::Empty)
+    Ok(last.map(Av1Tile::new).ok_or(AvifError::Empty)?)
 }
 
 /// A decoded AV1 picture with its planes.

@@ -16,6 +16,8 @@ const MAX_ITEMS: usize = 20_000;
 const MAX_EXTENTS: usize = 100_000;
 /// Most properties of an item. Real ones have a dozen.
 const MAX_PROPERTIES: usize = 64;
+/// Most boxes of one kind that say something of items. Real files have one.
+const MAX_TABLES: usize = 256;
 /// Most items that all references name together.
 const MAX_REFERENCES: usize = 200_000;
 
@@ -126,6 +128,7 @@ impl<'s> HeifContainer<'s> {
             match &kind {
                 b"pitm" => primary = Some(parse_primary_item(content)?),
                 b"iinf" => container.parse_item_infos(content)?,
+                b"iloc" if locations.len() == MAX_TABLES => return Err(TooMuch("iloc")),
                 b"iloc" => locations.push(content),
                 b"iref" => container.parse_item_references(content)?,
                 b"idat" => container.idat = content,
@@ -134,6 +137,9 @@ impl<'s> HeifContainer<'s> {
                     while let Some((kind, content)) = inner.next_box()? {
                         match &kind {
                             b"ipco" => container.parse_item_properties(content)?,
+                            b"ipma" if associations.len() == MAX_TABLES => {
+                                return Err(TooMuch("ipma"));
+                            }
                             b"ipma" => associations.push(content),
                             _ => {}
                         }

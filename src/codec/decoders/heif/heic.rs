@@ -11,17 +11,23 @@ use heifer_hevc_dec::syntax::{Picture as Parsed, decode_slice_segment};
 
 use super::boxes::HeifContainer;
 use super::cicp::Cicp;
+use super::heic_clock::{TimedSink, stop_by_panic};
 use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
 use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::raster::Raster;
+use crate::codec::timer::Timer;
 
 const ITEM_TYPE: [u8; 4] = *b"hvc1";
 
 /// Cost of decoding. Measured: 8 bytes a pixel in 4:4:4, of which 6 are samples and the rest is for
 /// blocks and filters, and 4 in 4:2:0.
 const COST: DecodeCost = DecodeCost { bytes_per_pixel: 10, fixed_bytes: 12 << 20 };
+
+/// Most units of a coded picture: slices and what comes before. The largest pictures of the
+/// standard have 600 slices (ITU-T H.265, table A.8).
+const MAX_UNITS: usize = 10_000;
 
 #[derive(Debug, thiserror::Error)]
 enum HeicError {
@@ -35,6 +41,8 @@ enum HeicError {
     Window,
     #[error("a part of a coded picture is missing, or there twice")]
     Incomplete,
+    #[error("a coded picture is in too many pieces")]
+    TooManyUnits,
 }
 
 /// Reads the size of the primary picture, and the memory that decoding takes, from the container
@@ -48,11 +56,17 @@ pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
 }
 
 /// Decodes the primary picture within `memory_limit` bytes.
-pub(in crate::codec) fn decode(source: &[u8], memory_limit: u64) -> Result<Raster, BoxedError> {
+pub(in crate::codec) fn decode(
+    source: &[u8],
+    memory_limit: u64,
+    timer: &Timer,
+) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
     let picture = container.primary_picture(ITEM_TYPE)?;
     let header = tiles::estimate_header(&picture, source.len(), &COST);
-    tiles::decode(&picture, &header, memory_limit, |tile| decode_tile(&container, tile))
+    tiles::decode(&picture, &header, memory_limit, timer, |tile| {
+        decode_tile(&container, tile, timer)
+    })
 }
 
 /// A decoded HEVC picture and the window of it that is shown.
@@ -119,6 +133,9 @@ fn split_nal_units<'t>(
                 let unit = NalUnit::parse(unit)?;
                 // Other layers hold the second eye's view, or more detail.
                 if unit.header.layer_id == 0 {
+                    if units.len() == MAX_UNITS {
+                        return Err(HeicError::TooManyUnits.into());
+                    }
                     units.push(unit);
                 }
                 rest = tail;
@@ -136,7 +153,11 @@ fn split_nal_units<'t>(
     Ok(units)
 }
 
-fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, BoxedError> {
+fn decode_tile(
+    container: &HeifContainer,
+    tile: &CodedTile,
+    timer: &Timer,
+) -> Result<HevcTile, BoxedError> {
     let configuration = container.configuration(tile.item_id).ok_or(HeicError::Configuration)?;
     let data = container.data(tile.item_id)?;
     let units = split_nal_units(configuration, &data)?;
@@ -152,7 +173,7 @@ fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, 
             return Err(HeicError::Large.into());
         }
     }
-    let (frame, sps) = decode_slices(&units, &sets)?;
+    let (frame, sps) = decode_slices(&units, &sets, timer)?;
     crop_to_window(frame, sps)
 }
 
@@ -160,6 +181,7 @@ fn decode_tile(container: &HeifContainer, tile: &CodedTile) -> Result<HevcTile, 
 fn decode_slices<'t>(
     units: &[NalUnit],
     sets: &'t ParameterSets,
+    timer: &Timer,
 ) -> Result<(Frame, &'t Sps), BoxedError> {
     let mut state: Option<(Parsed, Reconstructor)> = None;
     let mut previous: Option<SliceHeader> = None;
@@ -177,7 +199,9 @@ fn decode_slices<'t>(
             state.get_or_insert_with(|| (Parsed::new(sps, pps), Reconstructor::new(sps, pps)));
         picture.start_slice(&header);
         let data = unit.rbsp.get(header.header_size..).ok_or(HeicError::Truncated)?;
-        decode_slice_segment(parsed, &header, header.slice_qp_y(sets)?, data, picture)?;
+        let qp_y = header.slice_qp_y(sets)?;
+        let mut sink = TimedSink { picture, timer, units: 0 };
+        stop_by_panic(|| decode_slice_segment(parsed, &header, qp_y, data, &mut sink))??;
         if let Some(error) = picture.error.take() {
             return Err(error.into());
         }
@@ -217,4 +241,26 @@ fn crop_to_window(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
         full_range: vui.is_some_and(|vui| vui.video_full_range_flag),
     };
     Ok(HevcTile { frame, left, top, width, height, cicp })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::error::CodecError;
+
+    #[test]
+    fn a_picture_is_given_up_within_a_slice_once_its_time_is_over() {
+        let source = include_bytes!("../../../../tests/data/kinds/sources/heic.heic");
+        let container = HeifContainer::parse(source).unwrap();
+        let picture = container.primary_picture(ITEM_TYPE).unwrap().colour;
+        let tile = CodedTile {
+            item_id: picture.tiles[0],
+            width: picture.tile_width,
+            height: picture.tile_height,
+        };
+        let in_time = Timer::new(std::time::Duration::from_secs(60));
+        assert!(decode_tile(&container, &tile, &in_time).is_ok());
+        let error = decode_tile(&container, &tile, &Timer::over()).err().unwrap();
+        assert!(matches!(error.downcast_ref(), Some(CodecError::TooSlow { .. })), "{error}");
+    }
 }

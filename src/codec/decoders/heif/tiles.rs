@@ -9,8 +9,10 @@ use super::primary::{PrimaryPicture, TileGrid};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::profile::{self, Profile};
 use crate::codec::pixels::raster::{HDR_NOTE, Raster};
 use crate::codec::pixels::rgb::divide_by_alpha;
+use crate::codec::timer::Timer;
 
 /// A decoded picture that owns its planes.
 pub(super) trait DecodedTile {
@@ -71,8 +73,11 @@ pub(super) fn estimate_header(
     let decoding_bytes = decoding_bytes_of(&picture.colour)
         .max(alpha.map_or(0, |alpha| decoding_bytes_of(alpha).saturating_add(pixels(alpha))));
     let (width, height) = picture.size();
-    let decode_bytes =
-        buffer_bytes.saturating_add(decoding_bytes).saturating_add(source_bytes as u64);
+    let profile_bytes = profile::memory_bytes(picture.profile.unwrap_or_default().len());
+    // The bytes of a coded picture are put together, and then unescaped or copied by the decoder.
+    let decode_bytes = buffer_bytes
+        .saturating_add(decoding_bytes.max(profile_bytes))
+        .saturating_add(2 * source_bytes as u64);
     Header {
         width,
         height,
@@ -88,11 +93,16 @@ pub(super) fn decode<D: DecodedTile>(
     picture: &PrimaryPicture,
     header: &Header,
     memory_limit: u64,
+    timer: &Timer,
     decode_tile: impl Fn(&CodedTile) -> Result<D, BoxedError>,
 ) -> Result<Raster, BoxedError> {
     if header.decode_bytes > memory_limit {
         return Err(TileError::Memory { needed: header.decode_bytes, limit: memory_limit }.into());
     }
+    let decode_tile = |tile: &CodedTile| {
+        timer.check()?;
+        decode_tile(tile)
+    };
     let mut notes = picture.notes.clone();
     let mut profile = picture.profile;
     let alpha = picture.alpha.is_some();
@@ -151,7 +161,7 @@ fn crop_into_raster(
         3 => Channels::Rgb,
         _ => Channels::Rgba,
     };
-    let profile = profile.map(<[u8]>::to_vec);
+    let profile = profile.and_then(Profile::new);
     Raster {
         width,
         height,

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::io::{self, BufRead, Cursor, Read};
 
 use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::directory::tag;
@@ -15,10 +14,11 @@ use super::error::{TiffError, from_io};
 use super::fax;
 use super::layout::{Compression, TiffLayout};
 use crate::codec::error::CodecError;
-use crate::codec::formats::jpeg_markers::Markers;
+use crate::codec::formats::jpeg_markers::{Markers, without_long_metadata};
 use crate::codec::formats::webp;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::sniff::PictureFormat;
+use crate::codec::timer::{TimedReader, Timer};
 
 /// Bytes that decoding an embedded JPEG or WebP takes for each sample: the 16-bit coefficients of a
 /// progressive JPEG, and the result.
@@ -48,6 +48,7 @@ pub(super) fn open_chunk<'s>(
     sample: usize,
     column: u32,
     row: u32,
+    timer: &Timer,
 ) -> Result<Box<dyn Read + 's>, CodecError> {
     let bytes = layout.chunk(sample, column, row)?;
     let is_picture = matches!(layout.compression, Compression::Jpeg | Compression::WebP);
@@ -81,7 +82,7 @@ pub(super) fn open_chunk<'s>(
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(from_io)?;
             undo_subsampling(layout, decoder)
         }
-        Compression::Jpeg => Box::new(Cursor::new(decode_jpeg(layout, &bytes, row)?)),
+        Compression::Jpeg => Box::new(Cursor::new(decode_jpeg(layout, &bytes, row, timer)?)),
         Compression::WebP => Box::new(Cursor::new(decode_webp(layout, &bytes)?)),
     })
 }
@@ -96,7 +97,12 @@ fn undo_subsampling<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dy
 
 /// Decodes a JPEG (Adobe, "TIFF Technical Note 2") without converting its colours. The tables that
 /// all chunks share are in a tag of their own.
-fn decode_jpeg(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8>, CodecError> {
+fn decode_jpeg(
+    layout: &TiffLayout<'_>,
+    bytes: &[u8],
+    row: u32,
+    timer: &Timer,
+) -> Result<Vec<u8>, CodecError> {
     let failed = |error: zune_jpeg::errors::DecodeErrors| CodecError::Decode {
         format: PictureFormat::Tiff,
         source: error.into(),
@@ -116,7 +122,8 @@ fn decode_jpeg(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX)
         .jpeg_set_max_scans(MAX_SCANS);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&jpeg[..]), options);
+    let reader = TimedReader::new(without_long_metadata(jpeg), timer);
+    let mut decoder = JpegDecoder::new_with_options(reader, options);
     decoder.decode_headers().map_err(failed)?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
     let (chunk_width, chunk_height) = (layout.chunk_width as usize, layout.chunk_height as usize);
@@ -132,6 +139,8 @@ fn decode_jpeg(layout: &TiffLayout<'_>, bytes: &[u8], row: u32) -> Result<Vec<u8
         decoder.set_options(options.jpeg_set_out_colorspace(space));
     }
     let mut decoded = decoder.decode().map_err(failed)?;
+    // The decoder fills what it can't read with grey.
+    timer.check()?;
     if width > chunk_width {
         for row in 0..rows {
             decoded.copy_within(

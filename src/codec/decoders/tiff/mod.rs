@@ -33,11 +33,9 @@ use self::samples::{SampleRange, SampleSurvey, SampleUnpacker, has_open_range, u
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::profile::{self, Profile};
 use crate::codec::pixels::raster::Raster;
 use crate::codec::timer::Timer;
-
-/// Longest ICC profile that is kept, in bytes. Printers' profiles have a few megabytes.
-const MAX_PROFILE_BYTES: usize = 64 << 20;
 
 /// Reads the size and needs of the first page from its tags.
 ///
@@ -79,8 +77,6 @@ pub(in crate::codec) fn decode(
         Colour::Lab { .. } => None,
         _ => layout.directory.bytes(tag::ICC_PROFILE),
     };
-    let profile =
-        profile.filter(|profile| !profile.is_empty() && profile.len() <= MAX_PROFILE_BYTES);
     let pages = file.count_pages();
     let mut notes = Vec::new();
     if pages > 1 {
@@ -94,7 +90,7 @@ pub(in crate::codec) fn decode(
         height,
         channels: painter.channels,
         samples,
-        profile: profile.map(<[u8]>::to_vec),
+        profile: profile.and_then(Profile::new),
         orientation: orientation(&layout.directory).unwrap_or(Orientation::NoTransforms),
         partial: pages > 1,
         notes,
@@ -125,16 +121,21 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
         }
         _ => 0,
     };
-    // A chunk is copied when it is JPEG or its bits are reversed.
-    let has_copy = layout.bits_reversed || layout.compression == Compression::Jpeg;
-    let copies = if has_copy { planes.saturating_mul(layout.longest_chunk()) } else { 0 };
+    // A chunk is copied when its bits are reversed, and a JPEG with its tables, and its metadata.
+    let copies = match layout.compression {
+        Compression::Jpeg => 3,
+        _ => u64::from(layout.bits_reversed),
+    };
+    let copies = planes.saturating_mul(layout.longest_chunk()).saturating_mul(copies);
     let decoding = rows
         .saturating_add(inner)
         .saturating_add(copies)
         .saturating_add(planes * decompress::state_bytes(layout.compression));
     let rgb = pixels.saturating_mul(if channels.has_alpha() { 4 } else { 3 });
     let grows = if rgb > raster { rgb } else { 0 };
-    raster.saturating_add(decoding.max(grows))
+    let profile = layout.directory.bytes(tag::ICC_PROFILE).unwrap_or_default().len();
+    let converting = profile::memory_bytes(profile).saturating_add(grows);
+    raster.saturating_add(decoding.max(converting))
 }
 
 fn paint_picture(
@@ -225,7 +226,7 @@ fn for_each_row(
             timer.check()?;
             let chunks = chunked_samples
                 .iter()
-                .map(|sample| decompress::open_chunk(layout, *sample, column, row));
+                .map(|sample| decompress::open_chunk(layout, *sample, column, row, timer));
             let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
             let x = column * layout.chunk_width;
             let pixels = layout.chunk_width.min(layout.width - x) as usize;
