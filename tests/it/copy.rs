@@ -153,6 +153,24 @@ fn new_images_come_after_those_of_the_target() {
     assert_eq!(order("target.pool", &of_source), of_source);
 }
 
+/// Numbers decide which image a seed shows, so a gallery that is copied to a new place keeps them.
+#[test]
+fn a_seed_shows_the_same_image_in_a_copy() {
+    let space = filled(Engine::File);
+    let first = space.ids().pop().unwrap();
+    space.run(["remove", &first]).expect(0);
+    let key = space.rotate(&[]);
+    space.run(["copy", "gallery.pool", "target.pool"]).expect(0);
+    let servers = [space.serve(), space.serve_with(&["--gallery", "target.pool"])];
+    for seed in 0..20 {
+        let [source, target] = [0, 1].map(|index: usize| {
+            let shown = servers[index].get(&format!("/random?seed={seed}&key={key}"));
+            shown.header("x-image-id").unwrap().to_owned()
+        });
+        assert_eq!(source, target, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_copy_that_is_killed_goes_on() {
     let mut rng = seeded_rng();
