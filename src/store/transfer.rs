@@ -15,7 +15,7 @@ use crate::image::{ImageId, ImageRecord, Rendition};
 use crate::keys::KeyRecord;
 
 /// Length of images that are committed together, in bytes; and their number.
-const COMMIT_BYTES: usize = 16 << 20;
+const COMMIT_BYTES: usize = 4 << 20;
 const COMMIT_IMAGES: usize = 1_000;
 
 /// What a transfer did.

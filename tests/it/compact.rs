@@ -106,6 +106,36 @@ fn imports_keys_and_servers_go_on_beside_it() {
     });
 }
 
+/// A process that opens the gallery while it is replaced once made a lock file for a file that had
+/// just lost its name, and removed the one that others used.
+#[test]
+fn commands_may_begin_at_any_moment() {
+    let space = Workspace::file();
+    with_noise(&space, 6);
+    let id = &space.ids()[0];
+    let server = space.serve();
+    let rounds = 25;
+    thread::scope(|scope| {
+        for command in ["list", "key list", "stats", "tag ID +a -b", "tag ID +b -a"] {
+            let command = command.replace("ID", id);
+            let space = &space;
+            scope.spawn(move || {
+                for _ in 0..rounds {
+                    space.run(command.split(' ')).expect(0);
+                }
+            });
+        }
+        for round in 0..rounds {
+            // What changes leaves pages that can be given back.
+            space.run(["key", "add", "--name", &format!("key {round}")]).expect(0);
+            space.run(["compact"]).expect(0);
+        }
+    });
+    space.run(["key", "list"]).expect(0);
+    drop(server);
+    space.assert_verified();
+}
+
 #[test]
 fn a_link_stays_a_link_and_a_second_name_is_refused() {
     let space = Workspace::file();

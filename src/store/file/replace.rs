@@ -51,3 +51,45 @@ pub(super) fn check_space(path: &Path, needed: u64) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::super::open::Environment;
+    use super::super::open_file::OpenFile;
+    use super::*;
+    use crate::store::tree::Access;
+
+    /// It once went on with the lock file of the old one, or removed that of the new one.
+    #[test]
+    fn who_opens_a_gallery_while_it_is_replaced_gets_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, new) = (dir.path().join("gallery"), dir.path().join("new"));
+        for gallery in [&path, &new] {
+            drop(OpenFile::open(gallery, Access::Create, 0).unwrap());
+        }
+        let inode = fs::metadata(&new).unwrap().ino();
+        let old = FilePair::open(&path, Access::Write).unwrap();
+        old.open_gate().unwrap();
+        thread::scope(|scope| {
+            let opening = old.while_gate_is_closed(|| {
+                let waiting = scope.spawn(|| FilePair::open(&path, Access::Write).err());
+                let opening = scope.spawn(|| {
+                    let opened = Environment::open(&path, Access::Write)?;
+                    Ok(opened.files.metadata().unwrap().ino())
+                });
+                // Both have opened the old file by then, and wait for the gate.
+                thread::sleep(Duration::from_millis(200));
+                rename(&new, &path)?;
+                Ok((waiting, opening))
+            });
+            let (waiting, opening) = opening.unwrap();
+            let refused = waiting.join().unwrap();
+            assert!(matches!(refused, Some(StoreError::Moved { .. })), "{refused:?}");
+            let opened: Result<u64, StoreError> = opening.join().unwrap();
+            assert_eq!(opened.unwrap(), inode);
+        });
+    }
+}
