@@ -13,8 +13,8 @@
 //! count. The images are noise of 2,600 bytes, so that each has a page of its own. The gallery was
 //! just written, so most of it lies in the page cache; the folder needs four times its length.
 //!
-//! `TMPDIR=... cargo bench --bench upkeep -- 50000` makes another number of images, in another
-//! place. Without `--bench`, which only `cargo bench` passes, or with `--test`, a trial with 1,000
+//! `TMPDIR=... cargo bench --bench upkeep -- 50000 215000` makes another number of images, of
+//! another length in bytes, in another place. Without `--bench`, which only `cargo bench` passes, or with `--test`, a trial with 1,000
 //! images judges nothing.
 #![allow(
     clippy::expect_used,
@@ -38,8 +38,10 @@ use rand::{Rng as _, SeedableRng as _};
 const FULL_IMAGES: u32 = 1_000_000;
 /// Number of images of a trial run.
 const TRIAL_IMAGES: u32 = 1_000;
-/// Number of images added in one commit: many, because each commit waits for the disk.
+/// Most images added in one commit: many, because each commit waits for the disk.
 const BATCH_IMAGES: u32 = 50_000;
+/// Most bytes added in one commit.
+const BATCH_BYTES: usize = 200_000_000;
 /// Length of an image, in bytes.
 const IMAGE_BYTES: usize = 2_600;
 /// One of so many images is removed.
@@ -58,12 +60,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let full = arguments.iter().any(|argument| argument == "--bench")
         && arguments.iter().all(|argument| argument != "--test");
-    let wanted = arguments.iter().find_map(|argument| argument.parse().ok());
-    let images: u32 = wanted.unwrap_or(if full { FULL_IMAGES } else { TRIAL_IMAGES });
+    let mut numbers = arguments.iter().filter_map(|argument| argument.parse::<u32>().ok());
+    let images = numbers.next().unwrap_or(if full { FULL_IMAGES } else { TRIAL_IMAGES });
+    let image_bytes = numbers.next().map_or(IMAGE_BYTES, |bytes| bytes as usize);
 
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let gallery = folder.path().join("gallery.pool");
-    let (ids, filling) = timed(|| fill(&gallery, images));
+    let (ids, filling) = timed(|| fill(&gallery, images, image_bytes));
     let megabytes = length(&gallery) / 1_000_000;
     println!("{images} images, {megabytes} MB, filled in {filling:.1?}");
 
@@ -192,14 +195,17 @@ fn length(path: &Path) -> u64 {
 ///
 /// Images come in the random order of their ids, as in an import, so that the trees in the file are
 /// as full, or empty, as those of real galleries.
-fn fill(path: &Path, images: u32) -> Vec<ImageId> {
+fn fill(path: &Path, images: u32, image_bytes: usize) -> Vec<ImageId> {
     let locator = Locator::File(path.to_owned());
     let store = Store::open(&locator, Access::Create).expect("a gallery can be made");
     let mut random = StdRng::seed_from_u64(1);
     let mut ids = Vec::new();
-    for first in (0..images).step_by(BATCH_IMAGES as usize) {
-        let end = images.min(first + BATCH_IMAGES);
-        let batch: Vec<Addition> = (first..end).map(|index| addition(index, &mut random)).collect();
+    let batch_images = u32::try_from(BATCH_BYTES / image_bytes).map_or(1, |fit| fit.max(1));
+    let batch_images = batch_images.min(BATCH_IMAGES);
+    for first in (0..images).step_by(batch_images as usize) {
+        let end = images.min(first + batch_images);
+        let batch: Vec<Addition> =
+            (first..end).map(|index| addition(index, image_bytes, &mut random)).collect();
         store.add(&batch).expect("images can be added");
         ids.extend(batch.iter().map(|addition| addition.id));
     }
@@ -207,8 +213,8 @@ fn fill(path: &Path, images: u32) -> Vec<ImageId> {
 }
 
 /// Makes an image whose record is as long as a typical one, and whose bytes are noise.
-fn addition(index: u32, random: &mut StdRng) -> Addition {
-    let mut webp = vec![0; IMAGE_BYTES];
+fn addition(index: u32, image_bytes: usize, random: &mut StdRng) -> Addition {
+    let mut webp = vec![0; image_bytes];
     random.fill_bytes(&mut webp);
     webp[..4].copy_from_slice(b"RIFF");
     let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
