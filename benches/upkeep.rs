@@ -74,13 +74,10 @@ fn main() -> ExitCode {
     let verify = median(|| bench.run(&["verify", "--quiet"], None));
     println!("verify                {verify:>10.2?}");
     let backup = bench.backup();
-    let list = folder.path().join("ids");
-    let removed = ids.len() / REMOVED_SHARE;
-    let lines: String = ids.iter().take(removed).map(|id| format!("{id}\n")).collect();
-    fs::write(&list, lines).expect("a list can be written");
-    let remove = bench.run(&["remove", "--quiet", "-"], Some(&list));
-    println!("remove {removed:<9}      {remove:>10.2?}");
-    let compact = bench.compact();
+    let (first, rest) = ids.split_at(ids.len() / REMOVED_SHARE);
+    let remove = bench.remove(first);
+    println!("remove {:<9}      {remove:>10.2?}", first.len());
+    let compact = bench.compact(rest);
 
     let mut missed = Vec::new();
     if verify >= VERIFY {
@@ -140,15 +137,31 @@ impl Bench<'_> {
         show("backup", middle(whole), synced).max(ratio)
     }
 
-    /// Measures a compaction beside copies of what it leaves, and returns the ratio to a synced
-    /// one.
-    fn compact(&self) -> f64 {
-        let compact = self.run(&["compact", "--quiet"], None);
-        let plain = median(|| self.copy(&self.gallery, false));
-        let synced = median(|| self.copy(&self.gallery, true));
-        println!("copy of what is left  {plain:>10.2?}");
+    /// Removes these images and returns how long it took.
+    fn remove(&self, ids: &[ImageId]) -> Duration {
+        let list = self.folder.join("ids");
+        let lines: String = ids.iter().map(|id| format!("{id}\n")).collect();
+        fs::write(&list, lines).expect("a list can be written");
+        self.run(&["remove", "--quiet", "-"], Some(&list))
+    }
+
+    /// Measures compactions beside copies of what they leave, and returns the ratio to a synced
+    /// one. Of `left` some are removed before each but the first.
+    fn compact(&self, left: &[ImageId]) -> f64 {
+        let [mut compact, mut plain, mut synced] = [(); 3].map(|()| Vec::new());
+        let mut more = left.chunks(left.len() / REMOVED_SHARE);
+        for round in 0..ROUNDS {
+            if round > 0 {
+                self.remove(more.next().expect("there are images left"));
+            }
+            compact.push(self.run(&["compact", "--quiet"], None));
+            plain.push(self.copy(&self.gallery, false));
+            synced.push(self.copy(&self.gallery, true));
+        }
+        let synced = middle(synced);
+        println!("copy of what is left  {:>10.2?}", middle(plain));
         println!("the same, synced      {synced:>10.2?}");
-        show("compact", compact, synced)
+        show("compact", middle(compact), synced)
     }
 
     /// Copies a file and returns how long it took.
