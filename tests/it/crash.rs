@@ -1,7 +1,7 @@
 //! Kills every command that writes in the middle, and checks what is left.
 //!
 //! What was acknowledged must be there, nothing may be half there, and the next run must work. On
-//! the file engine a second importer and a server work on the same gallery, and the importer is
+//! the file engine two importers and a server work on the same gallery, and the importers are
 //! killed too.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::pictures::{noise, save};
 on_each_engine!(a_command_that_is_killed_loses_nothing_that_was_acknowledged);
 
 /// Commands that are killed, unless `IMAGEPOOL_TEST_KILLS` sets another number.
-const KILLS: usize = 20;
+const KILLS: usize = 26;
 /// Pictures that are new to each import.
 const PICTURES: u32 = 8;
 /// Latest time of a kill after an import's start, in milliseconds.
@@ -32,18 +32,21 @@ const SHORT_MILLISECONDS: u64 = 25;
 /// A run that hit fewer than one of so many running commands tested too little.
 const LEAST_SHARE: usize = 3;
 
-/// Each is killed in its turn; `ID` stands for an image, `NAME` and `KEY` for a key's, `GALLERY`
-/// for the gallery.
-const COMMANDS: [&str; 10] = [
+/// Each is killed in its turn; `ID` stands for an image, `REMOVED` for one that was removed, `NAME`
+/// and `KEY` for a key's, `GALLERY` for the gallery.
+const COMMANDS: [&str; 13] = [
     "import --quiet --jobs 1 --report report.jsonl pictures/new",
     "import --quiet --prune --report report.jsonl pictures",
     "key rotate",
     "key add --name NAME",
     "key revoke KEY",
+    "import --quiet --jobs 1 --delete-originals --report report.jsonl pictures/inbox",
     "remove ID",
+    "restore-image REMOVED",
     "tag ID +new",
     "backup --force copy.pool",
     "compact",
+    "restore --force fresh.pool",
     "copy GALLERY target.pool",
 ];
 
@@ -54,11 +57,22 @@ struct Scene<'a> {
     /// Ids that must be there, each with its picture's path.
     acknowledged: BTreeMap<String, String>,
     pictures: u32,
+    /// Id of an image that was removed, and the path of its picture.
+    removed: Option<(String, String)>,
+    /// Names of the pictures that may be deleted once they are stored.
+    inbox: Vec<String>,
 }
 
 fn a_command_that_is_killed_loses_nothing_that_was_acknowledged(space: &Workspace) {
     let rng = seeded_rng();
-    let mut scene = Scene { space, rng, acknowledged: BTreeMap::new(), pictures: 0 };
+    let mut scene = Scene {
+        space,
+        rng,
+        acknowledged: BTreeMap::new(),
+        pictures: 0,
+        removed: None,
+        inbox: Vec::new(),
+    };
     scene.add_pictures("new");
     space.run(["import", "--quiet", "--report", "report.jsonl", "pictures"]).expect(0);
     scene.hear("report.jsonl");
@@ -88,6 +102,9 @@ impl Scene<'_> {
         for _ in 0..PICTURES {
             let path = self.space.picture(format!("{folder}/{}.bmp", self.pictures));
             save(noise(250, 250, self.pictures), &path);
+            if folder == "inbox" {
+                self.inbox.push(format!("{}.bmp", self.pictures));
+            }
             self.pictures += 1;
         }
     }
@@ -96,7 +113,11 @@ impl Scene<'_> {
     fn kill(&mut self, command: &str) -> bool {
         let is_import = command.starts_with("import");
         if is_import {
-            self.add_pictures("new");
+            self.add_pictures(if command.contains("inbox") { "inbox" } else { "new" });
+        }
+        let is_alone = command.starts_with("restore --force");
+        if is_alone {
+            self.space.run(["backup", "--force", "fresh.pool"]).expect(0);
         }
         let mut arguments: Vec<String> = command.split(' ').map(Into::into).collect();
         for argument in arguments.iter_mut().filter(|argument| *argument == "GALLERY") {
@@ -109,6 +130,11 @@ impl Scene<'_> {
             let name = format!("short-{}", self.rng.random::<u32>());
             let added = self.space.run(["key", "add", "--name", &name]).expect(0);
             *arguments.last_mut().unwrap() = added.stdout[..16].to_owned();
+        }
+        if command.contains("REMOVED") {
+            let (id, path) = self.remove_one();
+            *arguments.last_mut().unwrap() = id.clone();
+            self.removed = Some((id, path));
         }
         if command.contains("ID") || command.contains("prune") {
             let index = self.rng.random_range(0..self.acknowledged.len());
@@ -127,30 +153,67 @@ impl Scene<'_> {
         let latest = if is_import { IMPORT_MILLISECONDS } else { SHORT_MILLISECONDS };
         let delay = Duration::from_millis(self.rng.random_range(0..latest));
         let _ = fs::remove_file(self.space.path("report.jsonl"));
-        let mut beside = self.start_importer_beside();
+        // A restore takes back what others store meanwhile.
+        let beside = if is_alone { Vec::new() } else { self.start_importers_beside() };
         let mut child = self.start(&arguments);
         std::thread::sleep(delay);
         let was_hit = kill_running(&mut child);
-        if let Some(beside) = &mut beside {
-            std::thread::sleep(delay);
-            kill_running(beside);
-            self.hear("beside.jsonl");
+        std::thread::sleep(delay);
+        for (mut importer, report) in beside {
+            kill_running(&mut importer);
+            self.hear(report);
         }
         if is_import {
             self.hear("report.jsonl");
         }
+        if child.wait().unwrap().success() {
+            self.assert_done(&arguments);
+        }
         was_hit
     }
 
-    /// Starts a second importer, where the engine admits it.
-    fn start_importer_beside(&mut self) -> Option<Child> {
-        if self.space.engine() != Engine::File {
-            return None;
+    /// Asserts that a command did its work that ended with success before it was killed.
+    #[track_caller]
+    fn assert_done(&mut self, arguments: &[String]) {
+        let id = arguments.get(1).cloned().unwrap_or_default();
+        match arguments[0].as_str() {
+            "tag" => {
+                let shown = self.space.run(["show", &id, "--json"]).expect(0).json();
+                let tags = shown["tags"].as_array().unwrap();
+                assert!(tags.iter().any(|tag| tag == "new"), "{shown}");
+            }
+            "remove" => drop(self.space.run(["show", &id]).expect(1)),
+            "restore-image" => {
+                self.space.run(["show", &id]).expect(0);
+                self.acknowledged.extend(self.removed.take());
+            }
+            _ => {}
         }
-        self.add_pictures("beside");
-        let _ = fs::remove_file(self.space.path("beside.jsonl"));
-        let words = "import --quiet --jobs 1 --report beside.jsonl pictures/beside";
-        Some(self.start(&words.split(' ').map(Into::into).collect::<Vec<_>>()))
+    }
+
+    /// Removes an image, and returns its id and the path of its picture.
+    fn remove_one(&mut self) -> (String, String) {
+        let there = |path: &&String| self.space.path(path).exists();
+        let (id, path) = self.acknowledged.iter().find(|(_, path)| there(path)).unwrap();
+        let (id, path) = (id.clone(), path.clone());
+        self.acknowledged.remove(&id);
+        self.space.run(["remove", &id]).expect(0);
+        (id, path)
+    }
+
+    /// Starts two more importers with a report each, where the engine admits them.
+    fn start_importers_beside(&mut self) -> Vec<(Child, &'static str)> {
+        if self.space.engine() != Engine::File {
+            return Vec::new();
+        }
+        let mut start = |folder: &str, report| {
+            self.add_pictures(folder);
+            let _ = fs::remove_file(self.space.path(report));
+            let words = format!("import --quiet --jobs 1 --report {report} pictures/{folder}");
+            let words: Vec<_> = words.split(' ').map(Into::into).collect();
+            (self.start(&words), report)
+        };
+        vec![start("beside", "beside.jsonl"), start("besides", "besides.jsonl")]
     }
 
     fn start(&self, arguments: &[String]) -> Child {
@@ -175,9 +238,15 @@ impl Scene<'_> {
     #[track_caller]
     fn assert_nothing_lost(&self, kept_key: &str) {
         self.space.assert_verified();
-        let ids = self.space.ids();
+        let images = self.space.list();
+        let ids: Vec<_> = images.iter().map(|image| image["id"].as_str().unwrap()).collect();
         for id in self.acknowledged.keys() {
-            assert!(ids.contains(id), "{id} was acknowledged and is gone");
+            assert!(ids.contains(&id.as_str()), "{id} was acknowledged and is gone");
+        }
+        for name in &self.inbox {
+            let is_stored = images.iter().any(|image| image["source"] == **name);
+            let is_there = self.space.picture(format!("inbox/{name}")).exists();
+            assert!(is_stored || is_there, "{name} was deleted and is not stored");
         }
         let keys = self.space.run(["key", "list", "--json"]).expect(0).json();
         let is_kept = |key: &Value| key["id"] == kept_key[..16];
