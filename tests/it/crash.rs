@@ -228,7 +228,8 @@ impl Scene<'_> {
         let whole_lines = report.rsplit_once('\n').map_or("", |(lines, _)| lines);
         for line in whole_lines.lines() {
             let line: Value = serde_json::from_str(line).unwrap();
-            if let (Some(id), true) = (line["id"].as_str(), line["status"] != "removed") {
+            let is_stored = !matches!(line["status"].as_str(), Some("removed" | "removed_before"));
+            if let (Some(id), true) = (line["id"].as_str(), is_stored) {
                 let path = line["path"].as_str().unwrap().to_owned();
                 self.acknowledged.insert(id.to_owned(), path);
             }

@@ -45,6 +45,8 @@ enum Before {
     GalleryWithoutPicture,
     /// Images were removed whose space nobody has taken.
     GalleryWithFreeSpace,
+    /// A gallery from before format 1.
+    Draft,
 }
 
 const IMPORT: &[&str] = &["import", "--quiet", "--jobs", "1", "--report", REPORT, "pictures"];
@@ -156,6 +158,14 @@ const SUBJECTS: &[Subject] = &[
         },
         is_done: |_| false,
     },
+    Subject {
+        name: "migration",
+        engine: Some(Engine::File),
+        arguments: &["stats"],
+        before: Before::Draft,
+        promises: |scene, _| assert_eq!(scene.ids(), scene.old),
+        is_done: |_| false,
+    },
 ];
 
 impl Subject {
@@ -192,7 +202,9 @@ impl Scene {
             files: Vec::new(),
         };
         scene.add_pictures(0..OLD_PICTURES);
-        if subject.before != Before::NoGallery {
+        if subject.before == Before::Draft {
+            scene.take_draft();
+        } else if subject.before != Before::NoGallery {
             scene.space.run(IMPORT).expect(0);
             let is_first = |line: &&Value| line["path"].as_str().unwrap().ends_with("/0.png");
             let report = scene.report();
@@ -218,6 +230,17 @@ impl Scene {
         scene.add_pictures(OLD_PICTURES..PICTURES);
         scene.files = scene.read_files();
         scene
+    }
+
+    /// Takes a golden gallery from before format 1, and looks what is in it.
+    fn take_draft(&mut self) {
+        let draft = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/v0.pool");
+        fs::copy(&draft, self.space.gallery_file()).unwrap();
+        self.old = self.ids();
+        self.old_keys = self.key_ids();
+        // That brought it to format 1.
+        fs::copy(&draft, self.space.gallery_file()).unwrap();
+        fs::remove_file(self.space.path("gallery.pool-lock")).unwrap();
     }
 
     /// Imports pictures and removes their images again.
@@ -389,7 +412,10 @@ impl Scene {
 /// The ids that a report calls stored, in lines that are whole.
 pub fn ids_reported(report: &[u8]) -> BTreeSet<String> {
     let lines = lines_of(report);
-    ids_of(lines.iter().filter(|line| line["status"] != "removed" && !line["id"].is_null()))
+    ids_of(lines.iter().filter(|line| {
+        !matches!(line["status"].as_str(), Some("removed" | "removed_before"))
+            && !line["id"].is_null()
+    }))
 }
 
 fn lines_of(report: &[u8]) -> Vec<Value> {
