@@ -12,7 +12,7 @@ use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
 use super::{check, output, temporary};
-use crate::store::{Access, Locator, Store, StoreError};
+use crate::store::{Access, Locator, Store};
 
 /// Rights on a copy, which holds the hashes of the keys: only its owner may read it.
 const COPY_MODE: u32 = 0o600;
@@ -50,6 +50,14 @@ impl Args {
             "{} is the gallery itself; give another file",
             self.file.display()
         );
+        if let Ok(found) = fs::symlink_metadata(&self.file) {
+            // A device would be replaced by a file, and a link by a file in the wrong place.
+            anyhow::ensure!(
+                found.is_file(),
+                "{} is no regular file and is not replaced; give the path of a file",
+                self.file.display()
+            );
+        }
         anyhow::ensure!(
             self.force || fs::symlink_metadata(&self.file).is_err(),
             "{} exists; --force replaces it",
@@ -101,18 +109,9 @@ fn print(store: &Store) -> anyhow::Result<ExitReason> {
     if metadata.is_file() && metadata.len() == 0 && is_ours {
         stdout.set_permissions(Permissions::from_mode(COPY_MODE))?;
     }
-    match copy_to_stdout(store, &mut stdout) {
-        // The reader went away, and its own exit code says why.
-        Err(error) if is_broken_pipe(&error) => Ok(ExitReason::Done),
-        copied => copied.map(|()| ExitReason::Done),
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(StoreError::Copy { source }) if source.kind() == io::ErrorKind::BrokenPipe
-    )
+    // A reader that went away has no backup, so that is an error here.
+    copy_to_stdout(store, &mut stdout)?;
+    Ok(ExitReason::Done)
 }
 
 /// Copies the gallery to stdout. A copy out of sled goes by way of a folder for temporary files.

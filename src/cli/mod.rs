@@ -218,9 +218,10 @@ mod tests {
                 if matches!(flag, "help" | "version") || argument.is_hide_set() {
                     continue;
                 }
-                // What it removes is said on its command line alone.
-                if command.get_name() == "remove" && !argument.is_global_set() {
-                    assert_eq!(argument.get_env(), None, "remove --{flag}");
+                // What is destroyed is said on the command line alone.
+                let destroys = matches!(command.get_name(), "remove" | "restore");
+                if destroys && !argument.is_global_set() {
+                    assert_eq!(argument.get_env(), None, "{} --{flag}", command.get_name());
                     continue;
                 }
                 let expected = format!("IMAGEPOOL_{}", flag.to_uppercase().replace('-', "_"));

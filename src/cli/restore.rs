@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
@@ -20,7 +19,8 @@ pub(super) struct Args {
     backup: PathBuf,
 
     /// Replace a gallery that has images or keys, or is damaged
-    #[arg(long, env = "IMAGEPOOL_FORCE", value_parser = FalseyValueParser::new())]
+    // A variable that is set for backups must not decide this.
+    #[arg(long)]
     force: bool,
 }
 

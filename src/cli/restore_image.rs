@@ -44,17 +44,16 @@ impl Args {
         for id in &console.images {
             globals.say(format_args!("{id} is back, from {}", self.id));
         }
-        let left: Vec<_> = store.marks_of(self.id)?.into_iter().map(|(hash, _)| hash).collect();
+        let left = store.marks_of(self.id)?;
         if left.is_empty() {
             return Ok(ExitReason::Done);
         }
-        store.unmark(&left)?;
         output::complain(format_args!(
-            "{}: not every picture of it is where it was imported from; an import takes it as soon \
-             as it is found again",
+            "{}: not every picture of it is where it was imported from; \
+             `imagepool import --again PATH` takes it from where it is now, with its tags",
             self.id
         ));
-        for origin in marks.iter().flat_map(|(_, mark)| &mark.origins) {
+        for origin in left.iter().flat_map(|(_, mark)| &mark.origins) {
             if !origin.path.as_os_str().is_empty() {
                 output::say(format_args!("it was at {}", origin.path.display()));
             }

@@ -1,7 +1,5 @@
 //! `imagepool salvage`: copies all that can be read of a damaged gallery into a new one.
 
-use std::path::PathBuf;
-
 use clap::builder::FalseyValueParser;
 use indicatif::{DecimalBytes, HumanCount};
 
@@ -18,7 +16,7 @@ pub(super) struct Args {
     from: Locator,
 
     /// The new gallery's data file, which must not exist
-    to: PathBuf,
+    to: Locator,
 
     /// Print as JSON on stdout what was brought and what is missing
     #[arg(long, env = "IMAGEPOOL_JSON", value_parser = FalseyValueParser::new())]
@@ -31,7 +29,11 @@ impl Args {
             let advice = "salvage reads data files; sled mends its own folder when it opens it";
             anyhow::bail!(UsageError(advice.into()));
         };
-        let salvaged = store::salvage(from, &self.to, &rebuild)?;
+        let Locator::File(to) = &self.to else {
+            let advice = "salvage makes a data file; `imagepool copy` brings that to sled";
+            anyhow::bail!(UsageError(advice.into()));
+        };
+        let salvaged = store::salvage(from, to, &rebuild)?;
         if self.json {
             output::print_line(serde_json::to_string(&salvaged)?)?;
         } else {
@@ -57,7 +59,7 @@ fn summary(salvaged: &Salvaged, args: &Args) -> String {
         HumanCount(*images),
         DecimalBytes(*bytes),
         args.from,
-        args.to.display()
+        args.to
     )
 }
 

@@ -261,8 +261,14 @@ impl<'i> Committer<'i> {
                 | FileStatus::Mended
         );
         if let Some(store) = self.store.filter(|_| is_stored && self.options.delete_originals) {
-            let is_safe = expect_whole(store, report.id);
-            report.notes.push(match is_safe.and_then(|()| originals::delete(&source)) {
+            // Another gallery may have taken the place of the one that the image was stored in.
+            let id = report.id;
+            let deleted = store
+                .while_in_place(|| {
+                    expect_whole(store, id).and_then(|()| originals::delete(&source))
+                })
+                .unwrap_or_else(|error| Err(error.to_string()));
+            report.notes.push(match deleted {
                 Ok(()) => "original deleted".into(),
                 Err(reason) => format!("original kept: {reason}"),
             });
@@ -313,7 +319,8 @@ fn mend_if_damaged(store: &Store, addition: &Addition) -> Result<Option<String>,
 /// What is known of the content of a file whose image was not stored.
 fn content_of(report: &FileReport) -> FileContent {
     match report.status {
-        FileStatus::NotImage => FileContent::NotAPicture,
+        // A full disk or a copy cut short leaves empty files: no reason to lose an image.
+        FileStatus::NotImage if report.bytes_in > 0 => FileContent::NotAPicture,
         _ => FileContent::Unknown,
     }
 }

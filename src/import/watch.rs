@@ -55,8 +55,14 @@ pub fn watch(
     let mut state = ScanState::default();
     // Decoders that are given up in one round hold their memory in the next.
     let budget = MemoryBudget::new(options.limits.memory_bytes);
+    let mut version = store.version();
     while !stop.load(Ordering::Relaxed) {
         watcher.watch(roots);
+        if !Store::is_same_file(version, store.version()) {
+            // The images of the files that are known lay in a gallery that another one replaced.
+            state = ScanState::default();
+        }
+        version = store.version();
         let result =
             import_within(&budget, Some(store), roots, &options, stop, observer, &mut state);
         let pause = match &result {

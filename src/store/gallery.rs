@@ -328,6 +328,9 @@ impl Store {
             for gone in before.iter().filter(|old| after.iter().all(|new| new.id != old.id)) {
                 writer.delete(Tree::Keys, &gone.id.0)?;
             }
+            if !after.is_empty() {
+                writer.put_if_changed(Tree::Meta, migrate::KEYED_KEY, &[1])?;
+            }
             for new in after.iter().filter(|new| !before.contains(new)) {
                 writer.put(Tree::Keys, &new.id.0, &encode_key(new)?)?;
             }
@@ -396,6 +399,21 @@ impl Store {
                 None => Err(StoreError::Moved { path: self.locator.to_string().into() }),
             })
         })
+    }
+
+    /// Runs `work` while nobody else changes the gallery or lets another file take its place. The
+    /// work sees the gallery that is at the place then.
+    ///
+    /// # Errors
+    /// As [`Store::add`]; the work was not begun then.
+    pub fn while_in_place<R>(&self, work: impl FnOnce() -> R) -> Result<R, StoreError> {
+        match &*self.engine {
+            // A transaction that changes nothing leaves the version as it is.
+            Engine::File(_) => self.write(|_| Ok(work())),
+            // Its folder is locked for as long as it is open.
+            #[cfg(feature = "sled")]
+            Engine::Sled(_) => Ok(work()),
+        }
     }
 
     /// Runs `attempt`, and again on the file that took the gallery's place while it waited for the

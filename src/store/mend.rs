@@ -219,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn work_that_destroys_sees_the_gallery_that_took_the_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("g.pool");
+        let other = dir.path().join("other.pool");
+        let store = Store::open(&Locator::File(path.clone()), Access::Create).unwrap();
+        drop(Store::open(&Locator::File(other.clone()), Access::Create).unwrap());
+        let image = addition(b"image", "by hand", "/a.png");
+        store.add(&[addition(b"image", "by hand", "/a.png")]).unwrap();
+        let look = || store.while_in_place(|| store.condition(image.id).unwrap());
+        assert!(matches!(look(), Ok(Condition::Whole(_))));
+        std::fs::rename(other, &path).unwrap();
+        assert!(matches!(look(), Ok(Condition::Absent)), "it was read in the old file");
+        std::fs::remove_file(path).unwrap();
+        assert!(look().is_err(), "there is no gallery any more");
+    }
+
+    #[test]
     fn an_image_is_mended_from_the_same_bytes() {
         on_each_engine(|locator| {
             let (store, id) = damaged_gallery(locator);

@@ -19,6 +19,9 @@ pub const FORMAT_VERSION: u32 = 1;
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 /// Key of the version of the records, which a draft lacks.
 pub(super) const RECORDS_KEY: &[u8] = b"records";
+/// Key that is there once there was an API key, so that none that ended is taken over from another
+/// gallery.
+pub(super) const KEYED_KEY: &[u8] = b"keyed";
 /// Key of the number of images ever added, which is the ordinal of the next one.
 pub(super) const ADDED_KEY: &[u8] = b"added";
 /// Key of the 16 random bytes that name the gallery.
@@ -87,6 +90,7 @@ pub(super) fn migrate_draft(writer: &mut Writer<'_>) -> Result<bool, StoreError>
     }
     for (key, value) in entries(writer, Tree::Keys, &[])? {
         writer.put(Tree::Keys, &key, &draft::convert_key(&key, &value)?)?;
+        writer.put(Tree::Meta, KEYED_KEY, &[1])?;
     }
     writer.put(Tree::Meta, RECORDS_KEY, &[RECORD_VERSION])?;
     Ok(true)

@@ -246,7 +246,7 @@ fn encode(tree: &'static str, key: &[u8], record: &impl Serialize) -> Result<Vec
     let mut bytes = vec![RECORD_VERSION];
     bincode::serde::encode_into_std_write(record, &mut bytes, configuration())
         .map_err(|error| StoreError::damaged(tree, key, format!("can't be written: {error}")))?;
-    bytes.extend_from_slice(&checksum(&bytes));
+    bytes.extend_from_slice(&checksum(key, &bytes));
     if bytes.len() > MAX_RECORD_BYTES {
         return Err(StoreError::damaged(tree, key, "the record is too long"));
     }
@@ -289,7 +289,9 @@ fn open_record<'b>(
     let (bytes, stored) = bytes
         .split_last_chunk::<CHECKSUM_BYTES>()
         .ok_or_else(|| damaged("the record is cut".into()))?;
-    if *stored != checksum(bytes) {
+    // Those of drafts say nothing of the key.
+    let sealed_key = if known == RECORD_VERSION { key } else { &[] };
+    if *stored != checksum(sealed_key, bytes) {
         return Err(damaged("the record is not what was written".into()));
     }
     let (&version, body) =
@@ -304,9 +306,11 @@ fn undecodable(tree: &'static str, key: &[u8], error: &bincode::error::DecodeErr
     StoreError::damaged(tree, key, format!("the record does not decode: {error}"))
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+fn checksum(key: &[u8], bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(key).update(bytes);
     let mut checksum = [0; CHECKSUM_BYTES];
-    checksum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..CHECKSUM_BYTES]);
+    checksum.copy_from_slice(&hasher.finalize().as_bytes()[..CHECKSUM_BYTES]);
     checksum
 }
 
@@ -315,17 +319,21 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
 #[cfg(fuzzing)]
 #[expect(clippy::expect_used, reason = "a fuzz target fails by panicking")]
 pub fn fuzz_records(body: &[u8]) {
-    let bytes = [body, &checksum(body)].concat();
+    let sealed = |key: &[u8]| [body, &checksum(key, body)].concat();
+    // The checksum is that of the key under which a record is stored.
+    let is_body =
+        |bytes: Vec<u8>| bytes.split_last_chunk::<CHECKSUM_BYTES>().map(|it| it.0) == Some(body);
     let id = ImageId::of(b"");
-    if let Ok(record) = decode_image(id, &bytes) {
-        assert_eq!(encode_image(id, &record).expect("it was a record"), bytes);
-        assert_eq!(decode_summary(id, &bytes).expect("it was a record").tags, record.tags);
+    let image = sealed(id.as_bytes());
+    if let Ok(record) = decode_image(id, &image) {
+        assert!(is_body(encode_image(id, &record).expect("it was a record")));
+        assert_eq!(decode_summary(id, &image).expect("it was a record").tags, record.tags);
     }
-    if let Ok(record) = decode_key(&[0; 8], &bytes) {
-        assert_eq!(encode_key(&record).expect("it was a record"), bytes);
+    if let Ok(record) = decode_key(&[0; 8], &sealed(&[0; 8])) {
+        assert!(is_body(encode_key(&record).expect("it was a record")));
     }
-    if let Ok(origin) = decode_origin(&[0; 32], &bytes) {
-        assert_eq!(encode_origin(id, &origin).expect("it was a record"), bytes);
+    if let Ok(origin) = decode_origin(&[0; 32], &sealed(&[0; 32])) {
+        assert!(is_body(encode_origin(id, &origin).expect("it was a record")));
     }
 }
 
@@ -366,9 +374,9 @@ mod tests {
     }
 
     /// Corrects the checksum, so that what stands before it is looked at.
-    fn seal(bytes: &mut Vec<u8>) {
+    fn seal(key: &[u8], bytes: &mut Vec<u8>) {
         let content = bytes.len() - CHECKSUM_BYTES;
-        let checksum = checksum(&bytes[..content]);
+        let checksum = checksum(key, &bytes[..content]);
         bytes.truncate(content);
         bytes.extend(checksum);
     }
@@ -378,7 +386,7 @@ mod tests {
         // Galleries hold these bytes: a change here needs a new record version and a migration.
         let id = ImageId::of(b"");
         let bytes = encode_image(id, &sample()).unwrap();
-        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"e82fecb06ddaa0d3");
+        assert_eq!(blake3::hash(&bytes).to_hex().as_str()[..16], *"61319d0254d11576");
         assert_eq!(bytes.len(), 294);
         assert_eq!(decode_image(id, &bytes).unwrap(), sample());
 
@@ -399,8 +407,14 @@ mod tests {
         let format_length = 1 + 4 + 4 + 4 + 8 + 4 + 1 + 8 + 32 + 8;
         assert_eq!(bytes[format_length], 4, "the length of `JPEG`");
         bytes[format_length..format_length + 8].copy_from_slice(&u64::MAX.to_le_bytes());
-        seal(&mut bytes);
+        seal(id.as_bytes(), &mut bytes);
         assert!(matches!(decode_image(id, &bytes), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_record_belongs_to_its_key() {
+        let bytes = encode_image(ImageId::of(b""), &sample()).unwrap();
+        assert!(decode_image(ImageId::of(b"other"), &bytes).is_err());
     }
 
     #[test]
@@ -409,11 +423,11 @@ mod tests {
         let mut bytes = encode_image(id, &sample()).unwrap();
         bytes.push(0);
         assert!(decode_image(id, &bytes).unwrap_err().to_string().contains("not what was written"));
-        seal(&mut bytes);
+        seal(id.as_bytes(), &mut bytes);
         assert!(decode_image(id, &bytes).unwrap_err().to_string().contains("1 bytes follow"));
         assert!(decode_image(id, &[]).is_err());
         let mut newer = vec![3; 9];
-        seal(&mut newer);
+        seal(id.as_bytes(), &mut newer);
         assert!(decode_image(id, &newer).unwrap_err().to_string().contains("unknown version 3"));
     }
 
@@ -422,11 +436,15 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(
             mut bytes in proptest::collection::vec(any::<u8>(), 8..300),
         ) {
-            seal(&mut bytes);
-            let _ = decode_image(ImageId::of(b""), &bytes);
-            let _ = decode_summary(ImageId::of(b""), &bytes);
+            let id = ImageId::of(b"");
+            seal(id.as_bytes(), &mut bytes);
+            let _ = decode_image(id, &bytes);
+            let _ = decode_summary(id, &bytes);
+            seal(&[0; 8], &mut bytes);
             let _ = decode_key(&[0; 8], &bytes);
+            seal(&[0; 32], &mut bytes);
             let _ = decode_origin(&[0; 32], &bytes);
+            let _ = decode_mark(&[0; 32], &bytes);
         }
 
         #[test]
@@ -438,7 +456,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] ^= change;
             prop_assert!(decode_image(ImageId::of(b""), &bytes).is_err());
-            seal(&mut bytes);
+            seal(ImageId::of(b"").as_bytes(), &mut bytes);
             let _ = decode_image(ImageId::of(b""), &bytes);
         }
     }

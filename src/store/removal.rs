@@ -55,14 +55,6 @@ impl Store {
         })?;
         Ok(marks)
     }
-
-    /// Takes the marks off sources, so that the next import takes them.
-    ///
-    /// # Errors
-    /// As [`Store::add`].
-    pub fn unmark(&self, hashes: &[[u8; 32]]) -> Result<(), StoreError> {
-        self.write(|writer| hashes.iter().try_for_each(|hash| writer.delete(Tree::Removed, hash)))
-    }
 }
 
 impl Writer<'_> {

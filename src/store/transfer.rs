@@ -9,6 +9,7 @@ use super::check::Damage;
 use super::engine::Writer;
 use super::error::StoreError;
 use super::gallery::Store;
+use super::migrate::KEYED_KEY;
 use super::record::{blob_key, decode_key, decode_mark, decode_origin};
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
@@ -251,11 +252,13 @@ impl Store {
             }
             Ok(())
         })?;
+        // One that ended there must not come back.
+        let had_keys = target.get(Tree::Meta, KEYED_KEY, |_| ())?.is_some();
         target.change_keys(|there| {
             if keys.iter().all(|key| there.contains(key)) {
                 return Ok(TransferredKeys::Same);
             }
-            if !there.is_empty() {
+            if had_keys || !there.is_empty() {
                 return Ok(TransferredKeys::TargetKeepsItsOwn);
             }
             there.clone_from(&keys);

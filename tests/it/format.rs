@@ -143,12 +143,14 @@ fn a_removed_image_whose_picture_is_gone_is_told(space: &Workspace) {
     make_in(space, "sea", "a.png", 1);
     space.import();
     let id = space.ids().remove(0);
+    space.run(["tag", &id, "+mine"]).expect(0);
     space.run(["remove", &id]).expect(0);
     move_to(space, "sea/a.png", "hills/a.png");
-    space.run(["restore-image", &id]).expect(1).complains_of(&[&id, "sea/a.png"]);
+    space.run(["restore-image", &id]).expect(1).complains_of(&[&id, "sea/a.png", "--again"]);
     assert!(space.ids().is_empty());
-    assert_eq!(space.import()["imported"], 1);
-    assert_eq!(tags(space, "a.png"), json!(["hills"]));
+    assert_eq!(space.import()["removed_before"], 1);
+    space.run(["import", "--again", "pictures"]).expect(0);
+    assert_eq!(tags(space, "a.png"), json!(["hills", "mine"]));
 }
 
 #[test]

@@ -64,7 +64,10 @@ pub(super) fn read_metas(file: &mut DataFile) -> Result<Metas, StoreError> {
         problems.push(if has_newest {
             "the damaged meta page is of the state before, so nothing is lost with it".to_owned()
         } else {
-            format!("what is read is the state of transaction {read}; a newer one may be lost")
+            format!(
+                "what is read is the state of transaction {read}; a newer one may be lost, and \
+                 what was removed in that may be here"
+            )
         });
     }
     Ok(Metas { states, problems, has_newest })
