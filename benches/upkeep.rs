@@ -14,8 +14,8 @@
 //! just written, so most of it lies in the page cache; the folder needs four times its length.
 //!
 //! `TMPDIR=... cargo bench --bench upkeep -- 50000 215000` makes another number of images, of
-//! another length in bytes, in another place. Without `--bench`, which only `cargo bench` passes, or
-//! with `--test`, a trial with 1,000 images judges nothing.
+//! another length in bytes, in another place. Without `--bench`, which only `cargo bench` passes,
+//! or with `--test`, a trial with 1,000 images judges nothing.
 #![allow(
     clippy::expect_used,
     clippy::print_stderr,

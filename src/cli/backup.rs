@@ -12,7 +12,7 @@ use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
 use super::{check, output, temporary};
-use crate::store::{Access, Locator, Store};
+use crate::store::{Access, Locator, Store, begins_as_gallery};
 
 /// Rights on a copy, which holds the hashes of the keys: only its owner may read it.
 const COPY_MODE: u32 = 0o600;
@@ -50,24 +50,32 @@ impl Args {
             "{} is the gallery itself; give another file",
             self.file.display()
         );
-        if let Ok(found) = fs::symlink_metadata(&self.file) {
-            // A device would be replaced by a file, and a link by a file in the wrong place.
-            anyhow::ensure!(
-                found.is_file(),
-                "{} is no regular file and is not replaced; give the path of a file",
-                self.file.display()
-            );
-        }
         anyhow::ensure!(
             self.force || fs::symlink_metadata(&self.file).is_err(),
             "{} exists; --force replaces it",
             self.file.display()
         );
+        self.expect_backup()?;
         let bytes = self
             .write(&store)
             .with_context(|| format!("{}: can't be written", self.file.display()))?;
         globals.say(format_args!("{} written to {}", DecimalBytes(bytes), self.file.display()));
         Ok(ExitReason::Done)
+    }
+
+    /// Refuses to replace what is no backup: a device would become a file, a link a file in the
+    /// wrong place, and a mistyped name would cost a picture.
+    fn expect_backup(&self) -> anyhow::Result<()> {
+        let path = self.file.display();
+        let Ok(found) = fs::symlink_metadata(&self.file) else { return Ok(()) };
+        anyhow::ensure!(
+            found.is_file(),
+            "{path} is no regular file and is not replaced; give the path of a file"
+        );
+        let is_backup = found.len() == 0
+            || begins_as_gallery(&self.file).with_context(|| format!("{path}: can't be read"))?;
+        anyhow::ensure!(is_backup, "{path} is no gallery and is not replaced; give another file");
+        Ok(())
     }
 
     /// Writes the copy beside its place, makes it durable and then gives it its name. Returns its

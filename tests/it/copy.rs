@@ -230,6 +230,23 @@ fn what_is_damaged_is_named_and_left_out() {
     assert!(!copied.contains(&&json!(small)));
 }
 
+/// The second copy once found a target without keys, and brought back the one that had ended.
+#[test]
+fn a_key_that_ended_at_the_target_does_not_come_back() {
+    for (from, to) in PAIRS {
+        let space = filled(*from);
+        let target = locator(*to, "target");
+        let keys = || json_of(&space, &target, "key list --json");
+        space.run(["copy", &space.locator(), &target]).expect(0);
+        for key in keys().as_array().unwrap() {
+            let id = key["id"].as_str().unwrap();
+            space.run(["--gallery", &target, "key", "revoke", id]).expect(0);
+        }
+        space.run(["copy", &space.locator(), &target]).expect(0).complains_of(&["keeps its own"]);
+        assert_eq!(keys(), json!([]));
+    }
+}
+
 #[test]
 fn one_gallery_is_not_copied_into_itself() {
     let space = filled(Engine::File);

@@ -52,6 +52,42 @@ fn a_backup_is_a_gallery_of_its_own(space: &Workspace) {
     assert_eq!(leftovers, [""; 0]);
 }
 
+/// `/dev/null` was once replaced by a backup.
+#[test]
+fn a_backup_replaces_backups_alone() {
+    let space = Workspace::with_photos(8);
+    space.import();
+    let picture = space.path("pictures/0.png");
+    std::os::unix::fs::symlink(&picture, space.path("link")).unwrap();
+    let fifo = space.path("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let before = fs::read(&picture).unwrap();
+    for (target, word) in [("link", "regular file"), ("fifo", "regular file")]
+        .into_iter()
+        .chain([("pictures", "regular file"), ("pictures/0.png", "no gallery")])
+    {
+        space.run(["backup", "--force", target]).expect(1).complains_of(&[target, word]);
+    }
+    assert_eq!(fs::read(&picture).unwrap(), before);
+    assert!(!fs::symlink_metadata(fifo).unwrap().is_file());
+    // What a full disk left of a backup is no reason to stop.
+    fs::write(space.path("copy.pool"), "").unwrap();
+    space.run(["backup", "--force", "copy.pool"]).expect(0);
+
+    let mut command = space.command();
+    command.args(["backup", "-"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1), "nobody has that backup");
+}
+
 /// A server whose gallery is replaced would go on with a file that has no name any more.
 #[test]
 fn nothing_is_written_over_the_gallery_itself() {

@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -69,6 +70,14 @@ pub(super) enum Verdict {
     Foreign,
     /// One of them can't be right, or the two can't be of one file.
     Damaged(String),
+}
+
+/// Whether a file begins as a gallery does, damaged or not.
+///
+/// # Errors
+/// When the file can't be read.
+pub fn begins_as_gallery(path: &Path) -> io::Result<bool> {
+    Ok(MetaPages::read(&File::open(path)?)?.verdict() != Verdict::Foreign)
 }
 
 impl MetaPages {

@@ -48,6 +48,7 @@ pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
 pub(super) use inode_lock::{FIRST_MARK, locks_work};
 pub use inspect::Inspection;
+pub use meta_pages::begins_as_gallery;
 pub(super) use open::examine_kind;
 pub(super) use open_file::FileWriter;
 pub use place::Place;
