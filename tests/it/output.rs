@@ -40,6 +40,8 @@ enum Prints {
     Nothing,
     /// A result: a full disk is an error.
     Result,
+    /// A backup: it is an error, too, if its reader goes away.
+    Backup,
     /// A new key: it is an error if nobody can read it.
     Key,
 }
@@ -167,7 +169,8 @@ impl Prepared {
                 for sink in SINKS {
                     let fails = stream == Stream::Stdout
                         && (*prints == Prints::Key
-                            || (*prints, sink) == (Prints::Result, Sink::Full));
+                            || (*prints, sink) == (Prints::Result, Sink::Full)
+                            || (*prints == Prints::Backup && sink != Sink::Closed));
                     let code = if fails { Some(1) } else { plain.code };
                     let is_undone = fails && *prints == Prints::Key;
                     let space = self.copy();
@@ -225,7 +228,7 @@ fn commands_on_the_gallery_do_the_same_whoever_reads() {
         (&["salvage", "gallery.pool", "new.pool"], Prints::Nothing),
         (&["salvage", "--json", "gallery.pool", "new.pool"], Prints::Result),
         (&["backup", "copy.pool"], Prints::Nothing),
-        (&["backup", "-"], Prints::Result),
+        (&["backup", "-"], Prints::Backup),
         (&["restore", "--force", "spare.pool"], Prints::Nothing),
         (&["compact"], Prints::Nothing),
         (&["copy", "spare.pool", "gallery.pool"], Prints::Nothing),
