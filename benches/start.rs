@@ -271,8 +271,7 @@ fn longest_until_shown(gallery: &Path, key: &ApiKey, images: u32) -> (Duration, 
         .expect("the gallery can be opened");
     let added = (images..images + ADDED_ALONE).map(|index| {
         let mut addition = addition(index);
-        let (record, _) = addition.image.as_mut().expect("it has an image");
-        record.tags.push(format!("alone-{index}"));
+        addition.hand_tags.push(format!("alone-{index}"));
         store.add(&[addition]).expect("an image can be added");
         let committed = Instant::now();
         let path = format!("/random-image/{}?tag=alone-{index}", key.reveal());
