@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::finding::{FILE, LostRanges};
 use crate::image::{ImageId, ImageRecord};
+use crate::store::addition::SourceKey;
 use crate::store::check::Damage;
 use crate::store::draft;
 use crate::store::file::pages::{DataFile, Found, Orphan, Place, Snapshot, Value};
@@ -167,7 +168,7 @@ impl Claims {
     fn take_source(&mut self, source: &[u8], value: &[u8], is_trusted: bool) {
         let hash = source.first_chunk::<32>().copied();
         let known = ImageId::from_slice(value).zip(hash);
-        let Some((id, source_hash)) = known.filter(|_| source.len() == SOURCE_KEY_BYTES) else {
+        let Some((id, source_hash)) = known.filter(|_| source.len() == SourceKey::LEN) else {
             return;
         };
         if is_trusted {
@@ -229,9 +230,6 @@ impl Claims {
     }
 }
 
-/// Length of a source mark's key, in bytes.
-const SOURCE_KEY_BYTES: usize = 40;
-
 /// The tree whose keys have this length. Keys that admit readers are not looked for, and neither is
 /// what the gallery says of itself.
 fn tree_of(key: &[u8]) -> Option<Tree> {
@@ -239,7 +237,7 @@ fn tree_of(key: &[u8]) -> Option<Tree> {
         ImageId::LEN => Some(Tree::Images),
         18 => Some(Tree::Blobs),
         32 => Some(Tree::Origins),
-        SOURCE_KEY_BYTES => Some(Tree::Sources),
+        SourceKey::LEN => Some(Tree::Sources),
         56 => Some(Tree::ImageSources),
         _ => None,
     }

@@ -9,7 +9,7 @@ use crate::store::check::Damage;
 use crate::store::error::StoreError;
 use crate::store::file::pages::{DataFile, Place, Snapshot, webp_at};
 use crate::store::gallery::Store;
-use crate::store::migrate::ADDED_KEY;
+use crate::store::migrate::{ADDED_KEY, KEYED_KEY};
 use crate::store::record::{blob_key, decode_origin, encode_image, image_source_key};
 use crate::store::tags::merge_tags;
 use crate::store::tree::Tree;
@@ -26,6 +26,8 @@ pub struct Salvaged {
     pub bytes: u64,
     /// Number of keys that were brought.
     pub keys: u64,
+    /// Number of marks of removed images that were brought.
+    pub marks: u64,
     /// What is missing in the new gallery, and what of it was made anew.
     pub missing: Vec<Damage>,
     /// What is wrong with the damaged gallery.
@@ -230,6 +232,8 @@ impl<'r> Rescue<'r> {
         for (key, value) in std::mem::take(&mut self.claims.meta) {
             self.put(Tree::Meta, key, value)?;
         }
+        // Whether there was a key may not be known, and one that ended must not come back.
+        self.put(Tree::Meta, KEYED_KEY.to_vec(), vec![1])?;
         self.put(Tree::Meta, ADDED_KEY.to_vec(), next.to_le_bytes().to_vec())
     }
 
@@ -291,6 +295,7 @@ impl<'r> Rescue<'r> {
         }
         for mark in marks {
             if mark.is_trusted || !self.brought.contains(&mark.id) {
+                self.salvaged.marks += 1;
                 self.put(Tree::Removed, mark.key, mark.value)?;
             }
         }

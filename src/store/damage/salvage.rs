@@ -52,6 +52,9 @@ pub fn salvage(from: &Path, to: &Path, rebuild: &Rebuild<'_>) -> Result<Salvaged
     salvaged.problems = problems.chain(std::mem::take(&mut claims.problems)).collect();
     salvaged.note_unnamed(snapshot.entries(Tree::Images), &claims);
     salvaged.note_keys(snapshot.entries(Tree::Keys), is_newest);
+    if !snapshot.is_draft() {
+        salvaged.note_marks(snapshot.entries(Tree::Removed));
+    }
     Ok(salvaged)
 }
 
@@ -69,6 +72,19 @@ impl Salvaged {
             _ => return,
         };
         self.missing.push(Damage::new(Tree::Images.name(), problem));
+    }
+
+    /// Notes marks of removed images that are lost.
+    fn note_marks(&mut self, entries: Option<u64>) {
+        let problem = match entries {
+            Some(entries) if entries > self.marks => {
+                format!("{} of the marks can't be read", entries - self.marks)
+            }
+            None => "the marks can't be read".to_owned(),
+            _ => return,
+        };
+        let problem = format!("{problem}, so an import may bring images back that were removed");
+        self.missing.push(Damage::new(Tree::Removed.name(), problem));
     }
 
     fn note_keys(&mut self, entries: Option<u64>, is_newest: bool) {
