@@ -101,30 +101,19 @@ fn filled_store(locator: &Locator) -> (Store, Vec<ImageId>) {
 
 fn record(webp_bytes: usize) -> ImageRecord {
     ImageRecord {
-        ordinal: 0,
         width: 1_920,
         height: 1_080,
         size_bytes: webp_bytes as u64,
         frames: 1,
         alpha: false,
         imported_at: 1_700_000_000,
-        source_hash: [0; 32],
         source_bytes: 1_000_000,
         source_format: "JPEG".into(),
         source: "bench/noise.jpg".into(),
         tags: vec!["bench".into()],
         thumbhash: vec![0; 25],
         color: [127; 3],
-        perceptual_hash: 0,
-        renditions: Vec::new(),
-        hand_tags: Vec::new(),
-        refused_tags: Vec::new(),
-        taken_at: None,
-        rating: None,
-        title: None,
-        creator: None,
-        licence: None,
-        settings_hash: [0; 8],
+        ..ImageRecord::default()
     }
 }
 

@@ -160,7 +160,6 @@ fn addition(index: u32) -> Addition {
     let webp = format!("not a picture: {index}").into_bytes();
     let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
     let record = ImageRecord {
-        ordinal: 0,
         width: 1_920,
         height: 1_080,
         size_bytes: webp.len() as u64,
@@ -174,16 +173,7 @@ fn addition(index: u32) -> Addition {
         tags: vec!["beach".into(), "summer".into()],
         thumbhash: vec![0; 25],
         color: [127; 3],
-        perceptual_hash: 0,
-        renditions: Vec::new(),
-        hand_tags: Vec::new(),
-        refused_tags: Vec::new(),
-        taken_at: None,
-        rating: None,
-        title: None,
-        creator: None,
-        licence: None,
-        settings_hash: [0; 8],
+        ..ImageRecord::default()
     };
     Addition {
         id: ImageId::of(&webp),

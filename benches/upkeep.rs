@@ -232,7 +232,6 @@ fn addition(index: u32, image_bytes: usize, random: &mut StdRng) -> Addition {
     webp[..4].copy_from_slice(b"RIFF");
     let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
     let record = ImageRecord {
-        ordinal: 0,
         width: 1_920,
         height: 1_080,
         size_bytes: webp.len() as u64,
@@ -243,19 +242,9 @@ fn addition(index: u32, image_bytes: usize, random: &mut StdRng) -> Addition {
         source_bytes: 1_000_000,
         source_format: "JPEG".into(),
         source: format!("summer/beach/{index:07}.jpg"),
-        tags: Vec::new(),
         thumbhash: vec![0; 25],
         color: [127; 3],
-        perceptual_hash: 0,
-        renditions: Vec::new(),
-        hand_tags: Vec::new(),
-        refused_tags: Vec::new(),
-        taken_at: None,
-        rating: None,
-        title: None,
-        creator: None,
-        licence: None,
-        settings_hash: [0; 8],
+        ..ImageRecord::default()
     };
     Addition {
         id: ImageId::of(&webp),

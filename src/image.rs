@@ -193,7 +193,7 @@ pub struct TakenAt {
 }
 
 /// Everything that a gallery knows of an image, except its bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// Number of images that were ever added before this one. It orders images by arrival, is never
     /// given twice and never changes. The store sets it, whatever was here before.

@@ -73,29 +73,16 @@ fn rebuild(webp: &[u8]) -> Option<ImageRecord> {
     let size_bytes = webp.len() as u64;
     let converted = codec::convert(webp.to_vec(), &settings, &limits, &timer).ok()?;
     Some(ImageRecord {
-        ordinal: 0,
         width: converted.width,
         height: converted.height,
         size_bytes,
         frames: converted.frames,
         alpha: converted.alpha,
         imported_at: now(),
-        source_hash: [0; 32],
-        source_bytes: 0,
         source_format: converted.format.name().to_owned(),
-        source: String::new(),
-        tags: Vec::new(),
         thumbhash: converted.thumbhash,
         color: converted.color,
         perceptual_hash: converted.perceptual_hash,
-        renditions: Vec::new(),
-        hand_tags: Vec::new(),
-        refused_tags: Vec::new(),
-        taken_at: None,
-        rating: None,
-        title: None,
-        creator: None,
-        licence: None,
-        settings_hash: [0; 8],
+        ..ImageRecord::default()
     })
 }

@@ -457,7 +457,6 @@ fn into_record(
     source_bytes: u64,
 ) -> ImageRecord {
     ImageRecord {
-        ordinal: 0,
         width: converted.width,
         height: converted.height,
         size_bytes,
@@ -468,18 +467,9 @@ fn into_record(
         source_bytes,
         source_format: converted.format.name().to_owned(),
         source: source.file.name.clone(),
-        tags: Vec::new(),
         thumbhash: converted.thumbhash,
         color: converted.color,
         perceptual_hash: converted.perceptual_hash,
-        renditions: Vec::new(),
-        hand_tags: Vec::new(),
-        refused_tags: Vec::new(),
-        taken_at: None,
-        rating: None,
-        title: None,
-        creator: None,
-        licence: None,
-        settings_hash: [0; 8],
+        ..ImageRecord::default()
     }
 }

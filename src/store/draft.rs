@@ -90,13 +90,8 @@ pub(super) fn convert_image<'s>(
         color: draft.color,
         perceptual_hash: draft.perceptual_hash,
         renditions: draft.renditions,
-        refused_tags: Vec::new(),
-        taken_at: None,
-        rating: None,
-        title: None,
-        creator: None,
-        licence: None,
         settings_hash,
+        ..ImageRecord::default()
     };
     encode_image(id, &record)
 }

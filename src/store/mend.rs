@@ -149,7 +149,6 @@ mod tests {
 
     fn addition(webp: &[u8], tag: &str, path: &str) -> Addition {
         let record = ImageRecord {
-            ordinal: 0,
             width: 50,
             height: 40,
             size_bytes: webp.len() as u64,
@@ -160,19 +159,10 @@ mod tests {
             source_bytes: 3,
             source_format: "PNG".into(),
             source: "a.png".into(),
-            tags: Vec::new(),
             thumbhash: vec![1],
             color: [1, 2, 3],
             perceptual_hash: 5,
-            renditions: Vec::new(),
-            hand_tags: Vec::new(),
-            refused_tags: Vec::new(),
-            taken_at: None,
-            rating: None,
-            title: None,
-            creator: None,
-            licence: None,
-            settings_hash: [0; 8],
+            ..ImageRecord::default()
         };
         Addition {
             id: ImageId::of(webp),
