@@ -11,6 +11,8 @@
     reason = "a bench ends by a panic, and prints what it measured"
 )]
 
+mod common;
+
 use std::hint::black_box;
 use std::io::Cursor;
 
@@ -21,9 +23,9 @@ use criterion::{
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, Rgb, RgbImage};
 use imagepool::codec::{self, DecodeLimits, Lossless, Settings, Timer};
-use imagepool::image::{ImageId, ImageRecord};
+use imagepool::image::ImageId;
 use imagepool::keys::{ApiKey, KeyRecord, KnownKey, Recall};
-use imagepool::store::{Access, Addition, Locator, SourceKey, Store};
+use imagepool::store::{Access, Locator, Store};
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
@@ -36,7 +38,7 @@ const IMAGE_BYTES: usize = 215_000;
 /// Length of the part of a large image that the server copies at once, in bytes.
 const PART_BYTES: usize = 64 << 10;
 /// Number of images read in turn: 14 MB, more than a processor's second-level cache holds.
-const IMAGES_READ: usize = 64;
+const IMAGES_READ: u32 = 64;
 /// Width and height of the picture that is converted, in pixels.
 const PICTURE_SIDE: u32 = 1_000;
 
@@ -77,44 +79,15 @@ fn filled_store(locator: &Locator) -> (Store, Vec<ImageId>) {
     let store = Store::open(locator, Access::Create).expect("a gallery can be made");
     let mut random = StdRng::seed_from_u64(1);
     let mut ids = Vec::new();
-    for _ in 0..IMAGES_READ {
+    for index in 0..IMAGES_READ {
         let mut webp = vec![0; IMAGE_BYTES];
         random.fill_bytes(&mut webp);
-        let id = ImageId::of(&webp);
-        let source = SourceKey::new(blake3::hash(&webp).as_bytes(), [0; 8]);
-        let image = Some((Box::new(record(webp.len())), webp));
-        let addition = Addition {
-            id,
-            image,
-            hand_tags: Vec::new(),
-            renditions: Vec::new(),
-            source,
-            origin: None,
-            moved_from: Vec::new(),
-            again: false,
-        };
+        webp[..4].copy_from_slice(b"RIFF");
+        let addition = common::addition(index, webp);
+        ids.push(addition.id);
         store.add(&[addition]).expect("an image can be added");
-        ids.push(id);
     }
     (store, ids)
-}
-
-fn record(webp_bytes: usize) -> ImageRecord {
-    ImageRecord {
-        width: 1_920,
-        height: 1_080,
-        size_bytes: webp_bytes as u64,
-        frames: 1,
-        alpha: false,
-        imported_at: 1_700_000_000,
-        source_bytes: 1_000_000,
-        source_format: "JPEG".into(),
-        source: "bench/noise.jpg".into(),
-        tags: vec!["bench".into()],
-        thumbhash: vec![0; 25],
-        color: [127; 3],
-        ..ImageRecord::default()
-    }
 }
 
 /// Measures converting a source to WebP, as an import without renditions does it.

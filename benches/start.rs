@@ -28,6 +28,8 @@
     reason = "a bench ends by a panic, and prints what it measured"
 )]
 
+mod common;
+
 use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -38,9 +40,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use imagepool::image::{ImageId, ImageRecord};
 use imagepool::keys::{self, ApiKey, KeyRecord};
-use imagepool::store::{Access, Addition, Locator, Origin, SourceKey, Store};
+use imagepool::store::{Access, Addition, Locator, Store};
 
 /// Number of images of a full run.
 const FULL_IMAGES: u32 = 1_000_000;
@@ -155,40 +156,9 @@ fn make_gallery(folder: &Path, images: u32) -> (PathBuf, ApiKey) {
     (path, key)
 }
 
-/// Makes an image whose record is as long as a typical one, and whose bytes are no picture.
+/// Makes an image whose bytes are no picture.
 fn addition(index: u32) -> Addition {
-    let webp = format!("not a picture: {index}").into_bytes();
-    let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
-    let record = ImageRecord {
-        width: 1_920,
-        height: 1_080,
-        size_bytes: webp.len() as u64,
-        frames: 1,
-        alpha: false,
-        imported_at: 1_700_000_000 + u64::from(index),
-        source_hash,
-        source_bytes: 1_000_000,
-        source_format: "JPEG".into(),
-        source: format!("summer/beach/{index:07}.jpg"),
-        tags: vec!["beach".into(), "summer".into()],
-        thumbhash: vec![0; 25],
-        color: [127; 3],
-        ..ImageRecord::default()
-    };
-    Addition {
-        id: ImageId::of(&webp),
-        image: Some((Box::new(record), webp)),
-        hand_tags: Vec::new(),
-        renditions: Vec::new(),
-        source: SourceKey::new(&source_hash, [0; 8]),
-        origin: Some(Origin {
-            path: format!("/pictures/summer/beach/{index:07}.jpg").into(),
-            source_hash,
-            folder_tags: vec!["beach".into(), "summer".into()],
-        }),
-        moved_from: Vec::new(),
-        again: false,
-    }
+    common::addition(index, format!("not a picture: {index}").into_bytes())
 }
 
 /// What was measured of one server. Without `/proc` its memory is unknown.

@@ -24,13 +24,15 @@
     reason = "a bench ends by a panic, and prints what it measured"
 )]
 
+mod common;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use imagepool::image::{ImageId, ImageRecord};
-use imagepool::store::{Access, Addition, Locator, Origin, SourceKey, Store};
+use imagepool::image::ImageId;
+use imagepool::store::{Access, Addition, Locator, Store};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -225,39 +227,10 @@ fn fill(path: &Path, images: u32, image_bytes: usize) -> Vec<ImageId> {
     ids
 }
 
-/// Makes an image whose record is as long as a typical one, and whose bytes are noise.
+/// Makes an image whose bytes are noise.
 fn addition(index: u32, image_bytes: usize, random: &mut StdRng) -> Addition {
     let mut webp = vec![0; image_bytes];
     random.fill_bytes(&mut webp);
     webp[..4].copy_from_slice(b"RIFF");
-    let source_hash = *blake3::hash(&index.to_le_bytes()).as_bytes();
-    let record = ImageRecord {
-        width: 1_920,
-        height: 1_080,
-        size_bytes: webp.len() as u64,
-        frames: 1,
-        alpha: false,
-        imported_at: 1_700_000_000 + u64::from(index),
-        source_hash,
-        source_bytes: 1_000_000,
-        source_format: "JPEG".into(),
-        source: format!("summer/beach/{index:07}.jpg"),
-        thumbhash: vec![0; 25],
-        color: [127; 3],
-        ..ImageRecord::default()
-    };
-    Addition {
-        id: ImageId::of(&webp),
-        image: Some((Box::new(record), webp)),
-        hand_tags: Vec::new(),
-        renditions: Vec::new(),
-        source: SourceKey::new(&source_hash, [0; 8]),
-        origin: Some(Origin {
-            path: format!("/pictures/summer/beach/{index:07}.jpg").into(),
-            source_hash,
-            folder_tags: vec!["beach".into(), "summer".into()],
-        }),
-        moved_from: Vec::new(),
-        again: false,
-    }
+    common::addition(index, webp)
 }
