@@ -46,6 +46,7 @@ fuzz_target!(|source: &[u8]| {
         tags: Vec::new(),
         folder_tags: true,
         skip_similar: false,
+        again: false,
         // Each run removes the image of the one before, so that the gallery stays small.
         prune: true,
         delete_originals: false,

@@ -111,6 +111,7 @@ impl Scene<'_> {
 
     /// Runs a command and kills it. Returns whether the kill ended it.
     fn kill(&mut self, command: &str) -> bool {
+        self.replenish();
         let is_import = command.starts_with("import");
         if is_import {
             self.add_pictures(if command.contains("inbox") { "inbox" } else { "new" });
@@ -137,14 +138,13 @@ impl Scene<'_> {
             self.removed = Some((id, path));
         }
         if command.contains("ID") || command.contains("prune") {
-            let index = self.rng.random_range(0..self.acknowledged.len());
-            let (id, path) = self.acknowledged.iter().nth(index).unwrap();
-            let (id, path) = (id.clone(), path.clone());
+            let (id, path) = self.choose_one(command.contains("prune"));
             for argument in arguments.iter_mut().filter(|argument| *argument == "ID") {
                 argument.clone_from(&id);
             }
             if !command.starts_with("tag") {
                 self.acknowledged.remove(&id);
+                self.inbox.retain(|name| !path.ends_with(&format!("/{name}")));
             }
             if command.contains("prune") {
                 fs::remove_file(self.space.path(path)).unwrap();
@@ -191,11 +191,31 @@ impl Scene<'_> {
         }
     }
 
+    /// Imports new pictures, undisturbed, if few images are left whose pictures are there.
+    fn replenish(&mut self) {
+        if self.candidates(true).len() < 2 {
+            self.add_pictures("new");
+            self.space.run(["import", "--quiet", "--report", "new.jsonl", "pictures"]).expect(0);
+            self.hear("new.jsonl");
+        }
+    }
+
+    /// The images that must be there, each with its picture's path; if asked, only those whose
+    /// pictures were not deleted.
+    fn candidates(&self, with_picture: bool) -> Vec<(&String, &String)> {
+        let is_there = |path: &String| !with_picture || self.space.path(path).exists();
+        self.acknowledged.iter().filter(|(_, path)| is_there(path)).collect()
+    }
+
+    fn choose_one(&mut self, with_picture: bool) -> (String, String) {
+        let index = self.rng.random_range(0..self.candidates(with_picture).len());
+        let (id, path) = self.candidates(with_picture)[index];
+        (id.clone(), path.clone())
+    }
+
     /// Removes an image, and returns its id and the path of its picture.
     fn remove_one(&mut self) -> (String, String) {
-        let there = |path: &&String| self.space.path(path).exists();
-        let (id, path) = self.acknowledged.iter().find(|(_, path)| there(path)).unwrap();
-        let (id, path) = (id.clone(), path.clone());
+        let (id, path) = self.choose_one(true);
         self.acknowledged.remove(&id);
         self.space.run(["remove", &id]).expect(0);
         (id, path)
