@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use super::output;
+use crate::keys;
 use crate::store::{Access, Damage, Locator, Reader, Store};
 
 /// The global flags, as every command gets them.
@@ -126,7 +127,8 @@ pub(super) struct UsageError(pub(super) String);
 /// Says on stderr why a command stopped.
 #[must_use]
 pub fn report_error(error: &anyhow::Error) -> ExitReason {
-    output::complain(explain(error));
+    // It may quote an argument, and that a key.
+    output::complain(keys::redact(&explain(error)));
     if error.is::<UsageError>() { ExitReason::WrongUsage } else { ExitReason::Failed }
 }
 

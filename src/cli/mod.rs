@@ -55,9 +55,12 @@ mod temporary;
 mod threads;
 mod verify;
 
+use std::borrow::Cow;
+
 use clap::builder::FalseyValueParser;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::keys;
 use crate::store::Locator;
 use global::{GlobalOptions, UsageError};
 use logging::LogFormat;
@@ -187,13 +190,17 @@ impl Cli {
     }
 }
 
-/// Prints what clap has to say when it finds no command to run: help, the version, or wrong usage.
+/// Prints what clap has to say when it finds no command to run: help, the version, or wrong usage,
+/// which may quote a key.
 ///
 /// # Errors
 /// When help was asked for and stdout can't be written.
 pub fn print_clap_message(message: &clap::Error) -> anyhow::Result<ExitReason> {
     if message.use_stderr() {
-        let _ = message.print();
+        match keys::redact(message.to_string().trim_end()) {
+            Cow::Borrowed(_) => drop(message.print()),
+            Cow::Owned(redacted) => output::say(redacted),
+        }
         return Ok(ExitReason::WrongUsage);
     }
     output::print_help(message)?;

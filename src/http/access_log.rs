@@ -12,14 +12,10 @@ use warp::reply::Response;
 use super::access::Client;
 use super::query;
 use super::request::Request;
-use crate::keys::ApiKey;
+use crate::keys::{self, ApiKey};
 
 /// Routes whose last segment is a key.
 const KEY_ROUTES: [&str; 3] = ["/random-image/", "/update-images/", "/update-key/"];
-/// Number of digits in a key's public id.
-const PUBLIC_DIGITS: usize = 16;
-/// Number of hexadecimal digits in a row that may be a key, one more than an image id has.
-const SUSPECT_DIGITS: usize = 33;
 
 /// Logs a response; returns the length of its body in bytes if that is known.
 pub(super) fn log(
@@ -81,38 +77,15 @@ fn redact_key(text: &str) -> String {
 
 /// Cuts every long run of hexadecimal digits, also if percent-encoded, to a public id's length.
 fn redact_digits(raw: &str) -> Cow<'_, str> {
-    if raw.len() < SUSPECT_DIGITS {
+    if raw.len() < keys::SUSPECT_DIGITS {
         return Cow::Borrowed(raw);
     }
     let decoded = percent_decode_str(raw).decode_utf8_lossy();
-    match redact_runs(&decoded) {
+    match keys::redact(&decoded) {
         // Decoded text must not bring line breaks into the log.
         Cow::Owned(redacted) => redacted.replace(char::is_control, "\u{FFFD}").into(),
-        Cow::Borrowed(_) => redact_runs(raw),
+        Cow::Borrowed(_) => keys::redact(raw),
     }
-}
-
-fn redact_runs(text: &str) -> Cow<'_, str> {
-    let is_digit = |character: &char| character.is_ascii_hexdigit();
-    let suspect =
-        text.split(|character: char| !is_digit(&character)).any(|run| run.len() >= SUSPECT_DIGITS);
-    if !suspect {
-        return Cow::Borrowed(text);
-    }
-    let mut redacted = String::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let run = rest.chars().take_while(is_digit).count();
-        let (digits, behind) = rest.split_at(run);
-        redacted.push_str(if run >= SUSPECT_DIGITS { &digits[..PUBLIC_DIGITS] } else { digits });
-        if run >= SUSPECT_DIGITS {
-            redacted.push('…');
-        }
-        let other = behind.find(|character: char| is_digit(&character)).unwrap_or(behind.len());
-        redacted.push_str(&behind[..other]);
-        rest = &behind[other..];
-    }
-    Cow::Owned(redacted)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::options::ImportOptions;
 use super::originals::{self, Pruned};
 use super::outcome::{FileOutcome, SKIPPED, WorkResult, mended_note, skipped_key};
 use super::report::{FileReport, FileStatus, ImportError, ImportSummary, Observer};
-use super::scan_state::{FileContent, ScanState};
+use super::scan_state::ScanState;
 use super::similar::SimilarImages;
 use super::walk::SourceFile;
 use crate::image::ImageId;
@@ -75,7 +75,7 @@ impl<'i> Committer<'i> {
         match result {
             WorkResult::Refused { report, source } => self.settle_unread(&report, source),
             WorkResult::Postponed { report, source } => {
-                self.state.insert(source.absolute, None, FileContent::Unknown);
+                self.state.insert(source.absolute, None, None);
                 self.report(&report)
             }
             WorkResult::Settled(outcome) => self.settle(outcome),
@@ -273,9 +273,8 @@ impl<'i> Committer<'i> {
                 Err(reason) => format!("original kept: {reason}"),
             });
         }
-        let content =
-            if is_stored { FileContent::Picture(source.hash) } else { content_of(&report) };
-        self.state.insert(source.file.absolute, Some(source.file.stamp), content);
+        let picture = is_stored.then_some(source.hash);
+        self.state.insert(source.file.absolute, Some(source.file.stamp), picture);
         self.report(&report)
     }
 
@@ -285,7 +284,7 @@ impl<'i> Committer<'i> {
         source: Option<SourceFile>,
     ) -> Result<(), ImportError> {
         if let Some(source) = source {
-            self.state.insert(source.absolute, Some(source.stamp), content_of(report));
+            self.state.insert(source.absolute, Some(source.stamp), None);
         }
         self.report(report)
     }
@@ -314,13 +313,4 @@ fn mend_if_damaged(store: &Store, addition: &Addition) -> Result<Option<String>,
     let Condition::Damaged { problem, .. } = store.condition(addition.id)? else { return Ok(None) };
     store.mend(addition.id, addition)?;
     Ok(Some(problem))
-}
-
-/// What is known of the content of a file whose image was not stored.
-fn content_of(report: &FileReport) -> FileContent {
-    match report.status {
-        // A full disk or a copy cut short leaves empty files: no reason to lose an image.
-        FileStatus::NotImage if report.bytes_in > 0 => FileContent::NotAPicture,
-        _ => FileContent::Unknown,
-    }
 }

@@ -2,13 +2,12 @@
 //! their files are gone (`--prune`).
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
 use super::outcome::ReadSource;
-use super::scan_state::ScanState;
+use super::scan_state::{ScanState, is_gone};
 use crate::image::ImageId;
 use crate::store::{Store, StoreError};
 
@@ -37,7 +36,7 @@ pub(super) fn prune(
         let stale: Vec<_> = store
             .origins_below(&canonical)?
             .into_iter()
-            .filter(|(_, origin)| !state.may_hold(origin))
+            .filter(|(_, origin)| state.has_lost(origin))
             .collect();
         if stale.is_empty() {
             continue;
@@ -56,20 +55,12 @@ pub(super) fn prune(
 }
 
 /// Finds the paths below `roots` from which a file has gone that now lies at `path`.
-///
-/// Folders that can't be looked into may hold it still.
 pub(super) fn moved_from(
     store: &Store,
     roots: &[PathBuf],
     hash: &[u8; 32],
     path: &Path,
 ) -> Result<Vec<PathBuf>, StoreError> {
-    let is_gone = |path: &Path| {
-        let found = path.symlink_metadata();
-        found.is_err_and(|error| {
-            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-        })
-    };
     let mut paths: Vec<_> =
         store.origins_of_source(hash)?.into_iter().map(|origin| origin.path).collect();
     // The path is empty for a file that was deleted on purpose, and then below no root.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::options::ImportOptions;
-use super::scan_state::{FileContent, ScanState};
+use super::scan_state::ScanState;
 use super::walk::{FoundEntry, is_temporary, walk};
 
 /// What an import is going to do.
@@ -44,12 +44,12 @@ impl ImportPlan {
     ) {
         match &entry {
             FoundEntry::Inaccessible { absolute, .. } => {
-                self.state.insert(absolute.clone(), None, FileContent::Unknown);
+                self.state.insert(absolute.clone(), None, None);
             }
             FoundEntry::Source(source) => {
                 let absolute = &source.absolute;
                 if let Some(known) = previous.unchanged(absolute, source.stamp) {
-                    self.state.insert(absolute.clone(), known.stamp, known.content);
+                    self.state.insert(absolute.clone(), known.stamp, known.picture);
                     return;
                 }
                 if let Some(settle_time) = options.settle_time {
@@ -57,7 +57,7 @@ impl ImportPlan {
                         return;
                     }
                     if is_fresh(source.stamp.modified, settle_time, now) {
-                        self.state.insert(absolute.clone(), None, FileContent::Unknown);
+                        self.state.insert(absolute.clone(), None, None);
                         self.unsettled += 1;
                         return;
                     }

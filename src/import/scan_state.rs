@@ -1,6 +1,7 @@
 //! What an import found in each file, for the next import of the same folders and for `--prune`.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::walk::FileStamp;
@@ -22,16 +23,9 @@ pub struct ScanState {
 pub(super) struct ScannedFile {
     /// The file's state when it was read; `None` if the next import must look at it again.
     pub(super) stamp: Option<FileStamp>,
-    pub(super) content: FileContent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileContent {
-    /// A picture with this hash, whose image is in the gallery.
-    Picture([u8; 32]),
-    NotAPicture,
-    /// The file could not be read or converted, so it may hold what it held before.
-    Unknown,
+    /// Hash of the picture that it holds, whose image is in the gallery; `None` if it was not read
+    /// or not converted, or is no picture.
+    pub(super) picture: Option<[u8; 32]>,
 }
 
 impl ScanState {
@@ -40,8 +34,13 @@ impl ScanState {
         self.files.get(path).filter(|scanned| scanned.stamp == Some(stamp)).copied()
     }
 
-    pub(super) fn insert(&mut self, path: PathBuf, stamp: Option<FileStamp>, content: FileContent) {
-        self.files.insert(path, ScannedFile { stamp, content });
+    pub(super) fn insert(
+        &mut self,
+        path: PathBuf,
+        stamp: Option<FileStamp>,
+        picture: Option<[u8; 32]>,
+    ) {
+        self.files.insert(path, ScannedFile { stamp, picture });
     }
 
     /// Whether images of files that are gone are to be removed after this round, which follows
@@ -62,21 +61,25 @@ impl ScanState {
         self.files.keys().any(|path| path.starts_with(folder))
     }
 
-    /// Whether a file still holds the picture of `origin`, as far as anyone can know.
-    pub(super) fn may_hold(&self, origin: &Origin) -> bool {
+    /// Whether the picture of `origin` is gone from its path: another picture or nothing is there.
+    ///
+    /// What is no picture, or was not read, may be one that was damaged, or is being copied.
+    pub(super) fn has_lost(&self, origin: &Origin) -> bool {
         if let Some(scanned) = self.files.get(&origin.path) {
-            return match scanned.content {
-                FileContent::Picture(hash) => hash == origin.source_hash,
-                FileContent::NotAPicture => false,
-                FileContent::Unknown => true,
-            };
+            return scanned.picture.is_some_and(|hash| hash != origin.source_hash);
         }
         // The file may be below a folder that could not be read.
-        let is_unknown = |folder: &Path| {
-            self.files.get(folder).is_some_and(|scanned| scanned.content == FileContent::Unknown)
-        };
-        origin.path.ancestors().any(is_unknown)
+        let is_unknown =
+            |folder: &Path| self.files.get(folder).is_some_and(|found| found.picture.is_none());
+        !origin.path.ancestors().any(is_unknown) && is_gone(&origin.path)
     }
+}
+
+/// Whether nothing lies at a path. A folder that can't be looked into may hold it still.
+pub(super) fn is_gone(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    })
 }
 
 #[cfg(test)]

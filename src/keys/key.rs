@@ -102,6 +102,8 @@ pub enum KeyError {
     BadId,
     #[error("a key's name has 1 to {MAX_NAME_BYTES} bytes and no control characters")]
     BadName,
+    #[error("that is a key, not the name of one, and names are shown; give a name")]
+    KeyAsName,
     #[error("there is a key named {0:?} already; `imagepool key rotate --name {0}` replaces it")]
     NameTaken(String),
     #[error(
@@ -120,8 +122,12 @@ pub enum KeyError {
 /// Checks whether a key may have this name.
 ///
 /// # Errors
-/// [`KeyError::BadName`].
+/// [`KeyError::BadName`], and [`KeyError::KeyAsName`], because a name is shown where a key must not
+/// be.
 pub fn check_name(name: &str) -> Result<(), KeyError> {
+    if name.parse::<ApiKey>().is_ok() {
+        return Err(KeyError::KeyAsName);
+    }
     let fits =
         !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(KeyError::BadName) }

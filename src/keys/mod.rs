@@ -13,12 +13,14 @@
 //! - `known`: a key in the server's memory, checked by one hash after its first use.
 //! - `changes`: adding, rotating and revoking.
 //! - `link`: signed links.
+//! - `redact`: texts that may quote a key, without its secret part.
 
 mod changes;
 mod key;
 mod known;
 mod link;
 mod record;
+mod redact;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -28,4 +30,5 @@ pub use key::{ApiKey, KeyError, KeyId, check_name};
 pub use known::{KnownKey, Recall};
 pub use link::{BadLink, SignedLink};
 pub use record::KeyRecord;
+pub use redact::{SUSPECT_DIGITS, redact};
 pub use secret::SigningSecret;

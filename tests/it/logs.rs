@@ -113,6 +113,36 @@ fn no_secret_reaches_a_log_an_error_or_a_metric() {
     }
 }
 
+/// What a person types by mistake is not repeated where others may read it.
+#[test]
+fn no_error_of_a_command_repeats_a_key() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    let key = space.rotate(&[]);
+    let key = key.as_str();
+    let url = format!("http://127.0.0.1:9/random?key={key}");
+    let mut failures = Failures::new();
+    for (words, code) in [
+        (vec!["key", "revoke", key], 2),
+        (vec!["key", "import", key], 1),
+        (vec!["key", "add", "--name", key], 2),
+        (vec!["key", "rotate", "--name", key], 2),
+        (vec!["key", "sign", "/random", "--expires", "1d", "--name", key], 2),
+        (vec!["key", key], 2),
+        (vec![key], 2),
+        (vec!["serve", key], 2),
+        (vec!["show", key], 2),
+        (vec!["remove", key], 2),
+        (vec!["health", &url], 1),
+    ] {
+        failures.check(words.join(" "), || {
+            let ended = space.run(&words).expect(code);
+            let text = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(!text.contains(&key[20..40]), "{text}");
+        });
+    }
+}
+
 fn paths_with_secrets(key: &str, encoded: &str, link: &str, signature: &str) -> [String; 19] {
     let half_encoded = format!("{}{}", &encoded[..96], &key[32..]);
     let wrong = format!("{}{}", &key[..63], if key.ends_with('0') { '1' } else { '0' });
