@@ -11,8 +11,9 @@ use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
-use super::{check, output, temporary};
-use crate::store::{Access, Locator, Store, begins_as_gallery};
+use super::temporary::{self, Workshop};
+use super::{check, output};
+use crate::store::{Access, Locator, Store, begins_as_gallery, sync_while};
 
 /// Rights on a copy, which holds the hashes of the keys: only its owner may read it.
 const COPY_MODE: u32 = 0o600;
@@ -83,17 +84,18 @@ impl Args {
     fn write(&self, store: &Store) -> anyhow::Result<u64> {
         let folder = temporary::folder_of(&self.file);
         temporary::remove_leftovers(folder);
-        let (workshop, _lock) = temporary::folder_in(folder)?;
+        let workshop = Workshop::new(folder)?;
         let copy = workshop.path().join("copy.pool");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(COPY_MODE).open(&copy)?;
         store.backup(&mut file, &workshop.path().join("scratch"))?;
-        file.sync_all()?;
         let bytes = file.metadata()?.len();
+        let is_checked = !self.no_verify;
+        let damage = sync_while(&file, || {
+            if is_checked { check::find_damage(&copy, &self.file) } else { Ok(None) }
+        })??;
         drop(file);
-        if !self.no_verify
-            && let Some(damage) = check::find_damage(&copy, &self.file)?
-        {
+        if let Some(damage) = damage {
             anyhow::bail!(
                 "the gallery is damaged: {damage}; `imagepool verify` lists all damage. \
                  No backup was made of it, and one that was there stays; --no-verify makes one"
@@ -129,9 +131,9 @@ fn copy_to_stdout(store: &Store, stdout: &mut File) -> anyhow::Result<()> {
         Locator::File(_) => None,
         Locator::Sled(_) => {
             temporary::remove_leftovers(&parent);
-            Some(temporary::folder_in(&parent)?)
+            Some(Workshop::new(&parent)?)
         }
     };
-    let folder = scratch.as_ref().map_or(Path::new(""), |(folder, _)| folder.path());
+    let folder = scratch.as_ref().map_or(Path::new(""), Workshop::path);
     Ok(store.backup(stdout, &folder.join("scratch"))?)
 }

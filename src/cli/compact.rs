@@ -3,8 +3,9 @@
 use anyhow::Context as _;
 use indicatif::DecimalBytes;
 
+use super::check;
 use super::global::{ExitReason, GlobalOptions};
-use super::{check, temporary};
+use super::temporary::{self, Workshop};
 use crate::store::{Access, Locator, StoreError};
 
 /// Give the space of removed images back to the disk
@@ -24,7 +25,7 @@ impl Args {
         let path = path.canonicalize().with_context(|| path.display().to_string())?;
         let folder = temporary::folder_of(&path);
         temporary::remove_leftovers(folder);
-        let (workshop, _lock) = temporary::folder_in(folder)
+        let workshop = Workshop::new(folder)
             .with_context(|| format!("{}: can't be written", folder.display()))?;
         let copy = workshop.path().join("gallery.pool");
         let compacted = store.compact(&copy, || match check::find_damage(&copy, &path)? {

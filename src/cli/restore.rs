@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use indicatif::DecimalBytes;
 
+use super::check;
 use super::global::{ExitReason, GlobalOptions};
-use super::{check, temporary};
+use super::temporary::{self, Workshop};
 use crate::store::{Locator, Place};
 
 /// Put a copy of a backup in the gallery's place; servers follow within a second
@@ -42,7 +43,7 @@ impl Args {
         anyhow::ensure!(self.backup.exists(), "{backup}: there is no such file");
         let place = Place::look_at(path, self.force)?;
         temporary::remove_leftovers(place.folder());
-        let (workshop, _lock) = temporary::folder_in(place.folder())
+        let workshop = Workshop::new(place.folder())
             .with_context(|| format!("{}: can't be written", place.folder().display()))?;
         let copy = workshop.path().join("gallery.pool");
         let bytes = place.copy_here(&self.backup, &copy)?;

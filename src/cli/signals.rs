@@ -54,6 +54,20 @@ impl HangupSignal {
     }
 }
 
+/// Runs `end`, which ends the process, at the first signal that asks for it.
+pub(super) fn end_with(end: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _in_runtime = runtime.enter();
+        StopSignals::listen()?
+    };
+    threads::start("signals", move || {
+        runtime.block_on(signals.next());
+        end();
+    })?;
+    Ok(())
+}
+
 /// Returns a flag, for work on plain threads, that the first signal sets. The second signal ends
 /// the process.
 pub(super) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {

@@ -9,10 +9,14 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
+
+use super::global::ExitReason;
+use super::signals;
 
 /// How the names of our temporary files and folders begin and end.
 const PREFIX: &str = ".imagepool-";
@@ -33,14 +37,40 @@ pub(super) fn file_in(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     }
 }
 
-/// Makes a folder that only its owner may enter, and returns it with its lock.
-pub(super) fn folder_in(parent: &Path) -> io::Result<(TempDir, File)> {
-    loop {
-        let folder = builder().permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
-        let opened = File::open(folder.path())?;
-        if lock(&opened)? {
-            return Ok((folder, opened));
+/// A folder for a file that is not whole yet. It is removed when this is dropped, or when a signal
+/// ends the process.
+pub(super) struct Workshop {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Workshop {
+    /// Makes a folder in `parent` that only its owner may enter.
+    pub(super) fn new(parent: &Path) -> io::Result<Self> {
+        let path = Arc::new(Mutex::new(None));
+        // A system that refuses the thread leaves it to `remove_leftovers`.
+        let _ = signals::end_with({
+            let path = Arc::clone(&path);
+            move || {
+                // Whoever makes the folder is waited for, and can't go on.
+                let mut path = path.lock().unwrap_or_else(PoisonError::into_inner);
+                path.take().map(fs::remove_dir_all);
+                std::process::exit(ExitReason::Interrupted.code().into());
+            }
+        });
+        let mut path = path.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let folder = builder().permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
+            let opened = File::open(folder.path())?;
+            if lock(&opened)? {
+                *path = Some(folder.path().to_owned());
+                return Ok(Self { folder, _lock: opened });
+            }
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
     }
 }
 
@@ -55,7 +85,7 @@ pub(super) fn remove_leftovers(folder: &Path) {
     }
 }
 
-/// Durably gives a file in a folder of [`folder_in`] its name beside that folder, which may be
+/// Durably gives a file in a folder of a [`Workshop`] its name beside that folder, which may be
 /// another file's name with `replaces`.
 pub(super) fn give_name(file: &Path, name: &Path, replaces: bool) -> io::Result<()> {
     let file = TempPath::try_from_path(file)?;
@@ -131,7 +161,7 @@ mod tests {
         fs::write(path(".imagepool-folder.partial/scratch"), "x").unwrap();
         symlink(path("notes.partial"), path(".imagepool-link.partial")).unwrap();
         let held = file_in(dir.path(), 0o600).unwrap();
-        let (held_folder, _lock) = folder_in(dir.path()).unwrap();
+        let held_folder = Workshop::new(dir.path()).unwrap();
         for name in [".imagepool-dead.partial", "notes.partial", ".imagepool-folder.partial"] {
             age(&path(name));
         }

@@ -56,7 +56,7 @@ pub use blob::Blob;
 pub use check::{Damage, Verified};
 pub use damage::{Inspect, Reader, Rebuild, Salvaged, salvage};
 pub use error::StoreError;
-pub use file::{Compacted, Inspection, Place, begins_as_gallery};
+pub use file::{Compacted, Inspection, Place, begins_as_gallery, sync_while};
 pub use gallery::Store;
 pub use locator::{BadLocator, Locator};
 pub use mend::Condition;

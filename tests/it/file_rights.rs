@@ -4,7 +4,9 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use crate::harness::{Failures, Workspace, on_each_engine, take_rights};
+use crate::harness::{
+    Failures, Signal, Workspace, on_each_engine, send_signal, take_rights, wait_for, wait_or_kill,
+};
 use crate::pictures::{photo, save};
 
 on_each_engine!(a_gallery_and_its_copies_are_their_owners_alone, a_backup_leaves_nothing_beside_it);
@@ -89,6 +91,28 @@ fn a_backup_leaves_nothing_beside_it(space: &Workspace) {
     space.run(["backup", "--force", "copies/copy.pool"]).expect(0);
     let left: Vec<_> = fs::read_dir(space.path("copies")).unwrap().map(Result::unwrap).collect();
     assert!(left.len() == 1 && left[0].file_name() == "copy.pool", "{left:?}");
+}
+
+/// Ctrl-C once left a file as long as the gallery for the next command to clean up.
+#[test]
+fn a_backup_that_is_interrupted_leaves_nothing() {
+    let (space, _) = Workspace::with_large_image();
+    let copies = space.path("copies");
+    fs::create_dir(&copies).unwrap();
+    let is_empty = || fs::read_dir(&copies).unwrap().next().is_none();
+    for signal in [Signal::INT, Signal::TERM] {
+        let was_hit = (0..10).any(|_| {
+            let mut command = space.command();
+            let mut child = command.args(["backup", "copies/copy.pool"]).spawn().unwrap();
+            wait_for("something of the backup", || !is_empty());
+            send_signal(&child, signal);
+            let code = wait_or_kill(&mut child);
+            let is_done = fs::remove_file(copies.join("copy.pool")).is_ok();
+            assert!(is_empty(), "{signal:?}: {:?}", fs::read_dir(&copies).unwrap().next());
+            !is_done && code == Some(130)
+        });
+        assert!(was_hit, "{signal:?} never came before the end");
+    }
 }
 
 /// The temporary names of `export` could be foreseen and were opened through links, so whoever

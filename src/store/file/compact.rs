@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::files::MODE;
 use super::open_file::FileWriter;
-use super::replace::{check_space, give_rights, take_place};
+use super::replace::{check_space, give_rights, sync_while, take_place};
 use crate::store::error::StoreError;
 
 /// Number of pages of a file beside those of its trees: LMDB's two meta pages.
@@ -50,10 +50,9 @@ impl FileWriter<'_> {
             .map_err(|source| StoreError::Copy { source })?;
         file.copy_to(&mut target)?;
         give_rights(&target, &path, &old)?;
-        target.sync_all().map_err(|source| StoreError::Copy { source })?;
         let after = target.metadata().map_err(wrap)?.len();
+        sync_while(&target, check).map_err(|source| StoreError::Copy { source })??;
         drop(target);
-        check()?;
         take_place(copy, &path, &file.files)?;
         Ok(Compacted { before: old.len(), after })
     }

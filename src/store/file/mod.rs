@@ -53,3 +53,4 @@ pub(super) use open::examine_kind;
 pub(super) use open_file::FileWriter;
 pub use place::Place;
 pub(super) use publish::publish_new;
+pub use replace::sync_while;

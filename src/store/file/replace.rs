@@ -7,6 +7,7 @@ use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
+use std::thread::{self, ScopedJoinHandle};
 
 use super::files::FilePair;
 use crate::store::error::StoreError;
@@ -22,6 +23,24 @@ pub(super) fn take_place(new: &Path, path: &Path, old: &FilePair) -> Result<(), 
 pub(super) fn rename(new: &Path, path: &Path) -> io::Result<()> {
     fs::rename(new, path)?;
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// Runs `work` while another thread syncs the file, because the disk and the processor can be busy
+/// at once. Both must succeed before the file takes a name.
+///
+/// # Errors
+/// Those of the sync.
+pub fn sync_while<R>(file: &File, work: impl FnOnce() -> R) -> io::Result<R> {
+    thread::scope(|scope| {
+        let syncing = thread::Builder::new().spawn_scoped(scope, || file.sync_all());
+        let result = work();
+        match syncing.map(ScopedJoinHandle::join) {
+            Ok(Ok(synced)) => synced,
+            // The system refused the thread.
+            Err(_) | Ok(Err(_)) => file.sync_all(),
+        }?;
+        Ok(result)
+    })
 }
 
 /// Gives a new file the owner and the rights of the one before, so that whoever could serve the
@@ -54,7 +73,6 @@ pub(super) fn check_space(path: &Path, needed: u64) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
     use std::time::Duration;
 
     use super::super::open::Environment;
