@@ -2,6 +2,7 @@
 //!
 //! The crate in reading order, lowest first; a module uses only what stands above it:
 //!
+//! - [`allocator`]: freed memory goes back to the system.
 //! - [`image`]: what an image is: its id, its record. Plain data.
 //! - [`keys`]: API keys: made, hashed, verified, rotated.
 //! - [`catalog`]: the index in memory, and the uniform pick.
@@ -18,6 +19,7 @@
     allow(clippy::duplicate_mod, reason = "a loom model reads its subject with other atomics")
 )]
 
+pub mod allocator;
 pub mod catalog;
 pub mod cli;
 pub mod codec;

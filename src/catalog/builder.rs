@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use roaring::RoaringBitmap;
 
-use super::index::{Catalog, RecordStamp, count_u32};
+use super::index::{Catalog, Position, RecordStamp, count_u32};
 use crate::image::{ImageId, Orientation};
 
 /// What a catalog is told of an image.
@@ -29,41 +29,47 @@ pub struct CatalogBuilder<'c> {
     earlier: Option<&'c Catalog>,
     /// Index in `earlier.by_id` from which the next image is looked for.
     reached: usize,
-    /// The images so far, by id.
-    images: Vec<ImageData>,
+    /// The images so far, by id: the position of each in `earlier`, or its index in `pushed` if its
+    /// rank is there. It becomes the catalog's `by_id`, because a copy would need more memory.
+    places: Vec<u32>,
     /// The stamp of each of `images`.
     stamps: Vec<RecordStamp>,
     pushed: Vec<PushedImage>,
     /// Indices in `pushed` of the animated images.
     animated: Vec<u32>,
+    /// Indices in `pushed` of the images whose own bytes were checked.
+    checked: Vec<u32>,
     /// Indices in `pushed` of the images with each tag.
     tags: HashMap<Box<str>, Vec<u32>>,
 }
 
-/// Where the data of an image come from.
-#[derive(Clone, Copy)]
-enum ImageData {
-    /// The image at this position of the earlier catalog.
-    Kept(u32),
-    /// The image with this index in `pushed`.
-    Pushed(u32),
+/// An image that is new, or whose record changed.
+struct PushedImage {
+    /// Number of images with lower ids.
+    rank: u32,
+    columns: Columns,
 }
 
 /// An image's own columns; its tags are sets beside it.
-struct PushedImage {
+struct Columns {
     id: ImageId,
     ordinal: u32,
     /// Width and height in pixels.
     size: (u16, u16),
-    /// Which bytes were checked, as in [`Catalog`].
-    checked: u8,
 }
 
 impl<'c> CatalogBuilder<'c> {
     /// Makes a builder that need not be told of images that are in `earlier` and did not change.
     #[must_use]
     pub fn over(earlier: Option<&'c Catalog>) -> Self {
-        Self { earlier, ..Self::default() }
+        // Room for some more: a vector that grows has its content twice meanwhile.
+        let expected = earlier.map_or(0, |earlier| earlier.len() + earlier.len() / 64);
+        Self {
+            earlier,
+            places: Vec::with_capacity(expected),
+            stamps: Vec::with_capacity(expected),
+            ..Self::default()
+        }
     }
 
     /// Takes an image over from the earlier catalog. Returns `false` when the image is not there
@@ -78,7 +84,7 @@ impl<'c> CatalogBuilder<'c> {
                 return false;
             }
         }
-        self.images.push(ImageData::Kept(earlier.by_id[self.reached]));
+        self.places.push(earlier.by_id[self.reached]);
         self.stamps.push(stamp);
         self.reached += 1;
         true
@@ -99,20 +105,23 @@ impl<'c> CatalogBuilder<'c> {
         let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
         // What an id names never changes while the server runs, so the image's own check stays
         // valid. The renditions' checks do not: with a new record they may have other numbers.
-        let known_checks = self.earlier.and_then(|earlier| {
+        if let Some(earlier) = self.earlier {
             self.skip_to(earlier, entry.id);
-            let position = *earlier.by_id.get(self.reached)? as usize;
-            (earlier.ids[position] == entry.id)
-                .then(|| earlier.checked[position].load(Ordering::Relaxed))
-        });
-        self.images.push(ImageData::Pushed(index));
-        self.stamps.push(entry.stamp);
-        self.pushed.push(PushedImage {
+            let position =
+                earlier.by_id.get(self.reached).map(|position| Position(*position as usize));
+            if position.is_some_and(|at| earlier.id(at) == entry.id && earlier.is_checked(at, None))
+            {
+                self.checked.push(index);
+            }
+        }
+        let columns = Columns {
             id: entry.id,
             ordinal: entry.ordinal,
             size: (side(entry.width), side(entry.height)),
-            checked: known_checks.unwrap_or(0) & 1,
-        });
+        };
+        self.pushed.push(PushedImage { rank: count_u32(self.places.len()), columns });
+        self.places.push(index);
+        self.stamps.push(entry.stamp);
     }
 
     /// Skips the earlier catalog's images with lower ids, because they are gone.
@@ -125,12 +134,15 @@ impl<'c> CatalogBuilder<'c> {
     /// Makes the catalog of what was kept and pushed. Positions follow the order of ordinals.
     #[must_use]
     pub fn build(self, version: u64) -> Catalog {
-        let Self { earlier, images, stamps, pushed, animated, tags, .. } = self;
+        let Self { earlier, mut places, stamps, pushed, animated, checked, tags, .. } = self;
         let nothing = Catalog::default();
         let earlier = earlier.unwrap_or(&nothing);
 
         let mut catalog = Catalog { version, stamps, ..Catalog::default() };
-        let positions = catalog.append_all(&images, earlier, &pushed);
+        let positions = catalog.append_all(&places, earlier, &pushed);
+        for index in checked {
+            catalog.mark_checked(Position(positions.pushed[index as usize] as usize), None);
+        }
         catalog.portrait = catalog.of_orientation(Orientation::Portrait);
         catalog.square = catalog.of_orientation(Orientation::Square);
         catalog.animated = positions.kept(&earlier.animated) | positions.pushed(&animated);
@@ -143,7 +155,11 @@ impl<'c> CatalogBuilder<'c> {
             *catalog.tags.entry(tag).or_default() |= positions.pushed(&indices);
         }
         catalog.tags.retain(|_, members| !members.is_empty());
-        catalog.by_id = images.iter().map(|image| positions.of(*image)).collect();
+        for (place, is_pushed) in places.iter_mut().zip(are_pushed(&pushed)) {
+            let positions = if is_pushed { &positions.pushed } else { &positions.kept };
+            *place = positions[*place as usize];
+        }
+        catalog.by_id = places;
         debug_assert!(
             catalog.by_id.is_sorted_by_key(|position| catalog.ids[*position as usize]),
             "ids came in order"
@@ -159,38 +175,40 @@ impl Catalog {
     /// Appends all images in the order of their ordinals, and returns where they went.
     fn append_all(
         &mut self,
-        images: &[ImageData],
+        places: &[u32],
         earlier: &Self,
         pushed: &[PushedImage],
     ) -> NewPositions {
         let mut stays = vec![false; earlier.len()];
-        for image in images {
-            if let ImageData::Kept(before) = image {
-                stays[*before as usize] = true;
+        for (place, is_pushed) in places.iter().zip(are_pushed(pushed)) {
+            if !is_pushed {
+                stays[*place as usize] = true;
             }
         }
         let mut arrivals: Vec<u32> = (0..count_u32(pushed.len())).collect();
-        arrivals.sort_unstable_by_key(|index| pushed[*index as usize].ordinal);
+        arrivals.sort_unstable_by_key(|index| pushed[*index as usize].columns.ordinal);
         let mut arrivals = arrivals.into_iter().peekable();
 
-        self.reserve(images.len());
+        self.reserve(places.len());
         let mut positions =
             NewPositions { kept: vec![GONE; earlier.len()], pushed: vec![GONE; pushed.len()] };
         for before in (0..earlier.len()).filter(|before| stays[*before]) {
-            let image = PushedImage {
+            let image = Columns {
                 id: earlier.ids[before],
                 ordinal: earlier.ordinals[before],
                 size: earlier.sizes[before],
-                checked: earlier.checked[before].load(Ordering::Relaxed),
             };
-            let is_older = |index: &u32| pushed[*index as usize].ordinal < image.ordinal;
+            let is_older = |index: &u32| pushed[*index as usize].columns.ordinal < image.ordinal;
             while let Some(index) = arrivals.next_if(is_older) {
-                positions.pushed[index as usize] = self.append(&pushed[index as usize]);
+                positions.pushed[index as usize] = self.append(&pushed[index as usize].columns);
             }
-            positions.kept[before] = self.append(&image);
+            let position = self.append(&image);
+            positions.kept[before] = position;
+            self.checked[position as usize] =
+                AtomicU8::new(earlier.checked[before].load(Ordering::Relaxed));
         }
         for index in arrivals {
-            positions.pushed[index as usize] = self.append(&pushed[index as usize]);
+            positions.pushed[index as usize] = self.append(&pushed[index as usize].columns);
         }
         positions
     }
@@ -204,11 +222,11 @@ impl Catalog {
     }
 
     /// Puts an image at the next position, and returns that position.
-    fn append(&mut self, image: &PushedImage) -> u32 {
+    fn append(&mut self, image: &Columns) -> u32 {
         self.ids.push(image.id);
         self.ordinals.push(image.ordinal);
         self.sizes.push(image.size);
-        self.checked.push(AtomicU8::new(image.checked));
+        self.checked.push(AtomicU8::new(0));
         self.last_reads.push(AtomicU8::new(0));
         count_u32(self.ids.len() - 1)
     }
@@ -237,14 +255,13 @@ struct NewPositions {
     pushed: Vec<u32>,
 }
 
-impl NewPositions {
-    fn of(&self, image: ImageData) -> u32 {
-        match image {
-            ImageData::Kept(before) => self.kept[before as usize],
-            ImageData::Pushed(index) => self.pushed[index as usize],
-        }
-    }
+/// Whether each image, by id, is one of those pushed.
+fn are_pushed(pushed: &[PushedImage]) -> impl Iterator<Item = bool> {
+    let mut ranks = pushed.iter().map(|image| image.rank).peekable();
+    (0..).map(move |rank| ranks.next_if_eq(&rank).is_some())
+}
 
+impl NewPositions {
     /// Translates a set of positions in the earlier catalog, without those that are gone. The order
     /// stays the same, because ordinals do.
     fn kept(&self, members: &RoaringBitmap) -> RoaringBitmap {

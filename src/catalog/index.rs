@@ -47,7 +47,7 @@ pub struct Catalog {
 
 /// An image's place in the catalog that returned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position(usize);
+pub struct Position(pub(super) usize);
 
 /// Narrows a number of images to 32 bits, as ordinals have.
 pub(super) fn count_u32(count: usize) -> u32 {

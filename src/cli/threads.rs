@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use super::panics;
+use crate::allocator;
 
 /// Says that the system refuses a thread, and what to do.
 const NO_THREAD: &str = "no thread can be started; raise the limit of processes and threads \
@@ -25,7 +26,10 @@ pub(super) fn run_on_own_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<T> {
-    start(name, work)?.join().map_err(|_| anyhow::anyhow!("the thread {name:?} panicked"))
+    let result =
+        start(name, work)?.join().map_err(|_| anyhow::anyhow!("the thread {name:?} panicked"));
+    allocator::give_back_freed();
+    result
 }
 
 /// Makes an event loop for this thread, and starts one blocking thread ahead.

@@ -13,11 +13,15 @@ use super::error::ApiError;
 use super::metrics::Metrics;
 use super::page_cache_hints::PageCacheHints;
 use super::panics::unless_panicking;
+use crate::allocator;
 use crate::catalog::{Catalog, CatalogBuilder, CatalogEntry};
 use crate::store::{Store, StoreError};
 
 /// Time between two looks at whether the gallery changed. A look costs some nanoseconds.
 const VERSION_POLL: Duration = Duration::from_millis(200);
+
+/// Number of images of a catalog whose making frees so much that it is given back at once.
+const LARGE_CATALOG: usize = 100_000;
 
 /// Time between two looks at whether the gallery's file is still there.
 const FILE_POLL: Duration = Duration::from_millis(500);
@@ -228,7 +232,11 @@ fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError>
             }
         }
     })?;
-    Ok(builder.build(version))
+    let catalog = builder.build(version);
+    if catalog.len() >= LARGE_CATALOG {
+        allocator::give_back_freed();
+    }
+    Ok(catalog)
 }
 
 #[cfg(test)]

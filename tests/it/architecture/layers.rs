@@ -9,14 +9,15 @@ use super::tree::{Tree, Violation, expect_places, made_up};
 type Table = &'static [(&'static str, &'static [&'static str])];
 
 const LAYERS: Table = &[
+    ("allocator", &[]),
     ("image", &[]),
     ("keys", &["image"]),
     ("catalog", &["image"]),
-    ("codec", &["image"]),
+    ("codec", &["allocator", "image"]),
     ("store", &["image", "keys"]),
     ("import", &["image", "codec", "store"]),
-    ("http", &["image", "keys", "catalog", "store"]),
-    ("cli", &["image", "keys", "catalog", "codec", "store", "import", "http"]),
+    ("http", &["allocator", "image", "keys", "catalog", "store"]),
+    ("cli", &["allocator", "image", "keys", "catalog", "codec", "store", "import", "http"]),
     ("main", &["cli"]),
 ];
 
@@ -106,7 +107,7 @@ const OWNED: &[(&str, &str)] = &[
     ("object_store", "store"),
     ("bincode", "store"),
     ("image", "codec"),
-    ("libmimalloc_sys", "codec"),
+    ("libmimalloc_sys", "allocator"),
     ("webpx", "codec"),
     ("moxcms", "codec"),
     ("fast_image_resize", "codec"),
