@@ -60,14 +60,16 @@ struct Columns {
 
 impl<'c> CatalogBuilder<'c> {
     /// Makes a builder that need not be told of images that are in `earlier` and did not change.
+    ///
+    /// It has room for `expected` images, because a vector that grows holds its content twice.
     #[must_use]
-    pub fn over(earlier: Option<&'c Catalog>) -> Self {
-        // Room for some more: a vector that grows has its content twice meanwhile.
-        let expected = earlier.map_or(0, |earlier| earlier.len() + earlier.len() / 64);
+    pub fn over(earlier: Option<&'c Catalog>, expected: usize) -> Self {
+        let known = earlier.map_or(0, Catalog::len);
         Self {
             earlier,
             places: Vec::with_capacity(expected),
             stamps: Vec::with_capacity(expected),
+            pushed: Vec::with_capacity(expected.saturating_sub(known)),
             ..Self::default()
         }
     }
@@ -179,12 +181,6 @@ impl Catalog {
         earlier: &Self,
         pushed: &[PushedImage],
     ) -> NewPositions {
-        let mut stays = vec![false; earlier.len()];
-        for (place, is_pushed) in places.iter().zip(are_pushed(pushed)) {
-            if !is_pushed {
-                stays[*place as usize] = true;
-            }
-        }
         let mut arrivals: Vec<u32> = (0..count_u32(pushed.len())).collect();
         arrivals.sort_unstable_by_key(|index| pushed[*index as usize].columns.ordinal);
         let mut arrivals = arrivals.into_iter().peekable();
@@ -192,7 +188,15 @@ impl Catalog {
         self.reserve(places.len());
         let mut positions =
             NewPositions { kept: vec![GONE; earlier.len()], pushed: vec![GONE; pushed.len()] };
-        for before in (0..earlier.len()).filter(|before| stays[*before]) {
+        for (place, is_pushed) in places.iter().zip(are_pushed(pushed)) {
+            if !is_pushed {
+                positions.kept[*place as usize] = STAYS;
+            }
+        }
+        for before in 0..earlier.len() {
+            if positions.kept[before] != STAYS {
+                continue;
+            }
             let image = Columns {
                 id: earlier.ids[before],
                 ordinal: earlier.ordinals[before],
@@ -246,6 +250,8 @@ impl Catalog {
 
 /// Stands for the position of an image that is gone.
 const GONE: u32 = u32::MAX;
+/// Stands for the position, which is not known yet, of an image that stays.
+const STAYS: u32 = u32::MAX - 1;
 
 /// Where images stand in the new catalog.
 struct NewPositions {

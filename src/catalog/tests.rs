@@ -316,7 +316,7 @@ fn pages_show_each_image_once_while_others_come_and_go() {
 /// Makes the catalog of `samples` over an earlier one. Returns with it how many were pushed anew.
 fn catalog_over(earlier: &Catalog, samples: &[Sample]) -> (Arc<Catalog>, usize) {
     let mut samples = by_id(samples);
-    let mut builder = CatalogBuilder::over(Some(earlier));
+    let mut builder = CatalogBuilder::over(Some(earlier), 0);
     samples.retain(|sample| {
         !builder.keep(sample.id, sample.entry().stamp) && {
             builder.push(sample.entry());

@@ -98,10 +98,18 @@ impl ServedGallery {
             return Ok(Arc::clone(catalog));
         }
         let started = Instant::now();
-        let store = self.store.clone();
-        let loading = move || load(&store, present.as_deref());
-        let catalog = Arc::new(run_blocking(loading).await??);
-        self.catalog.store(Some(Arc::clone(&catalog)));
+        let gallery = Arc::clone(self);
+        let replace = move || {
+            let catalog = load(&gallery.store, present.as_deref())?;
+            let catalog = Arc::new(catalog);
+            gallery.catalog.store(Some(Arc::clone(&catalog)));
+            drop(present);
+            if catalog.len() >= LARGE_CATALOG {
+                allocator::give_back_freed();
+            }
+            Ok::<_, StoreError>(catalog)
+        };
+        let catalog = run_blocking(replace).await??;
         self.metrics.record_reload(catalog.len(), catalog.version(), started.elapsed());
         Ok(catalog)
     }
@@ -176,7 +184,10 @@ impl ServedGallery {
         if let Some(catalog) = &present {
             self.page_cache_hints.advance(catalog, started);
         }
-        if present.as_ref().is_none_or(|catalog| self.is_stale(catalog)) {
+        let is_first = present.is_none();
+        let is_stale = present.is_none_or(|catalog| self.is_stale(&catalog));
+        // The old catalog is not held here, so that its memory is given back with the refresh.
+        if is_stale {
             match self.refresh().await {
                 Ok(catalog) => {
                     let (images, elapsed) = (catalog.len(), started.elapsed());
@@ -187,7 +198,7 @@ impl ServedGallery {
         }
         // A gallery that takes long to load and changes all the time gets at most half of one core.
         // The first load reads every record and takes longer than those that follow.
-        let pause = present.map_or(Duration::ZERO, |_| started.elapsed());
+        let pause = if is_first { Duration::ZERO } else { started.elapsed() };
         VERSION_POLL.max(pause)
     }
 }
@@ -208,7 +219,7 @@ async fn repeat<F: Future<Output = Duration>>(what: &str, mut round: impl FnMut(
 fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError> {
     // Of another file nothing is known, above all not which bytes were checked.
     let earlier = earlier.filter(|earlier| Store::is_same_file(earlier.version(), store.version()));
-    let mut builder = CatalogBuilder::over(earlier);
+    let mut builder = CatalogBuilder::over(earlier, store.images_to_expect()?);
     let version = store.each_stored(|image| {
         let (id, stamp) = (image.id(), image.stamp());
         if builder.keep(id, stamp) {
@@ -232,11 +243,7 @@ fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError>
             }
         }
     })?;
-    let catalog = builder.build(version);
-    if catalog.len() >= LARGE_CATALOG {
-        allocator::give_back_freed();
-    }
-    Ok(catalog)
+    Ok(builder.build(version))
 }
 
 #[cfg(test)]

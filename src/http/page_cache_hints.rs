@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn an_image_is_taken_to_be_in_memory_for_an_age_and_the_next() {
         let start = Instant::now();
-        let mut builder = CatalogBuilder::over(None);
+        let mut builder = CatalogBuilder::over(None, 0);
         let (id, stamp) = (ImageId::of(b"webp"), RecordStamp::default());
         builder.push(CatalogEntry {
             id,
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn an_age_ends_with_time_too() {
         let start = Instant::now();
-        let (catalog, hints) = (CatalogBuilder::over(None).build(1), PageCacheHints::new(start));
+        let (catalog, hints) = (CatalogBuilder::over(None, 0).build(1), PageCacheHints::new(start));
         let age = |after: Duration| {
             hints.advance(&catalog, start + after);
             hints.age.load(Ordering::Relaxed)

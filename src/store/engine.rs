@@ -77,6 +77,15 @@ impl Engine {
         on_engine!(self, engine => engine.hold(tree, key))
     }
 
+    /// Number of entries in a tree, if the engine knows it without a scan.
+    pub(super) fn entries(&self, tree: Tree) -> Result<Option<u64>, StoreError> {
+        match self {
+            Self::File(engine) => engine.entries(tree).map(Some),
+            #[cfg(feature = "sled")]
+            Self::Sled(_) => Ok(None),
+        }
+    }
+
     /// Visits the entries whose keys begin with `prefix` in the order of their keys, and returns
     /// the version they are of.
     pub(super) fn scan(

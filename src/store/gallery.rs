@@ -199,6 +199,19 @@ impl Store {
         .map(|_| ())
     }
 
+    /// Some number of images to reserve memory for: how many there are, if that is known without
+    /// reading them all, and never more than fit on the disk's part that the gallery takes.
+    ///
+    /// # Errors
+    /// When the gallery can't be read.
+    pub fn images_to_expect(&self) -> Result<usize, StoreError> {
+        /// Shortest record of an image with its key, in bytes, or less.
+        const LEAST_BYTES: u64 = 64;
+        let entries = self.engine.entries(Tree::Images)?.unwrap_or(0);
+        // A damaged root can say anything.
+        Ok(usize::try_from(entries.min(self.size_on_disk()? / LEAST_BYTES)).unwrap_or(0))
+    }
+
     /// Visits every image, ascending by id, without decoding its record, and returns the version
     /// that they are of.
     ///

@@ -204,6 +204,10 @@ impl FileEngine {
         self.with(|file| file.scan(tree, prefix, visit))
     }
 
+    pub(in crate::store) fn entries(&self, tree: Tree) -> Result<u64, StoreError> {
+        self.with(|file| file.entries(tree))
+    }
+
     /// Begins a write transaction, which waits for that of any other process, and has `run` use
     /// and commit it.
     pub(in crate::store) fn write<R>(

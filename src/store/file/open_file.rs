@@ -152,6 +152,12 @@ impl OpenFile {
         Ok(self.version_of(txn.id()))
     }
 
+    /// Number of entries in a tree, as its root says.
+    pub(super) fn entries(&self, tree: Tree) -> Result<u64, StoreError> {
+        let txn = self.env.read_txn().map_err(|source| self.wrap(source))?;
+        self.trees[tree as usize].len(&txn).map_err(|source| self.wrap(source))
+    }
+
     /// Begins a write transaction, which waits for that of any other process.
     pub(super) fn begin(&self) -> Result<FileWriter<'_>, StoreError> {
         let txn = self.env.write_txn().map_err(|source| self.wrap(source))?;
