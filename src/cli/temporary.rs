@@ -5,10 +5,10 @@
 //! the folder can plant one. Each is locked while its process lives, and what a dead process left
 //! is cleaned up by the next one.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirEntry, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,13 +76,24 @@ impl Workshop {
 
 /// Removes what dead processes of this user left in a folder. What can't be removed stays.
 pub(super) fn remove_leftovers(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for path in named_as_ours(folder) {
+        let _ = remove_leftover(&path);
+    }
+}
+
+/// Counts what dead processes of this user left in a folder.
+pub(super) fn count_leftovers(folder: &Path) -> usize {
+    named_as_ours(folder).filter(|path| matches!(find_leftover(path), Ok(Some(_)))).count()
+}
+
+fn named_as_ours(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_ours = |entry: &DirEntry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
-            let _ = remove_leftover(&entry.path());
-        }
-    }
+        name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(is_ours).map(|entry| entry.path())
 }
 
 /// Durably gives a file in a folder of a [`Workshop`] its name beside that folder, which may be
@@ -117,7 +128,9 @@ fn lock(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 0)
 }
 
-fn remove_leftover(path: &Path) -> io::Result<()> {
+/// Opens and locks what a dead process of this user left at a path. Returns `None` for anything
+/// else.
+fn find_leftover(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     #[expect(clippy::cast_possible_wrap, reason = "flags are a set of bits")]
     let flags = flags.bits() as i32;
@@ -126,12 +139,18 @@ fn remove_leftover(path: &Path) -> io::Result<()> {
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
     let is_old = metadata.modified()?.elapsed().is_ok_and(|age| age > LEFTOVER_AGE);
     if !is_ours || !is_old {
-        return Ok(());
+        return Ok(None);
     }
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    if metadata.is_dir() {
+    Ok(Some(file))
+}
+
+fn remove_leftover(path: &Path) -> io::Result<()> {
+    let Some(held) = find_leftover(path)? else { return Ok(()) };
+    let found = held.metadata()?;
+    if found.is_dir() {
         fs::remove_dir_all(path)
-    } else if metadata.is_file() {
+    } else if found.is_file() {
         fs::remove_file(path)
     } else {
         Ok(())

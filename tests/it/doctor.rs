@@ -1,9 +1,10 @@
 //! Tests that `doctor` says what a place is good for, and leaves it as it was.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
 
@@ -119,6 +120,37 @@ const CASES: &[Case] = &[
         "lock file",
         "ok",
         "no lock file yet",
+    ),
+    (
+        "a folder in its place",
+        |space, command| {
+            fs::create_dir(space.path("folder")).unwrap();
+            command.env("IMAGEPOOL_GALLERY", "folder");
+        },
+        "gallery",
+        "problem",
+        "is a folder",
+    ),
+    (
+        "a link that leads nowhere",
+        |space, command| {
+            symlink("nowhere/x.pool", space.path("link.pool")).unwrap();
+            command.env("IMAGEPOOL_GALLERY", "link.pool");
+        },
+        "gallery",
+        "problem",
+        "leads nowhere",
+    ),
+    (
+        "a leftover",
+        |space, _| {
+            let leftover = space.path(".imagepool-0123456789abcdef.partial");
+            fs::write(&leftover, "of a process that was killed").unwrap();
+            File::open(leftover).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        },
+        "leftovers",
+        "warning",
+        "left 1",
     ),
     (
         "a gallery for all",

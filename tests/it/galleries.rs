@@ -1,6 +1,7 @@
 //! Tests how galleries are opened, backed up and found damaged.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -58,7 +59,7 @@ fn a_backup_replaces_backups_alone() {
     let space = Workspace::with_photos(8);
     space.import();
     let picture = space.path("pictures/0.png");
-    std::os::unix::fs::symlink(&picture, space.path("link")).unwrap();
+    symlink(&picture, space.path("link")).unwrap();
     let fifo = space.path("fifo");
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -93,7 +94,7 @@ fn a_backup_replaces_backups_alone() {
 fn nothing_is_written_over_the_gallery_itself() {
     let space = Workspace::file();
     fill(&space, 1);
-    std::os::unix::fs::symlink("gallery.pool", space.path("alias")).unwrap();
+    symlink("gallery.pool", space.path("alias")).unwrap();
     let mut failures = Failures::new();
     for target in ["gallery.pool", "./gallery.pool", "gallery.pool-lock", "alias"] {
         failures.check(target, || {
@@ -202,6 +203,11 @@ fn what_is_no_gallery_is_told_and_left_alone() {
     space.run(["--gallery", "folder", "list"]).expect(1).complains_of(&["folder", "sled:"]);
     let nowhere = space.run(["--gallery", "no/folder/x.pool", "import", "pictures"]).expect(1);
     nowhere.complains_of(&["does not exist"]);
+    symlink("unmounted/x.pool", space.path("link.pool")).unwrap();
+    for command in ["list", "import pictures", "verify"] {
+        let arguments = ["--gallery", "link.pool"].into_iter().chain(command.split(' '));
+        space.run(arguments).expect(1).complains_of(&["link.pool", "leads nowhere"]);
+    }
 }
 
 /// The gallery with its format version changed from 1 to 2.

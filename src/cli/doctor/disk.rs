@@ -127,6 +127,18 @@ pub(super) fn space(subject: &Subject) -> Option<Finding> {
     })
 }
 
+pub(super) fn leftovers(subject: &Subject) -> Option<Finding> {
+    let count = temporary::count_leftovers(&subject.folder);
+    (count > 0).then(|| {
+        Finding::warning(format!(
+            "commands that were killed left {count} temporary files or folders \
+             (.imagepool-*.partial) in {}; the next backup, restore or compaction there removes \
+             them",
+            subject.folder.display()
+        ))
+    })
+}
+
 pub(super) fn sync(subject: &Subject) -> Option<Finding> {
     // What is in memory is never written, and folders that can't be written are told of elsewhere.
     if !matches!(file_system_of(subject), Ok((_, kind)) if !matches!(kind, Kind::Passing)) {

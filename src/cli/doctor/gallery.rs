@@ -14,7 +14,17 @@ const WORTH_COMPACTING: u64 = 4;
 pub(super) fn is_there(subject: &Subject) -> Finding {
     let bytes = DecimalBytes(subject.bytes);
     match (&subject.metadata, subject.folder.is_dir()) {
+        (Some(found), _) if found.is_dir() && matches!(subject.locator, Locator::File(_)) => {
+            let path = subject.path.display();
+            Finding::problem(format!(
+                "{path} is a folder; give the path of a data file, or sled:{path}"
+            ))
+        }
         (Some(_), _) => Finding::ok(format!("{} takes {bytes}", subject.locator)),
+        (None, _) if subject.locator.path().is_symlink() => Finding::problem(format!(
+            "{} is a link that leads nowhere; is a disk not mounted? Otherwise delete it",
+            subject.locator
+        )),
         (None, true) => Finding::ok(format!(
             "there is no gallery at {} yet; `imagepool --gallery {} import DIR` makes one",
             subject.locator, subject.locator

@@ -47,6 +47,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("folder", rights::folder),
     ("file system", disk::file_system),
     ("free space", disk::space),
+    ("leftovers", disk::leftovers),
     ("sync", disk::sync),
     ("locks", locks::work),
     ("lock file", locks::lock_file),

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::finding::Finding;
 use super::subject::Subject;
+use crate::store::Locator;
 
 /// Rights of all but the owner.
 const OF_OTHERS: u32 = 0o077;
@@ -16,7 +17,9 @@ const WRITE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
 pub(super) fn gallery(subject: &Subject) -> Option<Finding> {
-    let metadata = subject.metadata.as_ref()?;
+    let is_sled = matches!(subject.locator, Locator::Sled(_));
+    // A folder in the place of a file may be anybody's.
+    let metadata = subject.metadata.as_ref().filter(|found| is_sled || found.is_file())?;
     let (path, mode) = (subject.path.display(), metadata.mode() & 0o777);
     let me = rustix::process::geteuid().as_raw();
     Some(if access(&subject.path, Right::READ_OK).is_err() {

@@ -35,20 +35,27 @@ impl Subject {
             Some(parent) if !is_folder => parent.to_owned(),
             _ => path.clone(),
         };
-        let bytes = bytes_of(&path);
+        let bytes = match &locator {
+            Locator::File(_) => metadata.as_ref().filter(|_| !is_folder).map_or(0, bytes_of),
+            Locator::Sled(_) => bytes_of_sled(&path),
+        };
         Self { locator, path, folder, metadata, bytes }
     }
 }
 
-/// What a file takes on disk, or all files in a folder, in bytes.
-fn bytes_of(path: &Path) -> u64 {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => {
-            let entries = fs::read_dir(path).into_iter().flatten().flatten();
-            // sled keeps its large values in a folder of their own.
-            entries.map(|entry| bytes_of(&entry.path())).sum()
-        }
-        Ok(found) => found.blocks() * BLOCK_BYTES,
-        Err(_) => 0,
-    }
+/// What a file takes on disk, in bytes.
+fn bytes_of(file: &Metadata) -> u64 {
+    file.blocks() * BLOCK_BYTES
+}
+
+/// What a sled directory takes on disk, in bytes: its files, and those in the folder of its large
+/// values. Nothing else is looked at, whatever lies there.
+fn bytes_of_sled(dir: &Path) -> u64 {
+    let entries_of = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    entries_of(dir)
+        .chain(entries_of(&dir.join("blobs")))
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(Metadata::is_file)
+        .map(|file| bytes_of(&file))
+        .sum()
 }

@@ -67,6 +67,9 @@ pub(in crate::store) fn examine_kind(path: &Path, access: Access) -> Result<u64,
         |reason: &str| StoreError::NotAGallery { path: path.to_owned(), reason: reason.into() };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
+        Err(_) if path.is_symlink() => {
+            return Err(not_a_gallery("it is a link that leads nowhere; is a disk not mounted?"));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().unwrap_or(Path::new("/"));
             return match access {
