@@ -42,7 +42,14 @@ impl Args {
         let state = &mut ScanState::default();
         import(Some(&store), &roots, &options, &stop, &mut console, state)?;
         for id in &console.images {
-            globals.say(format_args!("{id} is back, from {}", self.id));
+            if *id == self.id {
+                globals.say(format_args!("{id} is back"));
+            } else {
+                globals.say(format_args!(
+                    "{} is back as {id}, because it was converted with other settings this time",
+                    self.id
+                ));
+            }
         }
         let left = store.marks_of(self.id)?;
         if left.is_empty() {

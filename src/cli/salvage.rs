@@ -55,11 +55,11 @@ fn summary(salvaged: &Salvaged, args: &Args) -> String {
         count => format!("{} things are missing", HumanCount(count as u64)),
     };
     format!(
-        "{} images ({}) and {keys} keys brought from {} to {}; {missing}",
-        HumanCount(*images),
-        DecimalBytes(*bytes),
+        "brought from {} to {}: images {} ({}), keys {keys}; {missing}",
         args.from,
-        args.to
+        args.to,
+        HumanCount(*images),
+        DecimalBytes(*bytes)
     )
 }
 
