@@ -217,8 +217,17 @@ async fn repeat<F: Future<Output = Duration>>(what: &str, mut round: impl FnMut(
 }
 
 fn load(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError> {
+    let loaded = load_over(store, earlier)?;
     // Of another file nothing is known, above all not which bytes were checked.
-    let earlier = earlier.filter(|earlier| Store::is_same_file(earlier.version(), store.version()));
+    match earlier {
+        Some(earlier) if !Store::is_same_file(earlier.version(), loaded.version()) => {
+            load_over(store, None)
+        }
+        _ => Ok(loaded),
+    }
+}
+
+fn load_over(store: &Store, earlier: Option<&Catalog>) -> Result<Catalog, StoreError> {
     let mut builder = CatalogBuilder::over(earlier, store.images_to_expect()?);
     let version = store.each_stored(|image| {
         let (id, stamp) = (image.id(), image.stamp());

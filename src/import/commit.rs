@@ -86,11 +86,12 @@ impl<'i> Committer<'i> {
                 self.commit_if_ready()
             }
             WorkResult::Mended { mut outcome, addition, permit, damaged } => {
-                if let Some(store) = self.store {
-                    store.mend(damaged, &addition)?;
-                }
+                let ended = self.store.map(|store| store.mend(damaged, &addition)).transpose()?;
                 drop((addition, permit));
                 outcome.report.status = FileStatus::Mended;
+                if let Some(added @ (Added::RemovedBefore | Added::Gone)) = ended {
+                    take_over(added, &mut outcome.report);
+                }
                 self.settle(outcome)
             }
             WorkResult::Repeated { outcome, key } => {
@@ -154,31 +155,17 @@ impl<'i> Committer<'i> {
         let added = store.add(&batch.additions)?;
         let mut mended = Vec::new();
         for (addition, added) in batch.additions.iter().zip(&added) {
-            let made_again = *added == Added::Existing && addition.image.is_some();
+            let was_there = matches!(added, Added::Existing | Added::Known | Added::Replaced);
+            let made_again = was_there && addition.image.is_some();
             mended.push(if made_again { mend_if_damaged(store, addition)? } else { None });
         }
         for ((mut outcome, added), mended) in batch.into_outcomes().zip(added).zip(mended) {
-            let report = &mut outcome.report;
+            take_over(added, &mut outcome.report);
             if let Some(problem) = mended {
-                report.status = FileStatus::Mended;
-                report.notes.push(mended_note(&problem));
-            }
-            match added {
-                Added::Existing if report.status == FileStatus::Imported => {
-                    report.status = FileStatus::Duplicate;
+                if added != Added::Replaced {
+                    outcome.report.status = FileStatus::Mended;
                 }
-                Added::Known => report.status = FileStatus::AlreadyPresent,
-                Added::Replaced => report.status = FileStatus::Replaced,
-                Added::RemovedBefore => {
-                    report.status = FileStatus::RemovedBefore;
-                    report.bytes_out = None;
-                }
-                Added::New | Added::Existing => {}
-                Added::Gone => {
-                    report.status = FileStatus::Failed;
-                    report.reason =
-                        Some("removed by another process meanwhile; import it again".into());
-                }
+                outcome.report.notes.push(mended_note(&problem));
             }
             self.settle(outcome)?;
         }
@@ -295,6 +282,26 @@ impl<'i> Committer<'i> {
     }
 }
 
+/// Puts into a report what the store did.
+fn take_over(added: Added, report: &mut FileReport) {
+    match added {
+        Added::Existing if report.status == FileStatus::Imported => {
+            report.status = FileStatus::Duplicate;
+        }
+        Added::Known => report.status = FileStatus::AlreadyPresent,
+        Added::Replaced => report.status = FileStatus::Replaced,
+        Added::RemovedBefore => {
+            report.status = FileStatus::RemovedBefore;
+            report.bytes_out = None;
+        }
+        Added::New | Added::Existing => {}
+        Added::Gone => {
+            report.status = FileStatus::Failed;
+            report.reason = Some("removed by another process meanwhile; import it again".into());
+        }
+    }
+}
+
 /// Reads an image back from the gallery, or returns why that can't take its original's place.
 fn expect_whole(store: &Store, id: Option<ImageId>) -> Result<(), String> {
     match id.map(|id| store.condition(id)) {
@@ -311,6 +318,7 @@ fn expect_whole(store: &Store, id: Option<ImageId>) -> Result<(), String> {
 /// Returns what was wrong with it.
 fn mend_if_damaged(store: &Store, addition: &Addition) -> Result<Option<String>, StoreError> {
     let Condition::Damaged { problem, .. } = store.condition(addition.id)? else { return Ok(None) };
-    store.mend(addition.id, addition)?;
-    Ok(Some(problem))
+    let added = store.mend(addition.id, addition)?;
+    // A person may have removed it in between.
+    Ok((added != Added::RemovedBefore).then_some(problem))
 }

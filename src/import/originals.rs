@@ -45,7 +45,7 @@ pub(super) fn prune(
             pruned.left_alone.push(root.clone());
             continue;
         }
-        for id in store.forget_origins(&stale)? {
+        for id in store.forget_origins(&stale, |origin| state.has_lost(origin))? {
             let path =
                 stale.iter().find(|(owner, _)| *owner == id).map(|(_, origin)| origin.path.clone());
             pruned.removed.push((path.unwrap_or_default(), id));

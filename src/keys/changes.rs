@@ -19,17 +19,20 @@ pub fn add(keys: &mut Vec<KeyRecord>, new: KeyRecord) -> Result<(), KeyError> {
 }
 
 /// Replaces all keys of the name by `new`. They end at once, or `grace_seconds` after its creation.
+/// What the newest of them was limited to, `new` is limited to.
 ///
 /// # Errors
 /// [`KeyError::NoSuchName`] when no live key has the name, unless it is the default's.
 pub fn rotate(
     keys: &mut Vec<KeyRecord>,
-    new: KeyRecord,
+    mut new: KeyRecord,
     grace_seconds: Option<u64>,
 ) -> Result<(), KeyError> {
-    let named = |key: &KeyRecord| key.name == new.name && key.live(new.created);
-    if new.name != DEFAULT_KEY_NAME && !keys.iter().any(named) {
-        return Err(KeyError::NoSuchName(new.name));
+    let named = |key: &&KeyRecord| key.name == new.name && key.live(new.created);
+    match keys.iter().filter(named).max_by_key(|key| key.created) {
+        Some(key) => new.only_tags.clone_from(&key.only_tags),
+        None if new.name == DEFAULT_KEY_NAME => {}
+        None => return Err(KeyError::NoSuchName(new.name)),
     }
     match grace_seconds {
         None => keys.retain(|key| key.name != new.name),

@@ -47,6 +47,22 @@ fn what_was_proven_is_recalled_and_dropped_with_the_record() {
     assert_eq!(rehashed.recall(&memory_key, &key), Recall::Unproven);
 }
 
+/// A rotation once made a key that was limited to tags one that reads everything.
+#[test]
+fn a_rotated_key_stays_limited() {
+    let limited = |created, tags: &[&str]| {
+        let (_, mut record) = record("frame", created, None);
+        record.only_tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        record
+    };
+    for grace in [None, Some(5)] {
+        let mut keys = vec![limited(10, &["sea"]), limited(12, &["family"])];
+        rotate(&mut keys, record("frame", 20, None).1, grace).unwrap();
+        rotate(&mut keys, record("frame", 22, None).1, grace).unwrap();
+        assert_eq!(keys.last().unwrap().only_tags, ["family"], "{grace:?}");
+    }
+}
+
 #[test]
 fn rotation_ends_the_old_key_at_once_or_after_the_grace() {
     let mut keys = vec![record("default", 10, None).1, record("blog", 10, None).1];

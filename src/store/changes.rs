@@ -29,11 +29,11 @@ impl Writer<'_> {
     /// An image that the same source had become under other settings is replaced.
     pub(super) fn add(&mut self, addition: &Addition) -> Result<Added, StoreError> {
         let id = addition.id;
-        let hash = addition.source.source_hash();
-        let mark = self.get(Tree::Removed, &hash)?.filter(|_| addition.origin.is_some());
-        if mark.is_some() && !addition.again {
+        if self.refuses(addition)? {
             return Ok(Added::RemovedBefore);
         }
+        let hash = addition.source.source_hash();
+        let mark = self.get(Tree::Removed, &hash)?.filter(|_| addition.origin.is_some());
         let is_marked = mark.is_some();
         // A damaged mark holds nothing to bring back.
         let mark = mark.and_then(|bytes| decode_mark(&hash, &bytes).ok());
@@ -46,7 +46,13 @@ impl Writer<'_> {
             None => Heritage::default(),
         };
         let mut record = match (&before, &addition.image) {
-            (Some(existing), _) => existing.clone(),
+            (Some(existing), image) => {
+                // A whole image may go for this one, so this one must be whole.
+                if let Some((_, webp)) = image.as_ref().filter(|_| heritage.replaces) {
+                    self.put_if_changed(Tree::Blobs, &blob_key(id, 0), webp)?;
+                }
+                existing.clone()
+            }
             (None, Some((record, webp))) => {
                 self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
                 let ordinal = match heritage.ordinal {
@@ -95,6 +101,14 @@ impl Writer<'_> {
             (Some(_), _) => Added::Existing,
             (None, _) => Added::New,
         })
+    }
+
+    /// Whether a person removed the image of this file, and the addition is not to bring it back.
+    pub(super) fn refuses(&self, addition: &Addition) -> Result<bool, StoreError> {
+        if addition.again || addition.origin.is_none() {
+            return Ok(false);
+        }
+        Ok(self.get(Tree::Removed, &addition.source.source_hash())?.is_some())
     }
 
     fn add_renditions(

@@ -65,7 +65,7 @@ impl Store {
             Self { engine: Arc::new(engine), locator: locator.clone(), was_migrated: false };
         if access == Access::Create && store.get(Tree::Meta, migrate::FORMAT_KEY, |_| ())?.is_none()
         {
-            store.write(migrate::initialise)?;
+            store.write_unchecked(migrate::initialise)?;
         }
         store.was_migrated = store.settle_format()?;
         Ok(store)
@@ -82,7 +82,7 @@ impl Store {
         if !self.writable() {
             return Err(StoreError::Draft { locator: self.locator.clone() });
         }
-        self.write(migrate::migrate_draft)
+        self.write_unchecked(migrate::migrate_draft)
     }
 
     /// Whether the gallery was a draft of the format until this store was opened.
@@ -257,7 +257,11 @@ impl Store {
     /// # Errors
     /// When the gallery can't be read.
     pub fn hold_blob(&self, id: ImageId, width: u16) -> Result<Option<Blob>, StoreError> {
-        self.engine.hold(Tree::Blobs, &blob_key(id, width))
+        let held = self.engine.hold(Tree::Blobs, &blob_key(id, width))?;
+        match held {
+            Some(blob) if lies_elsewhere(blob.as_ref()) => Err(StoreError::Elsewhere { id }),
+            held => Ok(held),
+        }
     }
 
     /// Returns the image that a source became under some settings, if it was imported and not
@@ -330,14 +334,23 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Vec<KeyRecord>) -> Result<R, KeyError>,
     ) -> Result<R, StoreError> {
+        self.change_keys_knowing(|keys, _| change(keys))
+    }
+
+    /// As [`Store::change_keys`]; the closure is told too whether there ever was a key.
+    pub(super) fn change_keys_knowing<R>(
+        &self,
+        change: impl FnOnce(&mut Vec<KeyRecord>, bool) -> Result<R, KeyError>,
+    ) -> Result<R, StoreError> {
         self.write(|writer| {
+            let had_keys = writer.get(Tree::Meta, migrate::KEYED_KEY)?.is_some();
             let mut before = Vec::new();
             writer.scan(Tree::Keys, &[], &mut |key, value| {
                 before.push(decode_key(key, value)?);
                 Ok(())
             })?;
             let mut after = before.clone();
-            let result = change(&mut after)?;
+            let result = change(&mut after, had_keys)?;
             for gone in before.iter().filter(|old| after.iter().all(|new| new.id != old.id)) {
                 writer.delete(Tree::Keys, &gone.id.0)?;
             }
@@ -398,7 +411,21 @@ impl Store {
         self.engine.scan(tree, &[], visit)
     }
 
+    /// Runs `change` in one transaction on the gallery that is at the place then: another program
+    /// may have put one of another format there.
     pub(super) fn write<R>(
+        &self,
+        change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        self.write_unchecked(|writer| {
+            let format = writer.get(Tree::Meta, migrate::FORMAT_KEY)?;
+            migrate::check(&self.locator, format.as_deref())?;
+            migrate::migrate_draft(writer)?;
+            change(writer)
+        })
+    }
+
+    fn write_unchecked<R>(
         &self,
         change: impl FnOnce(&mut Writer<'_>) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
@@ -423,7 +450,11 @@ impl Store {
         match &*self.engine {
             // A transaction that changes nothing leaves the version as it is.
             Engine::File(_) => self.write(|_| Ok(work())),
-            // Its folder is locked for as long as it is open.
+            // Nobody else can open its folder, but it can be moved or deleted.
+            #[cfg(feature = "sled")]
+            Engine::Sled(engine) if !engine.is_in_place() => {
+                Err(StoreError::Missing { locator: self.locator.clone() })
+            }
             #[cfg(feature = "sled")]
             Engine::Sled(_) => Ok(work()),
         }

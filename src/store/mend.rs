@@ -60,10 +60,15 @@ impl Store {
     /// place, with its ordinal, tags, origins and source marks. Renditions that are neither whole
     /// nor in the addition are dropped.
     ///
+    /// Nothing changes if a person removed the image meanwhile.
+    ///
     /// # Errors
     /// As [`Store::add`].
-    pub fn mend(&self, damaged: ImageId, addition: &Addition) -> Result<(), StoreError> {
+    pub fn mend(&self, damaged: ImageId, addition: &Addition) -> Result<Added, StoreError> {
         self.write(|writer| {
+            if writer.refuses(addition)? {
+                return Ok(Added::RemovedBefore);
+            }
             let record = match writer.image(damaged) {
                 Ok(record) => record,
                 Err(StoreError::Damaged { .. }) => None,
@@ -79,7 +84,11 @@ impl Store {
 
 impl Writer<'_> {
     /// Writes the bytes of an image anew, whose record is `record`.
-    fn rewrite(&mut self, mut record: ImageRecord, addition: &Addition) -> Result<(), StoreError> {
+    fn rewrite(
+        &mut self,
+        mut record: ImageRecord,
+        addition: &Addition,
+    ) -> Result<Added, StoreError> {
         let id = addition.id;
         if let Some((_, webp)) = &addition.image {
             self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
@@ -98,7 +107,7 @@ impl Writer<'_> {
         }
         record.renditions = whole;
         self.put_image(id, &record)?;
-        self.add(addition).map(|_| ())
+        self.add(addition)
     }
 
     /// Puts the image of `addition` in the place of a damaged one, whose record is `record` if that
@@ -108,7 +117,7 @@ impl Writer<'_> {
         damaged: ImageId,
         record: Option<ImageRecord>,
         addition: &Addition,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Added, StoreError> {
         let id = addition.id;
         let sources = self.sources_of(damaged)?;
         let mut origins = Vec::new();
@@ -125,7 +134,7 @@ impl Writer<'_> {
         for origin in origins {
             self.put_origin(id, &origin)?;
         }
-        let Some(mut new) = self.image(id)? else { return Ok(()) };
+        let Some(mut new) = self.image(id)? else { return Ok(added) };
         if let Some(record) = record {
             merge_tags(&mut new.hand_tags, &record.hand_tags, &[]);
             merge_tags(&mut new.refused_tags, &record.refused_tags, &addition.hand_tags);
@@ -134,7 +143,8 @@ impl Writer<'_> {
             }
         }
         self.refresh_tags(id, &mut new)?;
-        self.put_image(id, &new)
+        self.put_image(id, &new)?;
+        Ok(added)
     }
 }
 
@@ -143,6 +153,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::store::migrate::FORMAT_KEY;
     use crate::store::{Access, Locator, Origin};
 
     const SOURCE: SourceKey = SourceKey([7; 40]);
@@ -266,5 +277,104 @@ mod tests {
             assert_eq!((origins.len(), of_new.count()), (3, 2));
             verify(&store);
         });
+    }
+
+    /// The whole image of a source went, and the damaged one that took its place was not mended.
+    #[test]
+    fn an_image_that_takes_anothers_place_is_whole() {
+        on_each_engine(|locator| {
+            let (store, damaged) = damaged_gallery(locator);
+            let source = |settings| SourceKey::new(&[9; 32], [settings; 8]);
+            let mut old = addition(b"old", "folder", "/c.png");
+            let mut new = addition(b"image", "folder", "/c.png");
+            for (addition, settings) in [(&mut old, 1), (&mut new, 2)] {
+                addition.source = source(settings);
+                addition.origin.as_mut().unwrap().source_hash = [9; 32];
+                if let Some((record, _)) = &mut addition.image {
+                    record.source_hash = [9; 32];
+                }
+                addition.renditions.clear();
+            }
+            let old_id = old.id;
+            assert_eq!(store.add(&[old]).unwrap(), [Added::New]);
+            assert_eq!(store.add(&[new]).unwrap(), [Added::Replaced]);
+            assert!(store.image(old_id).unwrap().is_none());
+            let right = store.blob(damaged, 0, |webp| webp == b"image").unwrap();
+            assert_eq!(right, Some(true), "the old image is gone, and the new one damaged");
+        });
+    }
+
+    #[test]
+    fn what_a_person_removed_meanwhile_is_not_mended() {
+        on_each_engine(|locator| {
+            let (store, id) = damaged_gallery(locator);
+            store.remove(&[id]).unwrap();
+            let mut again = addition(b"image", "folder", "/a.png");
+            again.source = SourceKey::new(&[7; 32], [7; 8]);
+            assert_eq!(store.mend(id, &again).unwrap(), Added::RemovedBefore);
+            assert!(store.image(id).unwrap().is_none());
+            again.again = true;
+            assert_eq!(store.mend(id, &again).unwrap(), Added::New);
+        });
+    }
+
+    /// A program of a later version may have put its gallery there.
+    #[test]
+    fn nothing_is_written_into_a_gallery_of_another_format() {
+        on_each_engine(|locator| {
+            let store = Store::open(locator, Access::Create).unwrap();
+            store.write(|writer| writer.put(Tree::Meta, FORMAT_KEY, &[2, 0, 0, 0])).unwrap();
+            let refused = store.add(&[addition(b"image", "by hand", "/a.png")]);
+            assert!(matches!(refused, Err(StoreError::Newer { .. })), "{refused:?}");
+            assert!(store.image(ImageId::of(b"image")).unwrap().is_none());
+        });
+    }
+
+    /// The mark was longer than a record may be, and no image of the batch could be removed.
+    #[test]
+    fn an_image_of_very_many_files_can_be_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Locator::File(dir.path().join("g.pool")), Access::Create).unwrap();
+        let mut additions = vec![addition(b"image", "by hand", "/a.png")];
+        additions.extend((0..300).map(|number| {
+            let mut copy =
+                addition(b"image", "by hand", &format!("/{}/{number}", "x".repeat(4000)));
+            copy.image = None;
+            copy
+        }));
+        store.add(&additions).unwrap();
+        let id = additions[0].id;
+        assert_eq!(store.remove(&[id]).unwrap(), [id]);
+        let marks = store.marks_of(id).unwrap();
+        let origins = &marks[0].1.origins;
+        assert!((100..300).contains(&origins.len()), "{} are kept", origins.len());
+        assert_eq!(store.add(&additions[..1]).unwrap(), [Added::RemovedBefore]);
+    }
+
+    #[test]
+    fn an_origin_that_came_back_is_not_forgotten() {
+        on_each_engine(|locator| {
+            let store = Store::open(locator, Access::Create).unwrap();
+            store.add(&[addition(b"image", "by hand", "/a.png")]).unwrap();
+            let origins = store.origins_below("/".as_ref()).unwrap();
+            assert_eq!(store.forget_origins(&origins, |_| false).unwrap(), []);
+            assert_eq!(store.origins_below("/".as_ref()).unwrap(), origins);
+            assert_eq!(store.forget_origins(&origins, |_| true).unwrap(), [ImageId::of(b"image")]);
+        });
+    }
+
+    /// An original would be deleted for an image in a folder that is gone.
+    #[cfg(feature = "sled")]
+    #[test]
+    fn a_sled_folder_that_was_moved_is_not_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("g.sled");
+        let store = Store::open(&Locator::Sled(path.clone()), Access::Create).unwrap();
+        assert!(store.while_in_place(|| ()).is_ok());
+        std::fs::rename(&path, dir.path().join("moved")).unwrap();
+        assert!(store.while_in_place(|| ()).is_err());
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("db"), "another").unwrap();
+        assert!(store.while_in_place(|| ()).is_err());
     }
 }

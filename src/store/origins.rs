@@ -46,21 +46,27 @@ impl Store {
         Ok(origins)
     }
 
-    /// Forgets origins with the tags of their folders, and removes the images that have none left,
-    /// whose ids it returns.
+    /// Forgets origins of which `is_lost` holds, with the tags of their folders, and removes the
+    /// images that have none left, whose ids it returns. `is_lost` is asked while nobody else can
+    /// change the gallery.
     ///
     /// Each batch of 1,000 is one durable commit.
     ///
     /// # Errors
     /// As [`Store::add`]; earlier batches stay done.
-    pub fn forget_origins(&self, gone: &[(ImageId, Origin)]) -> Result<Vec<ImageId>, StoreError> {
+    pub fn forget_origins(
+        &self,
+        gone: &[(ImageId, Origin)],
+        is_lost: impl Fn(&Origin) -> bool,
+    ) -> Result<Vec<ImageId>, StoreError> {
         let mut removed = Vec::new();
         for batch in gone.chunks(REMOVALS_PER_COMMIT) {
             removed.extend(self.write(|writer| {
-                for (id, origin) in batch {
+                let mut owners = BTreeSet::new();
+                for (id, origin) in batch.iter().filter(|(_, origin)| is_lost(origin)) {
                     writer.delete(Tree::Origins, &origin_key(*id, &origin.path))?;
+                    owners.insert(*id);
                 }
-                let owners: BTreeSet<_> = batch.iter().map(|(id, _)| *id).collect();
                 let mut orphans = Vec::new();
                 for id in owners {
                     if writer.keys_of(Tree::Origins, id)?.is_empty() {

@@ -13,6 +13,12 @@ use crate::image::{ImageId, now};
 /// Largest number of images removed in one commit, so that a writer holds the lock only briefly.
 pub(super) const REMOVALS_PER_COMMIT: usize = 1_000;
 
+/// Most bytes of origins in a mark, less than a record may have. A source that lies in thousands of
+/// places is found again in the first of them.
+const MAX_MARK_BYTES: usize = 512 << 10;
+/// Most bytes that an origin takes in a mark beside its path and its tags.
+const BYTES_BESIDE_PATH: usize = 64;
+
 impl Store {
     /// Removes images as a person's wish: their sources are marked, and later imports leave them
     /// out. Returns the ids of the images that were there.
@@ -109,7 +115,13 @@ impl Writer<'_> {
         }
         let (hand_tags, refused_tags) =
             record.map(|record| (record.hand_tags, record.refused_tags)).unwrap_or_default();
-        for (hash, origins) in origins {
+        for (hash, mut origins) in origins {
+            let mut mark_bytes = 0;
+            origins.retain(|origin| {
+                mark_bytes += origin.path.as_os_str().len() + BYTES_BESIDE_PATH;
+                mark_bytes += origin.folder_tags.iter().map(|tag| tag.len() + 8).sum::<usize>();
+                mark_bytes <= MAX_MARK_BYTES
+            });
             let mark = RemovedMark {
                 image: id,
                 removed_at: now(),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +36,8 @@ pub(super) struct SledEngine {
     trees: [sled::Tree; Tree::ALL.len()],
     db: sled::Db,
     path: PathBuf,
+    /// Device and inode of the file that holds the trees.
+    file: Option<(u64, u64)>,
     commits: AtomicU64,
     /// Held from a write's first read to its last byte, so that there is one writer at a time.
     writing: Mutex<()>,
@@ -69,9 +71,15 @@ impl SledEngine {
             trees,
             db,
             path: dir.to_owned(),
+            file: identity_of(dir),
             commits: commits.into(),
             writing: Mutex::new(()),
         })
+    }
+
+    /// Whether the folder that is open is still the one at its path.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.file.is_some() && identity_of(&self.path) == self.file
     }
 
     #[expect(clippy::unused_self, reason = "the engines have the same methods")]
@@ -226,6 +234,12 @@ impl SledWriter<'_> {
         }
         entries.iter().try_for_each(|(key, value)| visit(key, value))
     }
+}
+
+/// Device and inode of the file in a sled directory that holds the trees.
+fn identity_of(dir: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(dir.join("db")).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Examines the directory before sled does, because sled would make one anywhere.

@@ -9,7 +9,6 @@ use super::check::Damage;
 use super::engine::Writer;
 use super::error::StoreError;
 use super::gallery::Store;
-use super::migrate::KEYED_KEY;
 use super::record::{blob_key, decode_key, decode_mark, decode_origin};
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
@@ -253,8 +252,7 @@ impl Store {
             Ok(())
         })?;
         // One that ended there must not come back.
-        let had_keys = target.get(Tree::Meta, KEYED_KEY, |_| ())?.is_some();
-        target.change_keys(|there| {
+        target.change_keys_knowing(|there, had_keys| {
             if keys.iter().all(|key| there.contains(key)) {
                 return Ok(TransferredKeys::Same);
             }

@@ -23,7 +23,7 @@ use crate::http::gallery::ServedGallery;
 use crate::http::query::Parameters;
 use crate::http::request::{HandlerResult, Request, header_value};
 use crate::image::{ImageId, Rendition, image_path};
-use crate::store::{Blob, StoreError};
+use crate::store::{Blob, Store, StoreError};
 
 /// Number of headers that a response with an image has, about.
 const HEADERS: usize = 12;
@@ -190,26 +190,30 @@ async fn open_checked(
     variant: &Variant,
 ) -> Result<Option<Blob>, ApiError> {
     let (id, width) = (variant.id, variant.width());
-    let open = |gallery: &ServedGallery| {
-        gallery.store.hold_blob(id, width).map_err(|error| unreadable(id, &error))
-    };
+    // Of a file that took the place of the catalog's since, nothing was checked.
+    let is_of_catalog = || Store::is_same_file(catalog.version(), gallery.store.version());
     if variant.is_checked(catalog) {
-        return open(gallery);
+        let opened = gallery.store.hold_blob(id, width).map_err(|error| unreadable(id, &error))?;
+        if is_of_catalog() {
+            return Ok(opened);
+        }
     }
     let (store, unchecked) = (gallery.store.clone(), variant.clone());
-    let right = run_blocking(move || store.blob(id, width, |webp| unchecked.matches(webp)));
-    match right.await?.map_err(|error| unreadable(id, &error))? {
-        None => Ok(None),
-        Some(true) => {
-            variant.mark_checked(catalog);
-            open(gallery)
-        }
-        Some(false) => {
-            tracing::error!(%id, width, "the image is damaged and not served; \
-                run `imagepool verify`, then remove and import it again");
-            Err(ApiError::Internal)
-        }
+    let open_and_check = move || {
+        let Some(blob) = store.hold_blob(id, width)? else { return Ok(None) };
+        Ok(Some((unchecked.matches(blob.as_ref()), blob)))
+    };
+    let opened = run_blocking(open_and_check).await?.map_err(|error| unreadable(id, &error))?;
+    let Some((is_right, blob)) = opened else { return Ok(None) };
+    if !is_right {
+        tracing::error!(%id, width, "the image is damaged and not served; \
+            run `imagepool verify`, then remove and import it again");
+        return Err(ApiError::Internal);
+    };
+    if is_of_catalog() {
+        variant.mark_checked(catalog);
     }
+    Ok(Some(blob))
 }
 
 fn unreadable(id: ImageId, error: &StoreError) -> ApiError {

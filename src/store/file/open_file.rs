@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use heed::{CompactionOption, Env, RoTxn, RwTxn, WithoutTls};
 
@@ -31,6 +31,8 @@ pub(super) struct OpenFile {
     pub(super) writable: bool,
     /// How many files the gallery had before this one, since the program began.
     number: u64,
+    /// Set once the list of free pages was found to be sound.
+    has_sound_free_list: OnceLock<()>,
     /// Dropped after `env`: closing the lock file would end the locks that LMDB holds on it.
     pub(super) files: Arc<FilePair>,
 }
@@ -44,11 +46,20 @@ impl OpenFile {
         map_fault::watch(path);
         let wrap = |source| lmdb_error(path, source);
         check_length(&env, path, writable)?;
+        let has_sound_free_list = OnceLock::new();
+        let check_before_writing = || match check_free_list(&env, path) {
+            Ok(()) => Ok(has_sound_free_list.get_or_init(|| ())),
+            Err(error) => Err(error),
+        };
+        // Who opens it to write learns it before any work.
         if access != Access::Read {
-            check_free_list(&env, path)?;
+            check_before_writing()?;
         }
         let found = match open_trees(&env).map_err(wrap)? {
-            FoundTrees::Draft if writable => create_trees(&env).map_err(wrap)?,
+            FoundTrees::Draft if writable => {
+                check_before_writing()?;
+                create_trees(&env).map_err(wrap)?
+            }
             FoundTrees::Foreign if access == Access::Create => create_trees(&env).map_err(wrap)?,
             found => found,
         };
@@ -66,8 +77,15 @@ impl OpenFile {
                 });
             }
         };
-        let file =
-            Self { env, trees, path: path.to_owned(), writable, number, files: Arc::new(files) };
+        let file = Self {
+            env,
+            trees,
+            path: path.to_owned(),
+            writable,
+            number,
+            has_sound_free_list,
+            files: Arc::new(files),
+        };
         file.clear_stale_readers()?;
         match file.find_foreign_state()? {
             Some(fault) => Err(fault),
@@ -160,6 +178,10 @@ impl OpenFile {
 
     /// Begins a write transaction, which waits for that of any other process.
     pub(super) fn begin(&self) -> Result<FileWriter<'_>, StoreError> {
+        if self.has_sound_free_list.get().is_none() {
+            check_free_list(&self.env, &self.path)?;
+            let _ = self.has_sound_free_list.set(());
+        }
         let txn = self.env.write_txn().map_err(|source| self.wrap(source))?;
         // What were written to a file that has lost its name, nobody would ever find.
         if !self.files.data_is_still_at(&self.path) {
