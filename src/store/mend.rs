@@ -309,12 +309,17 @@ mod tests {
         on_each_engine(|locator| {
             let (store, id) = damaged_gallery(locator);
             store.remove(&[id]).unwrap();
-            let mut again = addition(b"image", "folder", "/a.png");
-            again.source = SourceKey::new(&[7; 32], [7; 8]);
-            assert_eq!(store.mend(id, &again).unwrap(), Added::RemovedBefore);
-            assert!(store.image(id).unwrap().is_none());
-            again.again = true;
-            assert_eq!(store.mend(id, &again).unwrap(), Added::New);
+            // The same image comes from another file.
+            let mut other = addition(b"image", "folder", "/b.png");
+            other.source = SourceKey([9; 40]);
+            other.origin = None;
+            assert_eq!(store.add(&[other]).unwrap(), [Added::New]);
+            let mut new = addition(b"as a newer encoder writes it", "folder", "/a.png");
+            assert_eq!(store.mend(id, &new).unwrap(), Added::RemovedBefore);
+            assert!(matches!(store.condition(id).unwrap(), Condition::Whole(_)), "it was erased");
+            new.again = true;
+            assert_eq!(store.mend(id, &new).unwrap(), Added::New);
+            assert!(matches!(store.condition(id).unwrap(), Condition::Absent));
         });
     }
 

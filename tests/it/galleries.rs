@@ -210,6 +210,30 @@ fn what_is_no_gallery_is_told_and_left_alone() {
     }
 }
 
+/// LMDB writes over pages that its list of free pages names, whatever lies there. A server that made
+/// the first key wrote without a look at the list.
+#[test]
+fn nothing_is_written_where_the_list_of_free_pages_is_damaged() {
+    let space = Workspace::file();
+    fill(&space, 10);
+    let id = space.ids().swap_remove(0);
+    for tag in ["+a", "+b", "+c"] {
+        space.run(["tag", &id, tag]).expect(0);
+    }
+    let mut bytes = fs::read(space.gallery_file()).unwrap();
+    let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    // Of the two meta pages, the one with the higher transaction counts.
+    let meta = if number(144) > number(4096 + 144) { 0 } else { 4096 };
+    let root = usize::try_from(number(meta + 80)).unwrap() * 4096;
+    bytes[root + 16..root + 64].fill(0xFF);
+    fs::write(space.gallery_file(), &bytes).unwrap();
+    for command in ["key rotate", "serve --listen 127.0.0.1:0", "import pictures", "remove ID"] {
+        let arguments = command.split(' ').map(|word| if word == "ID" { &id } else { word });
+        space.run(arguments).expect(1).complains_of(&["gallery.pool", "free pages"]);
+        assert!(fs::read(space.gallery_file()).unwrap() == bytes, "{command} changed it");
+    }
+}
+
 /// The gallery with its format version changed from 1 to 2.
 fn of_format_2(gallery: &[u8]) -> Vec<u8> {
     let mut newer = gallery.to_vec();

@@ -222,6 +222,25 @@ fn served_with_a_backup() -> (Workspace, Server, String) {
     (space, server, key)
 }
 
+/// What was checked in one file was taken for checked in the one that took its place.
+#[test]
+fn nothing_unchecked_of_the_gallery_that_replaces_another_is_served() {
+    let (space, server, key) = served_with_a_backup();
+    let path = format!("/images/{}.webp?key={key}", space.ids()[0]);
+    let right = server.get(&path);
+    assert_eq!(right.status, 200);
+    let mut backup = fs::read(space.path("backup.pool")).unwrap();
+    let at = memchr::memmem::find(&backup, &right.body).unwrap();
+    backup[at + right.body.len() / 2] ^= 1;
+    fs::write(space.path("backup.pool"), backup).unwrap();
+    fs::rename(space.path("backup.pool"), space.gallery_file()).unwrap();
+    wait_for("the damaged image is refused", || {
+        let response = server.get(&path);
+        assert!(response.status != 200 || response.body == right.body, "wrong bytes were served");
+        response.status == 500
+    });
+}
+
 #[test]
 fn a_server_says_when_its_gallery_is_gone() {
     let (space, mut server, key) = served_with_a_backup();
