@@ -55,7 +55,7 @@ fn log_round(round: Result<ImportSummary, ImportError>) {
             for folder in &summary.not_pruned {
                 tracing::warn!(
                     folder = %folder.display(),
-                    "there is not a single file; its images stay until there is"
+                    "there is not a single picture; its images stay until there is"
                 );
             }
             // Most rounds of a watched folder find nothing new.

@@ -149,7 +149,7 @@ fn tell(globals: &GlobalOptions, summary: &ImportSummary, dry_run: bool) -> Exit
     }
     for folder in &summary.not_pruned {
         globals.say(format_args!(
-            "{}: nothing was removed for it, because there is not a single file in it; \
+            "{}: nothing was removed for it, because there is not a single picture in it; \
              is it mounted? `imagepool remove` takes images away",
             folder.display()
         ));

@@ -213,6 +213,9 @@ fn sign(
     let is_meant = |key: &KeyRecord| key.name == name && key.live(now);
     let key = store.keys()?.1.into_iter().filter(is_meant).max_by_key(|key| key.created);
     let key = key.ok_or_else(|| KeyError::NoSuchName(name.to_owned()))?;
+    if !key.only_tags.is_empty() {
+        anyhow::bail!("the key {name:?} is limited to tags, and servers refuse its links as yet");
+    }
     let end = now.saturating_add(expires.as_secs());
     let link = key.sign(url, end, referer).map_err(|error| UsageError(error.to_string()))?;
     output::print_line(link)?;

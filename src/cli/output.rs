@@ -75,7 +75,7 @@ pub(super) fn stdout() -> io::Result<File> {
 /// Whether the program was started with stdout closed, as by `>&-`. Rust's runtime then opens the
 /// null device in its place, for reading and writing, so that no other file gets its number. A
 /// shell opens the file of a `>/dev/null` for writing only.
-fn was_closed(stdout: &File) -> io::Result<bool> {
+pub(super) fn was_closed(stdout: &File) -> io::Result<bool> {
     let is_for_both = fcntl_getfl(stdout)? & OFlags::RWMODE == OFlags::RDWR;
     Ok(is_for_both && stdout.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev())
 }

@@ -95,9 +95,7 @@ impl Args {
         let origin = origin(&self.listen, &listener, tls.is_some())?;
         // A server that could not start leaves no new gallery behind.
         let store = open(globals, !self.import.is_empty())?;
-        if let Some(tls) = &tls {
-            tokio::spawn(reload_on_hangup(Arc::clone(tls), HangupSignal::listen()?));
-        }
+        tokio::spawn(reload_on_hangup(tls.clone(), HangupSignal::listen()?));
         let has_new_key = threads::run_on_own_thread("first-key", {
             let (store, origin) = (store.clone(), origin.clone());
             move || ensure_key(&store, &origin)
@@ -237,9 +235,14 @@ fn origin(endpoint: &Endpoint, listener: &Listener, encrypted: bool) -> io::Resu
     })
 }
 
-async fn reload_on_hangup(tls: Arc<Tls>, mut hangups: HangupSignal) {
+/// Reads the certificate anew at each SIGHUP. A server without one goes on too.
+async fn reload_on_hangup(tls: Option<Arc<Tls>>, mut hangups: HangupSignal) {
     loop {
         hangups.next().await;
+        let Some(tls) = &tls else {
+            tracing::info!("SIGHUP changes nothing: this server has no certificate to read anew");
+            continue;
+        };
         match tls.reload() {
             Ok(()) => tracing::info!("the certificate was read anew"),
             Err(error) => tracing::error!(%error, "the certificate stays as it was"),

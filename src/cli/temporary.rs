@@ -16,7 +16,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use tempfile::{Builder, NamedTempFile, TempDir, TempPath};
 
 use super::global::ExitReason;
-use super::signals;
+use super::{output, signals};
 
 /// How the names of our temporary files and folders begin and end.
 const PREFIX: &str = ".imagepool-";
@@ -55,6 +55,7 @@ impl Workshop {
                 // Whoever makes the folder is waited for, and can't go on.
                 let mut path = path.lock().unwrap_or_else(PoisonError::into_inner);
                 path.take().map(fs::remove_dir_all);
+                output::complain("interrupted; the copy was thrown away unless it is in place");
                 std::process::exit(ExitReason::Interrupted.code().into());
             }
         });

@@ -32,7 +32,7 @@ pub(super) fn log(
     tracing::info!(
         target: "imagepool::access",
         peer = %client.name,
-        method = %request.method,
+        method = %keys::redact(request.method.as_str()),
         path = %redact(&request.uri),
         status = response.status().as_u16(),
         bytes,

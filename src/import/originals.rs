@@ -16,14 +16,14 @@ use crate::store::{Store, StoreError};
 pub(super) struct Pruned {
     /// Files that are gone, and the images that were removed with them.
     pub(super) removed: Vec<(PathBuf, ImageId)>,
-    /// Roots without a single file, for which nothing was removed.
+    /// Roots without a single picture, for which nothing was removed.
     pub(super) left_alone: Vec<PathBuf>,
 }
 
 /// Removes images whose files below `roots` are gone, unless another file there has the same
 /// picture.
 ///
-/// A root without a single file is left alone: more often than not it is a disk that is not
+/// A root without a single picture is left alone: more often than not it is a disk that is not
 /// mounted.
 pub(super) fn prune(
     store: &Store,
@@ -41,7 +41,7 @@ pub(super) fn prune(
         if stale.is_empty() {
             continue;
         }
-        if !state.has_files_below(&canonical) {
+        if !state.has_pictures_below(&canonical) {
             pruned.left_alone.push(root.clone());
             continue;
         }
@@ -84,7 +84,8 @@ pub(super) fn delete(source: &ReadSource) -> Result<(), String> {
         let name = file.absolute.file_name().unwrap_or_default();
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let found = File::from(openat(&folder, name, flags, Mode::empty())?);
-        // Neither a link nor a file that took the place of this one since is deleted.
+        // Neither a link is deleted nor a file that took the place of this one since. But a
+        // file is deleted by its name: what takes that between this look and the deletion goes.
         if !file.is_as_found(&found.metadata()?) {
             return Ok(false);
         }

@@ -161,7 +161,7 @@ pub struct ImportSummary {
     /// Whether the import was stopped before it had seen every file.
     #[serde(skip)]
     pub interrupted: bool,
-    /// Folders without a single file, for which `--prune` removed nothing.
+    /// Folders without a single picture, for which `--prune` removed nothing.
     #[serde(skip)]
     pub not_pruned: Vec<PathBuf>,
     /// Number of files that were written too recently to be looked at; see `settle_time` in

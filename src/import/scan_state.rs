@@ -56,9 +56,12 @@ impl ScanState {
         self.rounds_put_off == 0
     }
 
-    /// Whether there is a single file at `folder` or below it.
-    pub(super) fn has_files_below(&self, folder: &Path) -> bool {
-        self.files.keys().any(|path| path.starts_with(folder))
+    /// Whether there is a single picture at `folder` or below it.
+    pub(super) fn has_pictures_below(&self, folder: &Path) -> bool {
+        let is_picture = |(path, scanned): (&PathBuf, &ScannedFile)| {
+            scanned.picture.is_some() && path.starts_with(folder)
+        };
+        self.files.iter().any(is_picture)
     }
 
     /// Whether the picture of `origin` is gone from its path: another picture or nothing is there.
@@ -75,11 +78,14 @@ impl ScanState {
     }
 }
 
-/// Whether nothing lies at a path. A folder that can't be looked into may hold it still.
+/// Whether nothing lies at a path. A folder that can't be looked into may hold it still, and so may
+/// one that a link leads to where nothing is at present.
 pub(super) fn is_gone(path: &Path) -> bool {
-    path.symlink_metadata().is_err_and(|error| {
+    let is_missing = |error: io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-    })
+    };
+    let leads_nowhere = |folder: &Path| folder.is_symlink() && folder.metadata().is_err();
+    path.symlink_metadata().is_err_and(is_missing) && !path.ancestors().any(leads_nowhere)
 }
 
 #[cfg(test)]

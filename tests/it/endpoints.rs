@@ -94,6 +94,17 @@ fn tls_carries_both_versions_of_http() {
     assert!(!start[..read].starts_with(b"HTTP"));
 }
 
+/// SIGHUP once ended a server without a certificate, and no line said why.
+#[test]
+fn a_server_without_a_certificate_outlives_sighup() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    let (server, key) = space.serve_with_key();
+    server.signal(Signal::HUP);
+    wait_for("it is told", || server.log().contains("SIGHUP changes nothing"));
+    assert_eq!(server.get(&format!("/random?key={key}")).status, 200);
+}
+
 #[test]
 fn a_new_certificate_is_shown_after_sighup_unless_it_can_not_be_read() {
     let space = Workspace::with_photos(1);

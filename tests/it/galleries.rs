@@ -382,6 +382,10 @@ fn a_key_that_is_limited_to_tags_is_refused() {
     let key = space.run(["key", "add", "--name", "one", "--only-tag", "sea"]).expect(0).stdout;
     let server = space.serve();
     assert_eq!(server.get(&format!("/random?key={}", key.trim())).status, 401);
+    let rotated = space.rotate(&["--name", "one"]);
+    assert_eq!(server.get(&format!("/random?key={rotated}")).status, 401);
+    let sign = ["key", "sign", "--name", "one", "--expires", "1h", "/random"];
+    space.run(sign).expect(1).complains_of(&["one", "limited to tags"]);
 }
 
 /// `migrations/` keeps a gallery of each format version, and every imagepool opens them all.

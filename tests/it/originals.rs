@@ -70,13 +70,30 @@ fn an_empty_folder_removes_nothing() {
     save(photo(50, 50, 1), &space.picture("a.png"));
     space.import();
     fs::remove_file(space.picture("a.png")).unwrap();
-    space
-        .run(["import", "--prune", "pictures"])
-        .expect(1)
-        .complains_of(&["pictures", "is it mounted?"]);
-    fs::remove_dir(space.path("pictures")).unwrap();
+    let import = || space.run(["import", "--prune", "pictures"]).expect(1);
+    import().complains_of(&["pictures", "is it mounted?"]);
+    // Some put a file there to see that a disk is not mounted.
+    fs::write(space.picture("NOT_MOUNTED"), "the disk is not mounted").unwrap();
+    import().complains_of(&["pictures", "is it mounted?"]);
+    fs::remove_dir_all(space.path("pictures")).unwrap();
     space.run(["import", "--prune", "pictures"]).expect(1).complains_of(&["pictures"]);
     assert_eq!(space.ids().len(), 1);
+}
+
+/// Its images went while it led nowhere for a moment.
+#[test]
+fn a_link_in_the_place_of_a_folder_keeps_its_images() {
+    let space = Workspace::file();
+    save(photo(50, 50, 1), &space.picture("a.jpg"));
+    save(photo(50, 50, 2), &space.picture("sub/b.jpg"));
+    space.import();
+    fs::rename(space.picture("sub"), space.path("elsewhere")).unwrap();
+    symlink(space.path("elsewhere"), space.picture("sub")).unwrap();
+    assert_prunes(&space, 0);
+    fs::rename(space.path("elsewhere"), space.path("unmounted")).unwrap();
+    assert_prunes(&space, 0);
+    fs::remove_file(space.picture("sub")).unwrap();
+    assert_prunes(&space, 1);
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Prepared {
                     let fails = stream == Stream::Stdout
                         && (*prints == Prints::Key
                             || (*prints, sink) == (Prints::Result, Sink::Full)
-                            || (*prints == Prints::Backup && sink != Sink::Closed));
+                            || *prints == Prints::Backup);
                     let code = if fails { Some(1) } else { plain.code };
                     let is_undone = fails && *prints == Prints::Key;
                     let space = self.copy();
