@@ -113,7 +113,10 @@ fn print(store: &Store) -> anyhow::Result<ExitReason> {
         "stdout is a terminal; redirect it to a file or a pipe"
     );
     let mut stdout = output::stdout()?;
-    anyhow::ensure!(!output::was_closed(&stdout)?, "stdout is closed; redirect it to a file");
+    anyhow::ensure!(
+        !output::was_closed(&stdout)?,
+        "stdout can't be written: it is closed; redirect it to a file or a pipe"
+    );
     let metadata = stdout.metadata()?;
     // A shell makes the file of a `>` with the rights that it gives to any file.
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
