@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// The file that `backup` wrote
     backup: PathBuf,
 
-    /// Replace a gallery that has images or keys, or is damaged
+    /// Replace what is there, even a gallery that has images or keys, or a file that is none
     // A variable that is set for backups must not decide this.
     #[arg(long)]
     force: bool,
