@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
@@ -129,7 +130,9 @@ impl Args {
             // Whoever asks a second time does not want to wait.
             tokio::spawn(signals.exit_at_next());
         };
-        let cut = http::serve(listener, tls, gallery, self.limits.into_limits(), stopped)
+        let limits = self.limits.into_limits();
+        let patience = limits.shutdown_timeout;
+        let cut = http::serve(listener, tls, gallery, limits, stopped)
             .await
             .context("the server's threads can't be started")?;
         if cut > 0 {
@@ -139,14 +142,27 @@ impl Args {
             );
         }
         if let Some(import) = import {
-            while !import.is_finished() {
-                tokio::time::sleep(IMPORT_POLL).await;
-            }
-            import.join().map_err(|_| anyhow::anyhow!("the import panicked"))?;
+            wait_for_import(import, patience).await?;
         }
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Waits for an import that was told to stop. Nothing that it reported is lost with it.
+async fn wait_for_import(import: JoinHandle<()>, patience: Duration) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while !import.is_finished() {
+        if began.elapsed() > patience {
+            tracing::warn!(
+                "stopped before the import was through; perhaps it waited for another process \
+                 that changes the gallery; see --shutdown-timeout"
+            );
+            return Ok(());
+        }
+        tokio::time::sleep(IMPORT_POLL).await;
+    }
+    import.join().map_err(|_| anyhow::anyhow!("the import panicked"))
 }
 
 /// Opens the gallery, or makes it when it is missing. Without an import a read-only one will do.

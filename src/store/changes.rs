@@ -45,23 +45,8 @@ impl Writer<'_> {
             Some(_) => self.inherit(id, &addition.source)?,
             None => Heritage::default(),
         };
-        let mut record = match (&before, &addition.image) {
-            (Some(existing), image) => {
-                // A whole image may go for this one, so this one must be whole.
-                if let Some((_, webp)) = image.as_ref().filter(|_| heritage.replaces) {
-                    self.put_if_changed(Tree::Blobs, &blob_key(id, 0), webp)?;
-                }
-                existing.clone()
-            }
-            (None, Some((record, webp))) => {
-                self.put(Tree::Blobs, &blob_key(id, 0), webp)?;
-                let ordinal = match heritage.ordinal {
-                    Some(ordinal) => ordinal,
-                    None => self.next_ordinal(0)?,
-                };
-                ImageRecord { ordinal, ..ImageRecord::clone(record) }
-            }
-            (None, None) => return Ok(Added::Gone),
+        let Some(mut record) = self.begin_record(addition, before.as_ref(), &heritage)? else {
+            return Ok(Added::Gone);
         };
         self.add_renditions(id, &mut record, &addition.renditions)?;
         self.put_source(&addition.source.0, id)?;
@@ -101,6 +86,35 @@ impl Writer<'_> {
             (Some(_), _) => Added::Existing,
             (None, _) => Added::New,
         })
+    }
+
+    /// Returns the record that an addition starts from: that of the image that is there, or of a
+    /// new one, whose bytes are stored. `None` if there is neither.
+    fn begin_record(
+        &mut self,
+        addition: &Addition,
+        before: Option<&ImageRecord>,
+        heritage: &Heritage,
+    ) -> Result<Option<ImageRecord>, StoreError> {
+        let key = blob_key(addition.id, 0);
+        match (before, &addition.image) {
+            (Some(existing), image) => {
+                // A whole image may go for this one, so this one must be whole.
+                if let Some((_, webp)) = image.as_ref().filter(|_| heritage.replaces) {
+                    self.put_if_changed(Tree::Blobs, &key, webp)?;
+                }
+                Ok(Some(existing.clone()))
+            }
+            (None, Some((record, webp))) => {
+                self.put(Tree::Blobs, &key, webp)?;
+                let ordinal = match heritage.ordinal {
+                    Some(ordinal) => ordinal,
+                    None => self.next_ordinal(0)?,
+                };
+                Ok(Some(ImageRecord { ordinal, ..ImageRecord::clone(record) }))
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     /// Whether a person removed the image of this file, and the addition is not to bring it back.

@@ -210,8 +210,8 @@ fn what_is_no_gallery_is_told_and_left_alone() {
     }
 }
 
-/// LMDB writes over pages that its list of free pages names, whatever lies there. A server that made
-/// the first key wrote without a look at the list.
+/// LMDB writes over pages that its list of free pages names, whatever lies there. A server that
+/// made the first key wrote without a look at the list.
 #[test]
 fn nothing_is_written_where_the_list_of_free_pages_is_damaged() {
     let space = Workspace::file();

@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::{Workspace, env_or, wait_for};
+use imagepool::store::{Access, Locator, Store};
+
+use crate::harness::{Signal, Workspace, env_or, wait_for};
 use crate::pictures::{jpeg, photo, save};
 
 /// The sources of all images, sorted.
@@ -95,6 +97,25 @@ fn a_folder_that_vanishes_takes_nothing_with_it() {
     wait_for("the server notices", || server.log().contains("pictures"));
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(sources(&space), ["a.png"]);
+}
+
+/// A server could not be ended by a signal while its import waited for another writer.
+#[test]
+fn a_server_ends_though_another_process_holds_up_its_import() {
+    let space = Workspace::with_photos(1);
+    space.import();
+    let store = Store::open(&Locator::File(space.gallery_file()), Access::Write).unwrap();
+    let flags = ["--import", "pictures", "--watch", "--shutdown-timeout", "1s"];
+    let mut server = space.serve_with(&flags);
+    let ended = store.while_in_place(|| {
+        save(photo(90, 60, 9), &space.picture("late.png"));
+        wait_for("the import begins", || server.log().contains("importing files=2"));
+        server.signal(Signal::TERM);
+        server.wait().0
+    });
+    assert_eq!(ended.unwrap(), Some(0));
+    let log = server.log();
+    assert!(log.contains("stopped before the import was through"), "{log}");
 }
 
 #[test]
