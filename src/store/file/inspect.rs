@@ -39,7 +39,6 @@ impl Inspection {
     pub fn of(path: &Path) -> Result<Option<Self>, StoreError> {
         let absolute = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
         let path = &absolute;
-        map_fault::ignore_file_limit_signal();
         examine(path, Access::Read)?;
         if !lock_path(path).exists() {
             return Ok(None);

@@ -34,13 +34,6 @@ static EARLIER: [AtomicPtr<libc::sigaction>; 3] = [const { AtomicPtr::new(ptr::n
 /// LMDB aborts when it finds something that can't be, in builds for debugging.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGBUS, libc::SIGSEGV, libc::SIGABRT];
 
-/// Makes a write beyond the limit of file sizes an error, which can be told, and no signal, which
-/// would end the process.
-pub(super) fn ignore_file_limit_signal() {
-    // SAFETY: to ignore a signal runs no code of ours.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
 /// Watches the map of the data file at `path`, which must be open.
 pub(super) fn watch(path: &Path) {
     let Some((start, end)) = find_map(path) else { return };

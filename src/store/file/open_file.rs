@@ -38,7 +38,6 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens the file at an absolute path.
     pub(super) fn open(path: &Path, access: Access, number: u64) -> Result<Self, StoreError> {
-        map_fault::ignore_file_limit_signal();
         examine(path, access)?;
         let Environment { env, files, writable } = Environment::open(path, access)?;
         map_fault::watch(path);
