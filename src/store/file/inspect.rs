@@ -43,7 +43,7 @@ impl Inspection {
         if !lock_path(path).exists() {
             return Ok(None);
         }
-        let Environment { env, writable, files: _files } = Environment::open(path, Access::Read)?;
+        let Environment { files: _files, env, writable } = Environment::open(path, Access::Read)?;
         map_fault::watch(path);
         find_cut(&env, path)?;
         let wrap = |source| lmdb_error(path, source);

@@ -39,7 +39,7 @@ impl OpenFile {
     /// Opens the file at an absolute path.
     pub(super) fn open(path: &Path, access: Access, number: u64) -> Result<Self, StoreError> {
         examine(path, access)?;
-        let Environment { env, files, writable } = Environment::open(path, access)?;
+        let Environment { files, env, writable } = Environment::open(path, access)?;
         map_fault::watch(path);
         let wrap = |source| lmdb_error(path, source);
         check_length(&env, path, writable)?;
