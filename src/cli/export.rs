@@ -124,5 +124,12 @@ fn write_image(dir: &Path, id: ImageId, webp: &[u8]) -> anyhow::Result<()> {
         partial.persist(&target).map_err(|failed| failed.error)?;
         Ok(())
     };
-    write().with_context(|| format!("{}: can't be written", target.display()))
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => anyhow::anyhow!(
+            "{}: this process may not write so long a file; raise the limit of file sizes \
+             (`ulimit -f`, LimitFSIZE=) and run it again",
+            target.display()
+        ),
+        _ => anyhow::Error::new(error).context(format!("{}: can't be written", target.display())),
+    })
 }

@@ -147,6 +147,7 @@ impl Cli {
     /// # Errors
     /// What stopped the command; [`report_error`] puts it into words.
     pub fn run(self) -> anyhow::Result<ExitReason> {
+        signals::ignore_file_limit();
         let level = match (self.quiet, self.verbose) {
             (true, _) => tracing::Level::ERROR,
             (false, true) => tracing::Level::DEBUG,

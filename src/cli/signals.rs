@@ -1,4 +1,4 @@
-//! The signals that commands listen to: Ctrl-C, SIGTERM and SIGHUP.
+//! The signals that commands listen to, Ctrl-C, SIGTERM and SIGHUP, and one that they ignore.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::global::ExitReason;
 use super::threads;
+
+/// Makes a write beyond the limit of file sizes an error, which can be told, and no signal, which
+/// would end the process.
+pub(super) fn ignore_file_limit() {
+    // SAFETY: to ignore a signal runs no code of ours.
+    #[expect(unsafe_code, reason = "tokio and rustix can't ignore a signal")]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
 
 /// The two signals that ask a program to end.
 pub(super) struct StopSignals {

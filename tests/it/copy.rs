@@ -1,14 +1,15 @@
 //! Tests that `copy` brings all that belongs to an image into another gallery, once, and leaves
 //! alone what is there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::process::Stdio;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use rustix::fs::{FlockOperation, fcntl_lock};
 use serde_json::{Value, json};
 
-use crate::harness::{Engine, Failures, Workspace, seeded_rng};
+use crate::harness::{Engine, Failures, Workspace, seeded_rng, wait_for, wait_or_kill};
 use crate::pictures::{noise, photo, save};
 
 /// Where a gallery is on an engine.
@@ -275,4 +276,33 @@ fn one_gallery_is_not_copied_into_itself() {
         .complains_of(&["there is no gallery", "none.pool"]);
     assert!(!space.path("new.pool").exists());
     assert_eq!(space.ids().len(), 4);
+}
+
+/// Only the map of the gallery that was opened last was watched, so a copy whose source was cut
+/// said that its target might be damaged.
+#[test]
+fn a_source_that_is_cut_meanwhile_is_named_and_not_the_target() {
+    let space = Workspace::with_photos(3);
+    space.import();
+    space.run(["backup", "source.pool"]).expect(0);
+    let target = space.path("gallery.pool");
+    // Whoever opens the target waits until nobody else is opening it.
+    let gate = File::options().read(true).write(true).open(&target).unwrap();
+    fcntl_lock(&gate, FlockOperation::LockExclusive).unwrap();
+    let stderr = space.path("stderr");
+    let mut command = space.command();
+    command.args(["copy", "source.pool", "gallery.pool"]).stderr(File::create(&stderr).unwrap());
+    let mut copying = command.spawn().unwrap();
+    let open_files = format!("/proc/{}/fd", copying.id());
+    wait_for("the target is being opened", || {
+        let mut files = fs::read_dir(&open_files).unwrap().flatten();
+        files.any(|file| fs::read_link(file.path()).is_ok_and(|path| path == target))
+    });
+    File::options().write(true).open(space.path("source.pool")).unwrap().set_len(0).unwrap();
+    drop(gate);
+    assert_eq!(wait_or_kill(&mut copying), Some(3));
+    let said = fs::read_to_string(stderr).unwrap();
+    assert!(said.contains("source.pool: the gallery is damaged, or its file was cut"), "{said}");
+    assert!(!said.contains("gallery.pool"), "{said}");
+    space.assert_verified();
 }

@@ -1,6 +1,8 @@
 //! Tests that a process with small limits of the system says which of them to raise, and is never
 //! ended by a signal.
 
+use std::fs;
+
 use crate::harness::{Failures, Finished, Resource, Workspace, limit};
 use crate::pictures::{noise, save};
 
@@ -34,6 +36,36 @@ fn a_file_size_limit_is_named_and_costs_nothing_that_was_stored() {
             space.assert_verified();
             space.import();
             assert_eq!(space.ids().len(), 9);
+        });
+    }
+}
+
+/// `restore` and `export --all` were still ended by SIGXFSZ when an import no longer was: the signal
+/// was ignored only where LMDB opens a gallery.
+#[test]
+fn a_file_size_limit_is_named_by_commands_that_write_other_files() {
+    let space = Workspace::with_photos(2);
+    save(noise(300, 300, 1), &space.picture("noise.png"));
+    space.run(["import", "--quality", "100", "pictures"]).expect(0);
+    space.run(["backup", "backup.pool"]).expect(0);
+    let ids = space.ids();
+    let mut failures = Failures::new();
+    for (arguments, named) in [
+        (&["restore", "--force", "backup.pool"][..], "gallery.pool"),
+        (&["export", "--all", "exported"], ".webp"),
+        (&["export", &ids[0], &ids[1], &ids[2], "exported"], ".webp"),
+    ] {
+        failures.check(arguments.join(" "), || {
+            let words = ["may not write so long a file", "ulimit -f", named];
+            limited(&space, Resource::Fsize, 16 << 10, arguments).expect(1).complains_of(&words);
+            assert_eq!(space.ids(), ids);
+            space.assert_verified();
+            for folder in [space.dir.path(), &space.path("exported")] {
+                for entry in fs::read_dir(folder).into_iter().flatten() {
+                    let name = entry.unwrap().file_name();
+                    assert!(!name.as_encoded_bytes().starts_with(b"."), "{}", name.display());
+                }
+            }
         });
     }
 }

@@ -177,6 +177,34 @@ fn what_is_at_the_place_needs_force_unless_nothing_is_lost() {
     });
 }
 
+/// The count of what would be lost once ended `restore` by SIGBUS, without a word, when the page
+/// that names the trees was damaged.
+#[test]
+fn a_gallery_that_lmdb_goes_astray_in_is_named_and_needs_force() {
+    let scene = Scene::new();
+    let space = &scene.space;
+    fs::create_dir(space.path("none")).unwrap();
+    space.run(["--gallery", "small.pool", "import", "none"]).expect(0);
+    space.run(["--gallery", "small.pool", "key", "add", "--name", "one"]).expect(0);
+    let mut gallery = fs::read(space.path("small.pool")).unwrap();
+    let number = |at: usize| u64::from_le_bytes(gallery[at..at + 8].try_into().unwrap());
+    let [transactions, roots] = [16 + 128, 16 + 112].map(|at| [number(at), number(4096 + at)]);
+    let root = roots[usize::from(transactions[0] < transactions[1])] as usize * 4096;
+    assert!(root + 0xFFFE > gallery.len(), "its nodes do not lie behind the file's end");
+    let lower = usize::from(u16::from_le_bytes([gallery[root + 12], gallery[root + 13]]));
+    for at in (root + 16..root + lower).step_by(2) {
+        gallery[at..at + 2].copy_from_slice(&[0xFE, 0xFF]);
+    }
+    fs::write(space.path("small.pool"), &gallery).unwrap();
+    let words = ["small.pool", "the gallery is damaged", "`imagepool verify`"];
+    let restore = ["--gallery", "small.pool", "restore", "backup.pool"];
+    space.run(restore).expect(3).complains_of(&words);
+    assert!(fs::read(space.path("small.pool")).unwrap() == gallery, "it was changed");
+    space.run([&restore[..], &["--force"]].concat()).expect(0);
+    let list = space.run(["--gallery", "small.pool", "list", "--json"]).expect(0).json();
+    assert_eq!(list.as_array().unwrap().len(), 3);
+}
+
 /// Whoever could serve the gallery must be able to serve what was restored.
 #[test]
 fn rights_stay_as_they_were() {

@@ -340,3 +340,20 @@ fn a_process_whose_gallery_is_overwritten_says_so_and_ends() {
     assert_eq!(code, Some(3), "{}", server.log());
     wait_for("it is told", || server.log().contains("cut or overwritten while it was open"));
 }
+
+/// What looks at faults let the first signal that was sent pass, as if its cause would come again.
+#[test]
+fn a_signal_that_is_sent_ends_a_process_at_once() {
+    let mut failures = Failures::new();
+    for signal in [Signal::BUS, Signal::SEGV, Signal::ABORT] {
+        failures.check(format!("{signal:?}"), || {
+            let space = Workspace::with_photos(1);
+            space.import();
+            let mut server = space.serve();
+            server.signal(signal);
+            let (code, _) = server.wait();
+            assert_eq!(code, None, "{}", server.log());
+            assert!(!server.log().contains("damaged"), "{}", server.log());
+        });
+    }
+}

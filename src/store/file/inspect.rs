@@ -39,12 +39,11 @@ impl Inspection {
     pub fn of(path: &Path) -> Result<Option<Self>, StoreError> {
         let absolute = std::path::absolute(path).map_err(|source| StoreError::io(path, source))?;
         let path = &absolute;
-        map_fault::ignore_file_limit_signal();
         examine(path, Access::Read)?;
         if !lock_path(path).exists() {
             return Ok(None);
         }
-        let Environment { env, writable, files: _files } = Environment::open(path, Access::Read)?;
+        let Environment { files: _files, env, writable } = Environment::open(path, Access::Read)?;
         map_fault::watch(path);
         find_cut(&env, path)?;
         let wrap = |source| lmdb_error(path, source);

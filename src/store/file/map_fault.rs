@@ -8,25 +8,37 @@
 
 use std::ffi::c_void;
 use std::fs;
+use std::iter;
 use std::mem;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::Once;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 /// Exit code of a process that such a fault ends.
 const EXIT_CODE: i32 = 3;
 
-/// The map that is watched: its first byte and the one behind its last.
-static START: AtomicUsize = AtomicUsize::new(0);
-static END: AtomicUsize = AtomicUsize::new(0);
+/// A map that is watched, with words that are made beforehand, because a handler may allocate
+/// nothing.
+struct Map {
+    addresses: Range<usize>,
+    path: PathBuf,
+    /// What is said of a fault in it.
+    words: Vec<u8>,
+    /// What is said of the same signals elsewhere, about all galleries that were open until now.
+    other_words: Vec<u8>,
+    /// The one before, whose file may be closed by now.
+    earlier: Option<&'static Self>,
+}
 
-/// What is said of a fault in the map, made beforehand because a handler may allocate nothing.
-static WORDS: AtomicPtr<Vec<u8>> = AtomicPtr::new(ptr::null_mut());
+/// The map of the file that was opened last. Maps stay for as long as the process does, because a
+/// fault may come at any time.
+static NEWEST: AtomicPtr<Map> = AtomicPtr::new(ptr::null_mut());
 
-/// What is said of the same signals elsewhere, before they end the process.
-static OTHER_WORDS: AtomicPtr<Vec<u8>> = AtomicPtr::new(ptr::null_mut());
+/// Held while a map is added.
+static ADDING: Mutex<()> = Mutex::new(());
 
 /// What was done at the signals before: Rust's own look for stack overflows.
 static EARLIER: [AtomicPtr<libc::sigaction>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
@@ -34,39 +46,61 @@ static EARLIER: [AtomicPtr<libc::sigaction>; 3] = [const { AtomicPtr::new(ptr::n
 /// LMDB aborts when it finds something that can't be, in builds for debugging.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGBUS, libc::SIGSEGV, libc::SIGABRT];
 
-/// Makes a write beyond the limit of file sizes an error, which can be told, and no signal, which
-/// would end the process.
-pub(super) fn ignore_file_limit_signal() {
-    // SAFETY: to ignore a signal runs no code of ours.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
-}
-
 /// Watches the map of the data file at `path`, which must be open.
 pub(super) fn watch(path: &Path) {
-    let Some((start, end)) = find_map(path) else { return };
-    let about = |text: &[u8]| {
-        let words = [b"error: ", path.as_os_str().as_bytes(), text].concat();
-        Box::into_raw(Box::new(words))
-    };
-    let words = about(
-        b": the gallery is damaged, or its file was cut or overwritten while it was open; \
-          this process can't go on. `imagepool verify` says what is damaged, a backup mends it\n",
-    );
-    let other_words = about(
-        b": this process came upon what can't be and has to end, perhaps because the gallery is \
-          damaged; `imagepool verify` says whether it is\n",
-    );
-    // They stay for as long as the process does: a fault may come at any time.
-    WORDS.store(words, Ordering::Release);
-    OTHER_WORDS.store(other_words, Ordering::Release);
-    START.store(start, Ordering::Release);
-    END.store(end, Ordering::Release);
+    let Some(addresses) = find_map(path) else { return };
+    let _adding = ADDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let earlier = newest();
+    // A server tries again and again to open a gallery that was damaged.
+    if !earlier.is_some_and(|map| map.addresses == addresses && map.path == path) {
+        let map = Box::new(Map::new(addresses, path, earlier));
+        NEWEST.store(Box::into_raw(map), Ordering::Release);
+    }
     static INSTALL: Once = Once::new();
     INSTALL.call_once(install);
 }
 
+/// Returns the newest map that is watched.
+fn newest() -> Option<&'static Map> {
+    // SAFETY: it is null or comes from a box that is never freed, and a map is never changed.
+    unsafe { NEWEST.load(Ordering::Acquire).as_ref() }
+}
+
+impl Map {
+    fn new(addresses: Range<usize>, path: &Path, earlier: Option<&'static Self>) -> Self {
+        let mut paths = vec![path];
+        for map in chain(earlier) {
+            if !paths.contains(&&*map.path) {
+                paths.push(&map.path);
+            }
+        }
+        let paths: Vec<_> = paths.into_iter().map(|path| path.as_os_str().as_bytes()).collect();
+        let words = [
+            b"error: ",
+            path.as_os_str().as_bytes(),
+            b": the gallery is damaged, or its file was cut or overwritten while it was open; this \
+              process can't go on. `imagepool verify` says what is damaged, a backup mends it\n",
+        ];
+        let subject: &[u8] = if paths.len() == 1 { b"the gallery is" } else { b"one of them is" };
+        let other_words = [
+            b"error: ",
+            &paths.join(&b", "[..])[..],
+            b": this process came upon what can't be and has to end, perhaps because ",
+            subject,
+            b" damaged; `imagepool verify` says whether it is\n",
+        ];
+        let (words, other_words) = (words.concat(), other_words.concat());
+        Self { addresses, path: path.to_owned(), words, other_words, earlier }
+    }
+}
+
+/// Returns a map and those before it. A new one may lie where an old one was.
+fn chain(newest: Option<&'static Map>) -> impl Iterator<Item = &'static Map> {
+    iter::successors(newest, |map| map.earlier)
+}
+
 /// Returns the addresses between which the file is mapped.
-fn find_map(path: &Path) -> Option<(usize, usize)> {
+fn find_map(path: &Path) -> Option<Range<usize>> {
     let path = path.canonicalize().ok()?;
     // Spaces stand before the path and nothing behind it.
     let ending = [b" ", path.as_os_str().as_bytes()].concat();
@@ -74,7 +108,7 @@ fn find_map(path: &Path) -> Option<(usize, usize)> {
     let line = maps.split(|byte| *byte == b'\n').find(|line| line.ends_with(&ending))?;
     let range = str::from_utf8(line.split(|byte| *byte == b' ').next()?).ok()?;
     let (start, end) = range.split_once('-')?;
-    Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+    Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
 }
 
 fn install() {
@@ -96,28 +130,37 @@ fn install() {
 
 extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
     // SAFETY: the kernel passes a valid `info`. Only calls that are allowed in a handler follow:
-    // write, _exit and sigaction.
+    // write, _exit, sigaction, signal and raise.
     unsafe {
-        let address = (*info).si_addr() as usize;
-        let range = START.load(Ordering::Acquire)..END.load(Ordering::Acquire);
-        // No address comes with an abort.
-        if signal != libc::SIGABRT
-            && range.contains(&address)
-            && let Some(words) = WORDS.load(Ordering::Acquire).as_ref()
-        {
-            libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
-            libc::_exit(EXIT_CODE);
+        let code = (*info).si_code;
+        // A signal that was sent has no address, and what another process sent has no cause here.
+        let is_fault = code > 0;
+        if is_fault {
+            let address = (*info).si_addr() as usize;
+            if let Some(map) = chain(newest()).find(|map| map.addresses.contains(&address)) {
+                say(&map.words);
+                libc::_exit(EXIT_CODE);
+            }
         }
-        // The instruction runs again, and now what was there before us answers.
-        if let Some(words) = OTHER_WORDS.load(Ordering::Acquire).as_ref() {
-            libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
+        if code != libc::SI_USER
+            && let Some(map) = newest()
+        {
+            say(&map.other_words);
         }
         let index = SIGNALS.iter().position(|known| *known == signal).unwrap_or(0);
         let earlier = EARLIER[index].load(Ordering::Acquire);
-        if earlier.is_null() {
-            libc::signal(signal, libc::SIG_DFL);
-        } else {
+        if is_fault && !earlier.is_null() {
+            // The instruction runs again, and now what was there before us answers.
             libc::sigaction(signal, earlier, ptr::null_mut());
+        } else {
+            // Nothing brings it again but this, as soon as the handler has returned.
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
         }
     }
+}
+
+fn say(words: &[u8]) {
+    // SAFETY: the bytes are there, and write is allowed in a handler.
+    unsafe { libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len()) };
 }

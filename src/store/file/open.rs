@@ -97,6 +97,10 @@ pub(in crate::store) fn examine_kind(path: &Path, access: Access) -> Result<u64,
 }
 
 /// An LMDB file that is open, and what keeps it the only one of its kind.
+///
+/// `env` must be dropped first: closing the lock file would end the locks that LMDB holds on it.
+/// Fields are dropped in their order, but variables in the reverse one, so a pattern that takes
+/// this apart names `files` first.
 pub(super) struct Environment {
     pub(super) env: Env<WithoutTls>,
     pub(super) files: FilePair,

@@ -40,9 +40,8 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Opens the file at an absolute path.
     pub(super) fn open(path: &Path, access: Access, number: u64) -> Result<Self, StoreError> {
-        map_fault::ignore_file_limit_signal();
         examine(path, access)?;
-        let Environment { env, files, writable } = Environment::open(path, access)?;
+        let Environment { files, env, writable } = Environment::open(path, access)?;
         map_fault::watch(path);
         let wrap = |source| lmdb_error(path, source);
         check_length(&env, path, writable)?;

@@ -39,7 +39,7 @@ impl Pin {
                 return Err(StoreError::BadMetaPages { path: path.to_owned(), reason });
             }
         }
-        let Environment { env, files, .. } = Environment::open(path, Access::Read)?;
+        let Environment { files, env, .. } = Environment::open(path, Access::Read)?;
         let file = env.try_clone_inner_file().map_err(wrap)?;
         let transaction = env.static_read_txn().map_err(wrap)?;
         Ok(Self { transaction, file, _files: Arc::new(files) })

@@ -11,11 +11,11 @@ use heed::{Env, WithoutTls};
 
 use super::files::{BoundFile, MODE};
 use super::lmdb_error::lmdb_error;
+use super::map_fault;
 use super::open::{Environment, examine, find_cut};
 use super::publish::give_new_name;
 use super::replace::{check_space, give_rights, rename, take_place};
 use crate::store::error::StoreError;
-
 use crate::store::tree::{Access, Tree};
 
 /// A gallery's place, and the gallery that is there.
@@ -48,7 +48,10 @@ impl Place {
         let opened =
             examine(&path, Access::Write).and_then(|()| Environment::open(&path, Access::Write));
         let found = match opened {
-            Ok(environment) => Found::Gallery(environment),
+            Ok(environment) => {
+                map_fault::watch(&path);
+                Found::Gallery(environment)
+            }
             Err(StoreError::Missing { .. }) => {
                 examine(&path, Access::Create)?;
                 Found::Nothing
@@ -87,6 +90,7 @@ impl Place {
         check_space(&self.path, source.file.metadata().map_err(wrap)?.len())?;
         copy_file(&mut source.file, copy).map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull => StoreError::CopyDiskFull,
+            io::ErrorKind::FileTooLarge => StoreError::FileLimit { path: self.path.clone() },
             _ => StoreError::Copy { source: error },
         })
     }

@@ -2,14 +2,14 @@
 //!
 //! A power cut while LMDB makes a file can leave one that is neither empty nor a gallery. So the
 //! file is made in a folder of its own beside its place, and then renamed. Whatever happens
-//! meanwhile, there is a gallery under the name or nothing. The folder is named like those that
-//! `cli/temporary.rs` cleans up after dead processes.
+//! meanwhile, there is a gallery under the name or nothing. The folder is named and locked like
+//! those that `cli/temporary.rs` cleans up after dead processes.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use tempfile::Builder;
 
@@ -32,6 +32,9 @@ pub(in crate::store) fn publish_new(
     let folder = absolute.parent().unwrap_or(Path::new("/"));
     let workshop = Builder::new().prefix(".imagepool-").suffix(".partial").tempdir_in(folder);
     let workshop = workshop.map_err(wrap)?;
+    let held = File::open(workshop.path()).map_err(wrap)?;
+    // A file system without locks is used all the same: only what is old is taken for a leftover.
+    let _ = flock(&held, FlockOperation::LockExclusive);
     let made = workshop.path().join("gallery.pool");
     // A person knows nothing of the folder.
     make(&made).map_err(|error| error.at(&absolute))?;
@@ -49,4 +52,26 @@ pub(super) fn give_new_name(made: &Path, path: &Path) -> io::Result<()> {
         renamed => renamed?,
     }
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `salvage` of more than ten minutes once lost its folder to any backup beside it.
+    #[test]
+    fn the_folder_is_locked_while_the_gallery_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gallery");
+        let published = publish_new(&path, |made| {
+            let folder = File::open(made.parent().unwrap()).unwrap();
+            let locked = flock(&folder, FlockOperation::NonBlockingLockExclusive);
+            assert_eq!(locked, Err(Errno::WOULDBLOCK));
+            fs::write(made, "gallery").unwrap();
+            Ok(())
+        });
+        assert!(published.unwrap());
+        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+    }
 }
