@@ -206,7 +206,7 @@ async fn open_checked(
         }
         Some(false) => {
             tracing::error!(%id, width, "the image is damaged and not served; \
-                run `imagepool verify`, then remove and import it again");
+                import its picture again, which mends it");
             Err(ApiError::Internal)
         }
     }
