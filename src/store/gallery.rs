@@ -158,22 +158,6 @@ impl Store {
         self.engine.size_on_disk()
     }
 
-    /// Returns the ids of all images, ascending, with the version that they are of.
-    ///
-    /// # Errors
-    /// When the gallery is damaged or can't be read.
-    pub fn ids(&self) -> Result<(u64, Vec<ImageId>), StoreError> {
-        let mut ids = Vec::new();
-        let version = self.scan(Tree::Images, &mut |key, _| {
-            ids.push(
-                ImageId::from_slice(key)
-                    .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?,
-            );
-            Ok(())
-        })?;
-        Ok((version, ids))
-    }
-
     /// Returns the record of an image, or `None` when the image is not in the gallery.
     ///
     /// # Errors
