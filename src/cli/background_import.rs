@@ -62,6 +62,8 @@ fn log_round(round: Result<ImportSummary, ImportError>) {
             if summary.imported
                 + summary.already_present
                 + summary.duplicates
+                + summary.replaced
+                + summary.removed_before
                 + summary.mended
                 + summary.failed
                 + summary.removed
@@ -76,7 +78,7 @@ fn log_round(round: Result<ImportSummary, ImportError>) {
     }
 }
 
-/// Logs the files that failed, and counts all files.
+/// Logs the files that failed or were mended, and counts all files.
 struct ImportLogger {
     metrics: Arc<Metrics>,
 }
@@ -90,12 +92,21 @@ impl Observer for ImportLogger {
 
     fn file_done(&mut self, report: &FileReport) -> io::Result<()> {
         let (read, stored) = match report.status {
-            FileStatus::Imported => (report.bytes_in, report.bytes_out.unwrap_or(0)),
+            FileStatus::Imported | FileStatus::Replaced => {
+                (report.bytes_in, report.bytes_out.unwrap_or(0))
+            }
             _ => (0, 0),
         };
         self.metrics.count_import(report.status.name(), read, stored);
-        if let (FileStatus::Failed, Some(reason)) = (report.status, &report.reason) {
-            tracing::warn!(path = %report.path.display(), %reason, "not imported");
+        let path = report.path.display();
+        match (report.status, &report.reason) {
+            (FileStatus::Failed, Some(reason)) => {
+                tracing::warn!(%path, %reason, "not imported");
+            }
+            (FileStatus::Mended, _) => {
+                tracing::warn!(%path, notes = report.notes.join("; "), "mended");
+            }
+            _ => {}
         }
         Ok(())
     }

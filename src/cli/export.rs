@@ -12,7 +12,7 @@ use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::show::no_such_image;
 use super::{output, temporary};
 use crate::image::ImageId;
-use crate::store::{Access, Reader, Store};
+use crate::store::Reader;
 
 /// Rights on an exported image, of which the umask takes its part, as on any new file.
 const IMAGE_MODE: u32 = 0o666;
@@ -51,15 +51,10 @@ impl Args {
             temporary::remove_leftovers(&dir);
             Ok(())
         };
-        let (exported, reason) = if self.all {
-            let mut reader = globals.open_reader()?;
-            make_dir()?;
-            export_all(&mut reader, &dir, globals)?
-        } else {
-            let store = globals.open(Access::Read)?;
-            make_dir()?;
-            export_some(&store, &ids, &dir)?
-        };
+        let mut reader = globals.open_reader()?;
+        make_dir()?;
+        let ids = (!self.all).then(|| ids.into_iter().collect());
+        let (exported, reason) = export(&mut reader, ids.as_ref(), &dir, globals)?;
         let failed = || format!("{}: can't be written", dir.display());
         // One call for all files: a sync of each would take longer than to write them.
         File::open(&dir).and_then(|dir| Ok(rustix::fs::syncfs(dir)?)).with_context(failed)?;
@@ -68,37 +63,22 @@ impl Args {
     }
 }
 
-/// Writes the images of these ids. Returns how many there were, and how the command ends.
-fn export_some(store: &Store, ids: &[ImageId], dir: &Path) -> anyhow::Result<(u64, ExitReason)> {
-    let mut reason = ExitReason::Done;
-    let mut exported = 0;
-    for &id in ids {
-        match store.blob(id, 0, <[u8]>::to_vec)? {
-            Some(webp) if ImageId::of(&webp) == id => {
-                write_image(dir, id, &webp)?;
-                exported += 1;
-                continue;
-            }
-            Some(_) => output::complain(format_args!("{id}: {DAMAGED}")),
-            None => output::complain(no_such_image(id)),
-        }
-        reason = ExitReason::Failed;
-    }
-    Ok((exported, reason))
-}
-
-/// Writes every image that can be read. Returns how many there were, and how the command ends.
-fn export_all(
+/// Writes the images of these ids, or every image, as far as they can be read. Returns how many
+/// there were, and how the command ends.
+fn export(
     reader: &mut Reader,
+    ids: Option<&BTreeSet<ImageId>>,
     dir: &Path,
     globals: &GlobalOptions,
 ) -> anyhow::Result<(u64, ExitReason)> {
-    let mut missing = BTreeSet::new();
-    reader.images(|id, _| {
-        missing.insert(id);
-    });
+    let mut missing = ids.cloned().unwrap_or_default();
+    if ids.is_none() {
+        reader.images(|id, _| {
+            missing.insert(id);
+        });
+    }
     let mut exported = 0;
-    reader.bytes(|id, webp| {
+    reader.bytes(ids, |id, webp| {
         // Bytes without a record are no image's; `imagepool salvage` makes a record.
         if missing.remove(&id) {
             exported += 1;
@@ -109,7 +89,11 @@ fn export_all(
     })?;
     let mut reason = globals.tell_damage(reader);
     for id in missing {
-        output::complain(format_args!("{id}: {DAMAGED}"));
+        if ids.is_some() && reader.problems().is_empty() {
+            output::complain(no_such_image(id));
+        } else {
+            output::complain(format_args!("{id}: {DAMAGED}"));
+        }
         reason = ExitReason::Failed;
     }
     Ok((exported, reason))

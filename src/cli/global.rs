@@ -23,16 +23,9 @@ impl GlobalOptions {
     pub(super) fn open_at(&self, locator: &Locator, access: Access) -> anyhow::Result<Store> {
         let store = Store::open(locator, access)?;
         if store.was_migrated() {
-            self.tell_migration(locator);
+            self.say(migration(locator));
         }
         Ok(store)
-    }
-
-    fn tell_migration(&self, locator: &Locator) {
-        self.say(format_args!(
-            "{locator}: the gallery was made before format 1, and has that format now; \
-             an imagepool from before can't read it any more"
-        ));
     }
 
     /// Opens the gallery for reading what can be read of it.
@@ -43,7 +36,7 @@ impl GlobalOptions {
     fn open_reader_at(&self, locator: &Locator) -> anyhow::Result<Reader> {
         let reader = Reader::open(locator)?;
         if reader.was_migrated() {
-            self.tell_migration(locator);
+            self.say(migration(locator));
         }
         Ok(reader)
     }
@@ -86,6 +79,14 @@ impl GlobalOptions {
             output::say(words);
         }
     }
+}
+
+/// Says that a gallery was brought to format 1.
+pub(super) fn migration(locator: &Locator) -> String {
+    format!(
+        "{locator}: the gallery was made before format 1, and has that format now; \
+         an imagepool from before can't read it any more"
+    )
 }
 
 /// How a command ended.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use indicatif::DecimalBytes;
 
 use super::check;
-use super::global::{ExitReason, GlobalOptions};
+use super::global::{ExitReason, GlobalOptions, migration};
 use super::temporary::{self, Workshop};
 use crate::store::{Locator, Place};
 
@@ -47,14 +47,17 @@ impl Args {
             .with_context(|| format!("{}: can't be written", place.folder().display()))?;
         let copy = workshop.path().join("gallery.pool");
         let bytes = place.copy_here(&self.backup, &copy)?;
-        let damage = check::find_damage(&copy, &self.backup).context("nothing was restored")?;
-        if let Some(damage) = damage {
+        let checked = check::check(&copy, &self.backup).context("nothing was restored")?;
+        if let Some(damage) = checked.damage {
             anyhow::bail!(
                 "{backup}: the backup is damaged, and nothing was restored: {damage}; \
                  `imagepool --gallery {backup} verify` lists all damage"
             );
         }
         place.fill(&copy)?;
+        if checked.was_migrated {
+            globals.say(migration(&globals.gallery));
+        }
         globals.say(format_args!(
             "{} restored from {backup}; servers show it within a second",
             DecimalBytes(bytes)

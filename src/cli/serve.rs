@@ -170,8 +170,8 @@ fn open(globals: &GlobalOptions, must_write: bool) -> anyhow::Result<Store> {
     if must_write {
         return globals.open(Access::Create);
     }
-    match Store::open(&globals.gallery, Access::Read) {
-        Err(StoreError::Missing { .. }) => {
+    match globals.open(Access::Read) {
+        Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) => {
             let store = globals.open(Access::Create)?;
             tracing::info!(
                 gallery = %store.locator(),
@@ -179,7 +179,7 @@ fn open(globals: &GlobalOptions, must_write: bool) -> anyhow::Result<Store> {
             );
             Ok(store)
         }
-        opened => Ok(opened?),
+        opened => opened,
     }
 }
 

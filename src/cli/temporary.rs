@@ -107,7 +107,7 @@ pub(super) fn give_name(file: &Path, name: &Path, replaces: bool) -> io::Result<
 }
 
 /// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

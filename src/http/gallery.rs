@@ -15,7 +15,7 @@ use super::page_cache_hints::PageCacheHints;
 use super::panics::unless_panicking;
 use crate::allocator;
 use crate::catalog::{Catalog, CatalogBuilder, CatalogEntry};
-use crate::store::{Store, StoreError};
+use crate::store::{Locator, Look, Reopened, Store, StoreError};
 
 /// Time between two looks at whether the gallery changed. A look costs some nanoseconds.
 const VERSION_POLL: Duration = Duration::from_millis(200);
@@ -151,12 +151,8 @@ impl ServedGallery {
             );
         }
         let fault = match looked {
-            Ok(false) => String::new(),
-            Ok(true) => {
-                tracing::warn!(
-                    gallery = %self.store.locator(),
-                    "the gallery's file was replaced; the new one is served from now on"
-                );
+            Ok(look) => {
+                tell_of(look, self.store.locator());
                 String::new()
             }
             Err(error) => error.to_string(),
@@ -200,6 +196,28 @@ impl ServedGallery {
         // The first load reads every record and takes longer than those that follow.
         let pause = if is_first { Duration::ZERO } else { started.elapsed() };
         VERSION_POLL.max(pause)
+    }
+}
+
+/// Logs why a gallery was opened anew.
+fn tell_of(look: Look, gallery: &Locator) {
+    match look.reopened {
+        Some(Reopened::Replaced) => tracing::warn!(
+            %gallery,
+            "the gallery's file was replaced; the new one is served from now on"
+        ),
+        Some(Reopened::WriteFailed) => tracing::warn!(
+            %gallery,
+            "a write to the gallery failed, so it was opened anew; what was stored before is served"
+        ),
+        None => {}
+    }
+    if look.was_migrated {
+        tracing::warn!(
+            %gallery,
+            "the gallery was made before format 1, and has that format now; \
+             an imagepool from before can't read it any more"
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use super::blob::Blob;
 use super::error::StoreError;
 #[cfg(feature = "sled")]
 use super::file;
-use super::file::{Compacted, FileEngine, FileWriter};
+use super::file::{Compacted, FileEngine, FileWriter, Reopened};
 use super::locator::Locator;
 #[cfg(feature = "sled")]
 use super::sled::{SledEngine, SledWriter};
@@ -111,13 +111,13 @@ impl Engine {
     }
 
     /// Looks whether the gallery is still there, and opens the one that took its place. Returns
-    /// whether it did.
-    pub(super) fn look_after(&self) -> Result<bool, StoreError> {
+    /// why it did.
+    pub(super) fn look_after(&self) -> Result<Option<Reopened>, StoreError> {
         match self {
             Self::File(engine) => engine.look_after(),
             // A sled directory is locked against others, and stays open as it is.
             #[cfg(feature = "sled")]
-            Self::Sled(_) => Ok(false),
+            Self::Sled(_) => Ok(None),
         }
     }
 

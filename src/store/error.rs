@@ -194,24 +194,53 @@ pub enum StoreError {
 impl StoreError {
     /// The same error, about another path.
     #[must_use]
-    pub fn at(self, path: &Path) -> Self {
-        let path = path.to_owned();
+    pub fn at(mut self, path: &Path) -> Self {
+        self.set_path(path);
+        self
+    }
+
+    fn set_path(&mut self, new: &Path) {
+        // Every variant is named, so that a new one is not forgotten.
         match self {
-            Self::NotAGallery { reason, .. } => Self::NotAGallery { path, reason },
-            Self::Newer { found, known, .. } => {
-                Self::Newer { locator: Locator::File(path), found, known }
-            }
-            Self::BadMetaPages { reason, .. } => Self::BadMetaPages { path, reason },
-            Self::Truncated { found, needed, .. } => Self::Truncated { path, found, needed },
-            Self::BadPages { source, .. } => Self::BadPages { path, source },
-            Self::DiskFull { .. } => Self::DiskFull { path },
-            Self::FileLimit { .. } => Self::FileLimit { path },
-            Self::AddressSpace { .. } => Self::AddressSpace { path },
-            Self::Denied { advice, source, .. } => Self::Denied { path, advice, source },
-            Self::ReadOnly { .. } => Self::ReadOnly { locator: Locator::File(path) },
-            Self::Io { source, .. } => Self::Io { path, source },
-            Self::Lmdb { source, .. } => Self::Lmdb { path, source },
-            other => other,
+            Self::NoParent { path }
+            | Self::Exists { path }
+            | Self::NotAGallery { path, .. }
+            | Self::Denied { path, .. }
+            | Self::InUse { path }
+            | Self::OtherLock { path }
+            | Self::Moved { path }
+            | Self::Overwritten { path }
+            | Self::BadMetaPages { path, .. }
+            | Self::BadFreeList { path, .. }
+            | Self::NotOpen { path }
+            | Self::SameProcessNumber { path, .. }
+            | Self::DiskFull { path }
+            | Self::NoRoom { path, .. }
+            | Self::NotOwner { path, .. }
+            | Self::OtherNames { path }
+            | Self::WouldBeLost { path, .. }
+            | Self::BeingUsed { path }
+            | Self::Stuck { path }
+            | Self::FileLimit { path }
+            | Self::AddressSpace { path }
+            | Self::Truncated { path, .. }
+            | Self::BadPages { path, .. }
+            | Self::Io { path, .. }
+            | Self::Lmdb { path, .. } => new.clone_into(path),
+            #[cfg(feature = "sled")]
+            Self::Sled { path, .. } => new.clone_into(path),
+            Self::Missing { locator }
+            | Self::Newer { locator, .. }
+            | Self::Draft { locator }
+            | Self::ReadOnly { locator } => *locator = Locator::File(new.to_owned()),
+            Self::Unopenable { source } => source.set_path(new),
+            Self::NothingToCompact
+            | Self::Damaged { .. }
+            | Self::Elsewhere { .. }
+            | Self::EngineNotBuiltIn { .. }
+            | Self::Copy { .. }
+            | Self::CopyDiskFull
+            | Self::Key(_) => {}
         }
     }
 
@@ -264,5 +293,57 @@ impl StoreError {
             }
             _ => Self::Io { path: path.to_owned(), source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_copy_names_the_file_that_a_person_knows() {
+        let copy = || PathBuf::from("/pool/.imagepool-x.partial/copy.pool");
+        let locator = || Locator::File(copy());
+        let source = || io::Error::from_raw_os_error(5);
+        let heed = || heed::Error::Io(source());
+        let reason = String::new;
+        let mut wrong = Vec::new();
+        for error in [
+            StoreError::Missing { locator: locator() },
+            StoreError::NoParent { path: copy() },
+            StoreError::Exists { path: copy() },
+            StoreError::NotAGallery { path: copy(), reason: reason() },
+            StoreError::Newer { locator: locator(), found: 2, known: 1 },
+            StoreError::Draft { locator: locator() },
+            StoreError::Denied { path: copy(), advice: "", source: source() },
+            StoreError::ReadOnly { locator: locator() },
+            StoreError::InUse { path: copy() },
+            StoreError::OtherLock { path: copy() },
+            StoreError::Moved { path: copy() },
+            StoreError::Overwritten { path: copy() },
+            StoreError::BadMetaPages { path: copy(), reason: reason() },
+            StoreError::BadFreeList { path: copy(), reason: reason() },
+            StoreError::NotOpen { path: copy() },
+            StoreError::SameProcessNumber { path: copy(), number: 1 },
+            StoreError::DiskFull { path: copy() },
+            StoreError::NoRoom { path: copy(), needed: 2, free: 1 },
+            StoreError::NotOwner { path: copy(), source: source() },
+            StoreError::OtherNames { path: copy() },
+            StoreError::WouldBeLost { path: copy(), images: 1, keys: 1 },
+            StoreError::Unopenable { source: Box::new(StoreError::Stuck { path: copy() }) },
+            StoreError::BeingUsed { path: copy() },
+            StoreError::FileLimit { path: copy() },
+            StoreError::AddressSpace { path: copy() },
+            StoreError::Truncated { path: copy(), found: 1, needed: 2 },
+            StoreError::BadPages { path: copy(), source: heed() },
+            StoreError::Io { path: copy(), source: source() },
+            StoreError::Lmdb { path: copy(), source: heed() },
+        ] {
+            let words = error.at(Path::new("/backups/of-monday.pool")).to_string();
+            if words.contains("partial") || !words.contains("of-monday") {
+                wrong.push(words);
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

@@ -11,7 +11,7 @@ use super::addition::{Added, Addition, SourceKey};
 use super::blob::Blob;
 use super::engine::{Engine, Writer};
 use super::error::StoreError;
-use super::file::{self, Compacted};
+use super::file::{self, Compacted, Reopened};
 use super::locator::Locator;
 use super::migrate;
 use super::record::{StoredImage, blob_key, decode_image, decode_key, encode_key};
@@ -21,6 +21,15 @@ use crate::keys::{KeyError, KeyRecord};
 
 /// Number of times that a change begins, because the gallery is replaced again and again.
 const FOLLOWING_TRIES: u32 = 100;
+
+/// What a look at the gallery led to.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Why it was opened anew, if it was. Its version has moved then.
+    pub reopened: Option<Reopened>,
+    /// Whether the new file was a draft of format 1 until now.
+    pub was_migrated: bool,
+}
 
 /// A gallery. It is cheap to clone; clones share one engine.
 #[derive(Clone)]
@@ -120,15 +129,15 @@ impl Store {
     }
 
     /// Looks whether the gallery is still there and whole, and opens the one that took its place.
-    /// Returns whether it did, and then the version has moved. It may wait for the disk.
+    /// It may wait for the disk.
     ///
     /// # Errors
     /// When the gallery is gone, was cut, or can't be opened.
-    pub fn look_after(&self) -> Result<bool, StoreError> {
-        let is_new = self.engine.look_after()?;
+    pub fn look_after(&self) -> Result<Look, StoreError> {
+        let reopened = self.engine.look_after()?;
         // What took the place of the gallery may be of another format, and stay so for a while.
-        self.settle_format()?;
-        Ok(is_new)
+        let was_migrated = self.settle_format()?;
+        Ok(Look { reopened, was_migrated })
     }
 
     /// Returns the lock file's path, if the lock file that this process uses is no longer there:
@@ -156,22 +165,6 @@ impl Store {
     /// When the file system does not answer.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
         self.engine.size_on_disk()
-    }
-
-    /// Returns the ids of all images, ascending, with the version that they are of.
-    ///
-    /// # Errors
-    /// When the gallery is damaged or can't be read.
-    pub fn ids(&self) -> Result<(u64, Vec<ImageId>), StoreError> {
-        let mut ids = Vec::new();
-        let version = self.scan(Tree::Images, &mut |key, _| {
-            ids.push(
-                ImageId::from_slice(key)
-                    .ok_or_else(|| StoreError::damaged("images", key, "its key is no image id"))?,
-            );
-            Ok(())
-        })?;
-        Ok((version, ids))
     }
 
     /// Returns the record of an image, or `None` when the image is not in the gallery.

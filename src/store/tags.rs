@@ -1,12 +1,9 @@
 //! Lists of tags: sorted, and without repeats.
 
-/// Adds and drops tags, and keeps them sorted and without repeats. Returns whether anything
-/// changed.
-pub(super) fn merge_tags(tags: &mut Vec<String>, add: &[String], drop: &[String]) -> bool {
-    let before = tags.clone();
+/// Adds and drops tags, and keeps them sorted and without repeats.
+pub(super) fn merge_tags(tags: &mut Vec<String>, add: &[String], drop: &[String]) {
     tags.extend(add.iter().cloned());
     tags.retain(|tag| !drop.contains(tag));
     tags.sort_unstable();
     tags.dedup();
-    *tags != before
 }

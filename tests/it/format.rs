@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Workspace, on_each_engine, wait_for};
+use crate::harness::{Failures, Workspace, on_each_engine, wait_for};
 use crate::pictures::{photo, save};
 
 on_each_engine!(
@@ -177,6 +177,40 @@ fn a_watched_move_changes_the_tags() {
     wait_for("the tag follows", || tags(&space, "b.png") == json!(["mine", "private"]));
     server.signal(crate::harness::Signal::TERM);
     assert_eq!(server.wait().0, Some(0));
+}
+
+/// A server, a restore and a server whose gallery was replaced migrated without a word.
+#[test]
+fn whatever_migrates_a_draft_says_so() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/v0.pool");
+    let words = "made before format 1, and has that format now";
+    let mut failures = Failures::new();
+    for command in ["stats", "verify", "restore draft.pool"] {
+        failures.check(command, || {
+            let space = Workspace::file();
+            let is_there = !command.starts_with("restore");
+            let draft = if is_there { space.gallery_file() } else { space.path("draft.pool") };
+            fs::copy(&golden, draft).unwrap();
+            space.run(command.split(' ')).expect(0).complains_of(&["gallery.pool: ", words]);
+            let again = space.run(["stats"]).expect(0);
+            assert!(!again.stderr.contains(words), "{}", again.stderr);
+        });
+    }
+    failures.check("serve", || {
+        let space = Workspace::file();
+        fs::copy(&golden, space.gallery_file()).unwrap();
+        let server = space.serve();
+        assert!(server.log().contains(words), "{}", server.log());
+    });
+    failures.check("serve, and a draft takes the gallery's place", || {
+        let space = Workspace::with_photos(1);
+        space.import();
+        space.rotate(&[]);
+        let server = space.serve();
+        fs::copy(&golden, space.path("draft.pool")).unwrap();
+        fs::rename(space.path("draft.pool"), space.gallery_file()).unwrap();
+        wait_for("it is told", || server.log().contains(words));
+    });
 }
 
 #[test]

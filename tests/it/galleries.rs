@@ -279,6 +279,11 @@ fn damaged_bytes_are_found_and_never_served() {
     );
     wait_for("the log names the image", || server.log().contains(&format!("id={damaged}")));
     assert_eq!(server.get("/healthz").status, 200, "the other image is whole");
+    // What the log advises helps, and without a removal, whose mark would keep the picture out.
+    assert!(server.log().contains("import its picture again, which mends it"), "{}", server.log());
+    assert_eq!(space.import()["mended"], 1);
+    let path = format!("/images/{damaged}?key={key}");
+    wait_for("the mended image is served", || server.get(&path).status == 200);
 }
 
 /// A process that touches a page behind the end of a mapped file ends with SIGBUS.

@@ -25,6 +25,35 @@ fn log_lines_are_json_when_asked() {
     );
 }
 
+/// The log said nothing of an import beside the server that only replaced, mended or left out.
+#[test]
+fn an_import_beside_the_server_tells_what_it_did() {
+    let mut failures = Failures::new();
+    for words in ["1 replaced", "1 removed before", "1 mended"] {
+        failures.check(words, || {
+            let space = Workspace::with_photos(1);
+            space.import();
+            let id = space.ids().remove(0);
+            let mut arguments = vec!["--import", "pictures"];
+            match words {
+                "1 replaced" => arguments.extend(["--quality", "30"]),
+                "1 removed before" => drop(space.run(["remove", &id]).expect(0)),
+                _ => {
+                    let webp = space.stored(&id);
+                    let mut gallery = fs::read(space.gallery_file()).unwrap();
+                    let at = memchr::memmem::find(&gallery, &webp).unwrap();
+                    gallery[at + webp.len() / 2] ^= 1;
+                    fs::write(space.gallery_file(), gallery).unwrap();
+                }
+            }
+            let server = space.start_server(&arguments);
+            wait_for("the import is told", || server.log().contains(words));
+            let tells = |line: &str| line.contains("0.png") && line.contains("was damaged");
+            assert_eq!(server.log().lines().any(tells), words == "1 mended", "{}", server.log());
+        });
+    }
+}
+
 #[test]
 fn the_log_file_is_rotated_and_ten_are_kept() {
     let space = Workspace::with_photos(1);

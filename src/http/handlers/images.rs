@@ -207,9 +207,9 @@ async fn open_checked(
     let Some((is_right, blob)) = opened else { return Ok(None) };
     if !is_right {
         tracing::error!(%id, width, "the image is damaged and not served; \
-            run `imagepool verify`, then remove and import it again");
+            import its picture again, which mends it");
         return Err(ApiError::Internal);
-    };
+    }
     if is_of_catalog() {
         variant.mark_checked(catalog);
     }

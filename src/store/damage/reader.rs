@@ -1,5 +1,6 @@
 //! Images, their bytes and keys, as far as they can be had.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::finding::{FILE, Inspect, LostRanges};
@@ -9,10 +10,10 @@ use crate::store::check::{Damage, Verified, hex};
 use crate::store::error::StoreError;
 use crate::store::file::examine_kind;
 use crate::store::file::pages::{Found, Purpose, Snapshot};
-use crate::store::gallery::Store;
+use crate::store::gallery::{Store, lies_elsewhere};
 use crate::store::locator::Locator;
 use crate::store::migrate::{self, FORMAT_KEY, RECORDS_KEY};
-use crate::store::record::{decode_image, decode_key, split_blob_key};
+use crate::store::record::{blob_key, decode_image, decode_key, split_blob_key};
 use crate::store::tree::{Access, Tree};
 
 /// A gallery, open for reading what can be read of it. Each of its methods that visit a tree can be
@@ -155,18 +156,27 @@ impl Reader {
         keys
     }
 
-    /// Visits the WebP of each image that has its bytes and that they are those its id names.
+    /// Visits the WebP of each of these images, or of all, that has the bytes that its id names.
     ///
     /// # Errors
     /// Those of `visit`, which end the visits.
     pub fn bytes<E>(
         &mut self,
+        ids: Option<&BTreeSet<ImageId>>,
         mut visit: impl FnMut(ImageId, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut ended = Ok(());
         let is_image = |key: &[u8]| split_blob_key(key).is_some_and(|(_, width)| width == 0);
-        self.scan_some(Tree::Blobs, is_image, &mut |key, webp| {
+        let keys = |ids: &BTreeSet<ImageId>| -> Vec<Vec<u8>> {
+            ids.iter().map(|id| blob_key(*id, 0).to_vec()).collect()
+        };
+        self.scan_some(Tree::Blobs, ids.map(keys).as_deref(), is_image, &mut |key, webp| {
             let (id, _) = split_blob_key(key).filter(|_| ended.is_ok())?;
+            if lies_elsewhere(webp) {
+                let problem = "its bytes lie outside the gallery, which this imagepool knows \
+                               nothing of";
+                return Some(Damage::new(id.to_string(), problem));
+            }
             if ImageId::of(webp) != id {
                 let problem = "its bytes are not those that its id names";
                 return Some(Damage::new(id.to_string(), problem));
@@ -217,36 +227,59 @@ impl Reader {
     /// Visits the entries of a tree whose values can be read. `visit` may return what is wrong with
     /// one.
     fn scan(&mut self, tree: Tree, visit: &mut Visit<'_>) {
-        self.scan_some(tree, |_| true, visit);
+        self.scan_some(tree, None, |_| true, visit);
     }
 
-    /// The same for the entries whose keys are wanted.
-    fn scan_some(&mut self, tree: Tree, wants: fn(&[u8]) -> bool, visit: &mut Visit<'_>) {
+    /// The same for the entries whose keys are wanted, of `keys` alone if they are given, which
+    /// ascend.
+    fn scan_some(
+        &mut self,
+        tree: Tree,
+        keys: Option<&[Vec<u8>]>,
+        wants: fn(&[u8]) -> bool,
+        visit: &mut Visit<'_>,
+    ) {
         let problems = &mut self.problems;
         match &mut self.source {
             Source::Pages(snapshot) => {
                 let file = snapshot.file();
                 let mut lost = LostRanges::new(tree);
-                let miscounted = snapshot.walk(tree, &mut |found| match found {
+                let mut look = |found: Found<'_>| match found {
                     Found::Entry { key, .. } if !wants(key) => {}
                     Found::Entry { key, value, .. } => match file.value(value) {
                         Ok((bytes, _)) => problems.extend(visit(key, &bytes)),
                         Err(reason) => problems.push(Damage::new(hex(key), reason)),
                     },
                     Found::Lost(range) => lost.push(range),
-                });
+                };
+                let miscounted = match keys {
+                    None => snapshot.walk(tree, &mut look),
+                    Some(keys) => {
+                        snapshot.walk_to(tree, keys, &mut look);
+                        None
+                    }
+                };
                 problems.extend(lost.findings());
                 problems.extend(miscounted.map(|reason| Damage::new(tree.name(), reason)));
             }
             Source::Engine(store) => {
-                let scanned = store.scan(tree, &mut |key, value| {
-                    if !wants(key) {
-                        return Ok(());
+                let mut look = |key: &[u8], value: &[u8]| {
+                    if wants(key) {
+                        problems.extend(visit(key, value));
                     }
-                    problems.extend(visit(key, value));
-                    Ok(())
-                });
-                let ended = scanned.err().map(|error| Damage::new(tree.name(), error.to_string()));
+                };
+                let ended = match keys {
+                    None => store
+                        .scan(tree, &mut |key, value| {
+                            look(key, value);
+                            Ok(())
+                        })
+                        .map(|_| ()),
+                    Some(keys) => keys.iter().try_for_each(|key| {
+                        store.get(tree, key, |value| look(key, value)).map(|_| ())
+                    }),
+                };
+                let ended = ended.err().map(|error| Damage::new(tree.name(), error.to_string()));
                 problems.extend(ended);
             }
         }

@@ -1,7 +1,7 @@
 //! Verification of the file engine's galleries: every page, every blob against its id and its
 //! record, and the trees against each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,22 +25,25 @@ struct Expected {
     size: (u32, u32),
     size_bytes: u64,
     renditions: Box<[Rendition]>,
-    /// Bit 0: its bytes have a place. Bit n: the nth rendition has.
+    /// Bit 0: its bytes have a place. Bit n, up to [`LAST_BIT`]: the nth rendition has.
     seen: AtomicU32,
 }
+
+/// The last bit of a rendition. Further renditions are rare, and remembered elsewhere.
+const LAST_BIT: usize = 30;
 
 /// The bytes are those that the id names.
 const WHOLE: u32 = 1 << 31;
 
-fn bit(place: usize) -> u32 {
-    // No image has so many renditions that two would share a bit.
-    1 << place.min(30)
-}
+/// Ids and widths of renditions.
+type SeenBeyond = HashSet<(ImageId, u16)>;
 
 /// A verification under way.
 struct Survey<'i> {
     snapshot: Snapshot,
     images: Vec<Expected>,
+    /// Renditions that have a place, of those that have no bit for that.
+    seen_beyond: SeenBeyond,
     lost_images: LostRanges,
     lost_blobs: LostRanges,
     /// Images that have no record, and what names them.
@@ -54,6 +57,7 @@ pub(super) fn survey(snapshot: Snapshot, problems: Vec<Damage>, inspect: &Inspec
     let mut survey = Survey {
         snapshot,
         images: Vec::new(),
+        seen_beyond: HashSet::new(),
         lost_images: LostRanges::new(Tree::Images),
         lost_blobs: LostRanges::new(Tree::Blobs),
         named: BTreeMap::new(),
@@ -120,6 +124,7 @@ impl Survey<'_> {
         let (images, file) = (&self.images, self.snapshot.file());
         let (snapshot, lost) = (&mut self.snapshot, &mut self.lost_blobs);
         let (named, problems) = (&mut self.named, &mut self.problems);
+        let seen_beyond = &mut self.seen_beyond;
         let inspect = self.inspect;
         let check = |(index, width): (usize, u16), read: Read| {
             let image: &Expected = &images[index];
@@ -154,7 +159,7 @@ impl Survey<'_> {
                     named.entry(id).or_insert("there are bytes of it, but no record");
                     return;
                 };
-                if images[index].see(width) {
+                if images[index].see(width, seen_beyond) {
                     jobs.push((index, width), value);
                 }
             });
@@ -259,7 +264,7 @@ impl Survey<'_> {
         let mut readable = 0;
         for image in &self.images {
             readable += u64::from(image.seen.load(Ordering::Relaxed) & WHOLE != 0);
-            image.find_missing(&self.lost_blobs, problems);
+            image.find_missing(&self.seen_beyond, &self.lost_blobs, problems);
         }
         for (id, words) in &self.named {
             let reason = self.lost_images.reason(id.as_bytes()).unwrap_or(words);
@@ -291,14 +296,18 @@ type Read = Result<(Bytes, Option<String>), String>;
 
 impl Expected {
     /// Notes that bytes of this width have a place. Returns whether the record knows of them.
-    fn see(&self, width: u16) -> bool {
+    fn see(&self, width: u16, seen_beyond: &mut SeenBeyond) -> bool {
         let mut widths = self.renditions.iter().map(|rendition| rendition.width);
         let place = match width {
             0 => Some(0),
             width => widths.position(|known| known == width).map(|index| index + 1),
         };
         let Some(place) = place else { return false };
-        self.seen.fetch_or(bit(place), Ordering::Relaxed);
+        if place > LAST_BIT {
+            seen_beyond.insert((self.id, width));
+        } else {
+            self.seen.fetch_or(1 << place, Ordering::Relaxed);
+        }
         true
     }
 
@@ -329,11 +338,21 @@ impl Expected {
     }
 
     /// Tells of bytes that have no place.
-    fn find_missing(&self, lost: &LostRanges, problems: &mut Vec<Damage>) {
+    fn find_missing(
+        &self,
+        seen_beyond: &SeenBeyond,
+        lost: &LostRanges,
+        problems: &mut Vec<Damage>,
+    ) {
         let seen = self.seen.load(Ordering::Relaxed);
         let widths = self.renditions.iter().map(|rendition| rendition.width);
         for (place, width) in std::iter::once(0).chain(widths).enumerate() {
-            if seen & bit(place) != 0 {
+            let is_there = if place > LAST_BIT {
+                seen_beyond.contains(&(self.id, width))
+            } else {
+                seen & (1 << place) != 0
+            };
+            if is_there {
                 continue;
             }
             let (what, verb) = match width {
@@ -346,5 +365,50 @@ impl Expected {
             };
             problems.push(Damage::new(self.id.to_string(), problem));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::ImageRecord;
+    use crate::store::{Access, Addition, Locator, Reader, SourceKey, Store};
+
+    /// From the 31st on, a rendition that was missing passed for its neighbour.
+    #[test]
+    fn each_rendition_that_is_missing_is_told_however_many_there_are() {
+        const WIDTHS: u16 = 40;
+        let dir = tempfile::tempdir().unwrap();
+        let locator = Locator::File(dir.path().join("g.pool"));
+        let store = Store::open(&locator, Access::Create).unwrap();
+        let webp = b"image".to_vec();
+        let id = ImageId::of(&webp);
+        let record = ImageRecord { size_bytes: webp.len() as u64, ..ImageRecord::default() };
+        let addition = Addition {
+            id,
+            image: Some((Box::new(record), webp)),
+            hand_tags: Vec::new(),
+            renditions: (1..=WIDTHS).map(|width| (width, width.to_be_bytes().into())).collect(),
+            source: SourceKey::new(&[7; 32], [7; 8]),
+            origin: None,
+            moved_from: Vec::new(),
+            again: false,
+        };
+        store.add(&[addition]).unwrap();
+        drop(store);
+        assert_eq!(verify(&locator), Vec::<String>::new());
+        let mut missing = Vec::new();
+        for width in (1..=WIDTHS).rev().step_by(3) {
+            let store = Store::open(&locator, Access::Write).unwrap();
+            store.write(|writer| writer.delete(Tree::Blobs, &blob_key(id, width))).unwrap();
+            drop(store);
+            missing.insert(0, format!("its rendition of width {width} is missing"));
+            assert_eq!(verify(&locator), missing);
+        }
+    }
+
+    fn verify(locator: &Locator) -> Vec<String> {
+        let verified = Reader::open(locator).unwrap().verify(&|_, _| None).unwrap();
+        verified.problems.into_iter().map(|damage| damage.problem).collect()
     }
 }

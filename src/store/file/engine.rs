@@ -40,6 +40,15 @@ pub(in crate::store) struct FileEngine {
     is_reopening: AtomicBool,
 }
 
+/// Why a gallery was opened anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopened {
+    /// Another file took its place, or other bytes were written into it.
+    Replaced,
+    /// A write failed, after which LMDB refuses everything.
+    WriteFailed,
+}
+
 /// A file that is let go, whose last readers are not through.
 struct LeavingFile {
     closed: EnvClosingEvent,
@@ -71,29 +80,30 @@ impl FileEngine {
     }
 
     /// Looks whether the file at the path is still the one that is open and all there, and opens
-    /// the one that took its place. Returns whether it did.
-    pub(in crate::store) fn look_after(&self) -> Result<bool, StoreError> {
+    /// the one that took its place. Returns why it did.
+    pub(in crate::store) fn look_after(&self) -> Result<Option<Reopened>, StoreError> {
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
+        let mut why = if is_stuck { Reopened::WriteFailed } else { Reopened::Replaced };
         if let Some(file) = self.current.load_full() {
             match file.fault() {
-                None if !self.is_stuck.load(Ordering::Relaxed) => {
+                None if !is_stuck => {
                     file.clear_stale_readers()?;
-                    return Ok(false);
+                    return Ok(None);
                 }
-                None
-                | Some(
+                None | Some(StoreError::Stuck { .. }) => why = Reopened::WriteFailed,
+                Some(
                     StoreError::Moved { .. }
                     | StoreError::Overwritten { .. }
-                    | StoreError::Stuck { .. }
                     | StoreError::Truncated { .. },
-                ) => {}
+                ) => why = Reopened::Replaced,
                 // What is open can be read on: nothing else is there that could be opened.
                 Some(error) => return Err(error),
             }
         }
         self.is_reopening.store(true, Ordering::SeqCst);
         let _until_then = Reopening(&self.is_reopening);
-        self.reopen(&mut leaving).map(|()| true)
+        self.reopen(&mut leaving).map(|()| Some(why))
     }
 
     /// Lets the file go that is open, and opens the one at the path.

@@ -46,6 +46,7 @@ pub use compact::Compacted;
 #[cfg(feature = "sled")]
 pub(super) use copy::copy_of;
 pub(super) use engine::FileEngine;
+pub use engine::Reopened;
 pub(super) use inode_lock::{FIRST_MARK, locks_work};
 pub use inspect::Inspection;
 pub use meta_pages::begins_as_gallery;

@@ -76,6 +76,21 @@ fn an_import_beside_the_server_is_counted() {
     });
 }
 
+#[test]
+fn bytes_of_replaced_images_are_counted() {
+    let space = Workspace::with_photos(3);
+    space.import();
+    let key = space.rotate(&[]);
+    let server = space.serve_with(&["--import", "pictures", "--quality", "30"]);
+    wait_for("the import is counted", || {
+        metrics(&server, &key).contains("imagepool_import_files_total{status=\"replaced\"} 3\n")
+    });
+    let text = metrics(&server, &key);
+    for name in ["source", "stored"] {
+        assert!(!text.contains(&format!("imagepool_import_{name}_bytes_total 0\n")), "{text}");
+    }
+}
+
 fn metrics(server: &Server, key: &str) -> String {
     let response = server.request("GET", "/metrics", &[("X-API-Key", key)]);
     let answered = (response.status, response.header("cache-control"));

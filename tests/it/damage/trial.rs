@@ -135,7 +135,18 @@ impl<'s> Trial<'s> {
         if exported.code == Some(0) {
             assert_eq!(ids, all, "export");
         }
-        let is_told = [&listed, &counted, &exported].iter().all(|command| command.code == Some(0));
+        let arguments = ["export"].into_iter().chain(all.iter().map(String::as_str));
+        let arguments: Vec<&str> = arguments.chain(["chosen"]).collect();
+        let chosen = self.command(&arguments, &[0, 1]);
+        let ids_chosen = Self::exported(&self.space.path("chosen"));
+        if chosen.code == Some(0) {
+            assert_eq!(ids_chosen, all, "export of all by their ids");
+        }
+        let left_out: Vec<_> =
+            ids.intersection(&all).filter(|id| !ids_chosen.contains(*id)).collect();
+        assert!(left_out.is_empty(), "by their ids these are left out: {left_out:?}");
+        let commands = [&listed, &counted, &exported, &chosen];
+        let is_told = commands.iter().all(|command| command.code == Some(0));
         assert!(!is_sound || is_told, "verify finds nothing: {}", listed.stderr);
     }
 

@@ -107,6 +107,7 @@ fn serve(target: Option<(usize, i32)>) -> Option<usize> {
     });
     let Finished { code, stderr, .. } = ended?;
     assert_eq!(code, Some(0), "{stderr}");
+    assert!(!stderr.contains("was replaced"), "{stderr}");
     space.assert_verified();
     Some(faults.writes)
 }

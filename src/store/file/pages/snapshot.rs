@@ -186,15 +186,7 @@ impl Snapshot {
         tree: Tree,
         visit: &mut dyn FnMut(Found<'_>),
     ) -> Option<String> {
-        if self.is_draft() && tree as usize >= Tree::IN_DRAFT {
-            return None;
-        }
-        let Some(root) = self.roots[tree as usize] else {
-            let reason = self.main_problem.clone();
-            let reason = reason.unwrap_or_else(|| format!("the tree {} is missing", tree.name()));
-            visit(Found::Lost(Lost { low: Vec::new(), high: None, reason }));
-            return None;
-        };
+        let root = self.root_of(tree, visit)?;
         let found = self.walker.walk(&root, KeyOrder::Bytes, visit)?;
         let (said, found) = (root.counts, found);
         Some(if said.entries == found.entries {
@@ -205,6 +197,30 @@ impl Snapshot {
                 said.entries, found.entries
             )
         })
+    }
+
+    /// Walks to these keys of a tree, which ascend. What lies elsewhere is not looked at.
+    pub(in crate::store) fn walk_to(
+        &mut self,
+        tree: Tree,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(Found<'_>),
+    ) {
+        if let Some(root) = self.root_of(tree, visit) {
+            self.walker.walk_to(&root, keys, visit);
+        }
+    }
+
+    /// Returns the root of a tree, unless it is lost or a draft has no such tree.
+    fn root_of(&self, tree: Tree, visit: &mut dyn FnMut(Found<'_>)) -> Option<TreeRoot> {
+        let root = self.roots[tree as usize];
+        let has_never_been = self.is_draft() && tree as usize >= Tree::IN_DRAFT;
+        if root.is_none() && !has_never_been {
+            let reason = self.main_problem.clone();
+            let reason = reason.unwrap_or_else(|| format!("the tree {} is missing", tree.name()));
+            visit(Found::Lost(Lost { low: Vec::new(), high: None, reason }));
+        }
+        root
     }
 
     /// Whether the gallery is a draft of format 1, which has fewer trees.

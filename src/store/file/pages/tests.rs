@@ -221,6 +221,32 @@ fn each_check_of_a_page_finds_what_it_is_for() {
 }
 
 #[test]
+fn only_what_leads_to_a_key_is_read() {
+    let sample = Sample::new();
+    let mut bytes = sample.bytes.clone();
+    bytes[sample.leaves[3] * PAGE..(sample.leaves[3] + 1) * PAGE].fill(0xA5);
+    let path = sample.dir.path().join("copy");
+    let (mut read, mut lost) = (0, 0);
+    for key in sample.entries.keys() {
+        let mut snapshot = snapshot_of(&path, &bytes).unwrap();
+        let (mut found, mut is_lost) = (Vec::new(), false);
+        snapshot.walk_to(Tree::Blobs, std::slice::from_ref(key), &mut |each| match each {
+            Found::Entry { key, .. } => found.push(key.to_vec()),
+            Found::Lost(range) => is_lost |= range.covers(key),
+        });
+        let leaves = sample.leaves.iter().filter(|leaf| snapshot.uses(**leaf as u64)).count();
+        assert_eq!(leaves, 1, "{key:?}");
+        assert_eq!(found.contains(key), !is_lost, "{key:?}");
+        read += found.len();
+        lost += usize::from(is_lost);
+    }
+    assert!(lost > 0 && read + lost == sample.entries.len(), "{read} read, {lost} lost");
+    let mut snapshot = snapshot_of(&path, &bytes).unwrap();
+    let none = [vec![0; 18], vec![0xFF; 18]];
+    snapshot.walk_to(Tree::Blobs, &none, &mut |_| panic!("neither is there"));
+}
+
+#[test]
 fn a_page_that_is_free_belongs_to_no_tree() {
     let sample = Sample::new();
     let mut snapshot = snapshot_of(&sample.dir.path().join("used"), &sample.bytes).unwrap();

@@ -98,6 +98,8 @@ struct Walk<'w, 'v> {
     depth: usize,
     found: Counts,
     lost: bool,
+    /// The keys that are looked for, ascending; `None` for all.
+    wanted: Option<&'v [Vec<u8>]>,
     visit: &'v mut dyn FnMut(Found<'_>),
     /// Called with the roots of other trees.
     visit_root: &'v mut dyn FnMut(&[u8], &[u8]),
@@ -133,6 +135,17 @@ impl Walker {
         self.walk_with_roots(root, order, visit, &mut |_, _| {})
     }
 
+    /// Walks to these keys, which ascend, in a tree that is ordered by bytes. No page is read that
+    /// leads to none of them.
+    pub(super) fn walk_to(
+        &mut self,
+        root: &TreeRoot,
+        keys: &[Vec<u8>],
+        visit: &mut dyn FnMut(Found<'_>),
+    ) {
+        Walk::new(self, root, KeyOrder::Bytes, Some(keys), visit, &mut |_, _| {}).run(root);
+    }
+
     /// Walks a tree that holds roots of other trees too.
     pub(super) fn walk_with_roots(
         &mut self,
@@ -141,17 +154,8 @@ impl Walker {
         visit: &mut dyn FnMut(Found<'_>),
         visit_root: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Option<Counts> {
-        let depth = usize::from(root.depth);
-        let found = Counts::default();
-        let mut walk = Walk { walker: self, order, depth, found, lost: false, visit, visit_root };
-        let whole = Bounds { low: &[], high: None };
-        match root.page {
-            Some(_) if !(1..=MAX_DEPTH).contains(&depth) => {
-                walk.lose(whole, format!("its root says that it has {depth} levels"));
-            }
-            Some(page) => walk.descend(page, 1, whole),
-            None => {}
-        }
+        let mut walk = Walk::new(self, root, order, None, visit, visit_root);
+        walk.run(root);
         (!walk.lost && walk.found != root.counts).then_some(walk.found)
     }
 
@@ -173,7 +177,39 @@ impl Walker {
     }
 }
 
-impl Walk<'_, '_> {
+impl<'w, 'v> Walk<'w, 'v> {
+    fn new(
+        walker: &'w mut Walker,
+        root: &TreeRoot,
+        order: KeyOrder,
+        wanted: Option<&'v [Vec<u8>]>,
+        visit: &'v mut dyn FnMut(Found<'_>),
+        visit_root: &'v mut dyn FnMut(&[u8], &[u8]),
+    ) -> Self {
+        let depth = usize::from(root.depth);
+        let found = Counts::default();
+        Self { walker, order, depth, found, lost: false, wanted, visit, visit_root }
+    }
+
+    fn run(&mut self, root: &TreeRoot) {
+        let whole = Bounds { low: &[], high: None };
+        match root.page {
+            Some(_) if !(1..=MAX_DEPTH).contains(&self.depth) => {
+                self.lose(whole, format!("its root says that it has {} levels", self.depth));
+            }
+            Some(page) => self.descend(page, 1, whole),
+            None => {}
+        }
+    }
+
+    /// Whether a key that is looked for may lie within `bounds`.
+    fn is_wanted(&self, bounds: Bounds<'_>) -> bool {
+        self.wanted.is_none_or(|keys| {
+            let first = keys.partition_point(|key| **key < *bounds.low);
+            keys.get(first).is_some_and(|key| bounds.high.is_none_or(|high| **key < *high))
+        })
+    }
+
     fn lose(&mut self, bounds: Bounds<'_>, reason: String) {
         self.lost = true;
         let (low, high) = (bounds.low.to_vec(), bounds.high.map(<[u8]>::to_vec));
@@ -238,7 +274,10 @@ impl Walk<'_, '_> {
             let low = if index == 0 || doubtful { bounds.low } else { node.key };
             let next = nodes.get(index + 1).filter(|_| !doubtful);
             let high = next.map_or(bounds.high, |next| Some(next.key));
-            self.descend(child, level + 1, Bounds { low, high });
+            let bounds = Bounds { low, high };
+            if self.is_wanted(bounds) {
+                self.descend(child, level + 1, bounds);
+            }
         }
     }
 
@@ -250,6 +289,12 @@ impl Walk<'_, '_> {
         doubtful: bool,
     ) {
         let key = node.key;
+        if self
+            .wanted
+            .is_some_and(|keys| keys.binary_search_by(|wanted| (**wanted).cmp(key)).is_err())
+        {
+            return;
+        }
         match node.content {
             Content::Value(value) => {
                 let mut doubtful = doubtful;
