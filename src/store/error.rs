@@ -247,6 +247,13 @@ impl StoreError {
         Self::Damaged { tree, key, reason: reason.into() }
     }
 
+    /// A file that LMDB can open, without the trees of a gallery.
+    pub(super) fn foreign(path: &Path) -> Self {
+        let reason = "it is an LMDB file of some other program, or an import never finished; \
+                      `imagepool import DIR` on a new path makes a gallery";
+        Self::NotAGallery { path: path.to_owned(), reason: reason.into() }
+    }
+
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {

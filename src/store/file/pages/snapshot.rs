@@ -98,11 +98,7 @@ impl Snapshot {
             sort_by_age(&mut read);
         }
         if are_sound && read.iter().all(MetaState::is_foreign) {
-            return Err(not_a_gallery(
-                path,
-                "it is an LMDB file of some other program, or an import never finished; \
-                 `imagepool import DIR` on a new path makes a gallery",
-            ));
+            return Err(StoreError::foreign(path));
         }
         let is_usable = |state: &MetaState| {
             state.main_problem.is_none() && state.roots.iter().any(Option::is_some)
