@@ -243,8 +243,7 @@ impl StoreError {
     }
 
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {
-        let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self::Damaged { tree, key, reason: reason.into() }
+        Self::Damaged { tree, key: hex(key), reason: reason.into() }
     }
 
     /// A file that LMDB can open, without the trees of a gallery.
@@ -272,4 +271,9 @@ impl StoreError {
             _ => Self::Io { path: path.to_owned(), source },
         }
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
