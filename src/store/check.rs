@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::error::StoreError;
+use super::error::{StoreError, hex};
 use super::gallery::Store;
 use super::record::{
     decode_image, decode_key, decode_mark, decode_origin, origin_owner, split_blob_key,
@@ -238,9 +238,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -272,8 +272,14 @@ impl StoreError {
     }
 
     pub(super) fn damaged(tree: &'static str, key: &[u8], reason: impl Into<String>) -> Self {
-        let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self::Damaged { tree, key, reason: reason.into() }
+        Self::Damaged { tree, key: hex(key), reason: reason.into() }
+    }
+
+    /// A file that LMDB can open, without the trees of a gallery.
+    pub(super) fn foreign(path: &Path) -> Self {
+        let reason = "it is an LMDB file of some other program, or an import never finished; \
+                      `imagepool import DIR` on a new path makes a gallery";
+        Self::NotAGallery { path: path.to_owned(), reason: reason.into() }
     }
 
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
@@ -294,6 +300,11 @@ impl StoreError {
             _ => Self::Io { path: path.to_owned(), source },
         }
     }
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

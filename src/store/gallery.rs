@@ -373,7 +373,8 @@ impl Store {
     ///
     /// # Errors
     /// Those of `check`; otherwise when the disk is full, when the gallery can't be written, and
-    /// when its engine looks after its space itself. The gallery is as it was then.
+    /// when its engine looks after its space itself. The gallery has lost nothing then: it is as it
+    /// was, or compact already when only the sync of its folder failed.
     pub fn compact<E: From<StoreError>>(
         &self,
         copy: &Path,

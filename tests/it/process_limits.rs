@@ -40,8 +40,8 @@ fn a_file_size_limit_is_named_and_costs_nothing_that_was_stored() {
     }
 }
 
-/// `restore` and `export --all` were still ended by SIGXFSZ when an import no longer was: the signal
-/// was ignored only where LMDB opens a gallery.
+/// `restore` and `export --all` were still ended by SIGXFSZ when an import no longer was, because
+/// the signal was ignored only where LMDB opens a gallery.
 #[test]
 fn a_file_size_limit_is_named_by_commands_that_write_other_files() {
     let space = Workspace::with_photos(2);

@@ -1,7 +1,8 @@
 //! What is told of damage: of ranges that are lost, and of the file as a whole.
 
 use crate::image::ImageId;
-use crate::store::check::{Damage, hex};
+use crate::store::check::Damage;
+use crate::store::error::hex;
 use crate::store::file::pages::Lost;
 use crate::store::tree::Tree;
 

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::finding::{FILE, Inspect, LostRanges};
 use super::hashing::on_threads;
 use crate::image::{ImageId, Rendition};
-use crate::store::check::{Damage, Verified, hex};
+use crate::store::check::{Damage, Verified};
+use crate::store::error::hex;
 use crate::store::file::pages::{Found, Snapshot};
 use crate::store::gallery::lies_elsewhere;
 use crate::store::record::{

@@ -50,13 +50,7 @@ impl Inspection {
         let is_draft = match open_trees(&env).map_err(wrap)? {
             FoundTrees::All(_) => false,
             FoundTrees::Draft => true,
-            FoundTrees::Foreign => {
-                return Err(StoreError::NotAGallery {
-                    path: path.clone(),
-                    reason: "it is an LMDB file of some other program, or an import never finished"
-                        .into(),
-                });
-            }
+            FoundTrees::Foreign => return Err(StoreError::foreign(path)),
         };
         let stale_readers = if writable { env.clear_stale_readers().map_err(wrap)? } else { 0 };
         let images = {

@@ -3,9 +3,6 @@
 //! LMDB takes the page with the higher transaction number, whatever is in it, so one wrong bit
 //! there can bring an older state back without a word. The number decides which page a transaction
 //! writes, though, and transactions are numbered without gaps: only a pair of neighbours is sound.
-//!
-//! Layout: `MDB_page`, `MDB_meta` and `MDB_db` of LMDB 0.9, mdb.c; numbers are those of the
-//! machine, which is little-endian wherever this program runs.
 
 use std::fs::File;
 use std::io;
@@ -13,6 +10,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
+
+use super::layout::{
+    FREE_ROOT, HEADER_BYTES, LAST_PAGE, MAIN_ROOT, META_BYTES, NO_ROOT, ROOT_PAGE, TRANSACTION,
+    u16_at, u32_at, u64_at,
+};
 
 /// `MDB_MAGIC`, which stands in the meta pages of every LMDB file.
 const MAGIC: u32 = 0xBEEF_C0DE;
@@ -22,12 +24,6 @@ const VERSION: u32 = 1;
 const META_FLAG: u16 = 0x08;
 /// `P_BRANCH | P_LEAF`: the flags of a tree's pages.
 const TREE_FLAGS: u16 = 0x03;
-/// `P_INVALID`: the root of a tree without entries.
-pub(super) const NO_ROOT: u64 = u64::MAX;
-/// Length of the header of every page, in bytes.
-pub(super) const PAGE_HEADER_BYTES: usize = 16;
-/// Length of the header and `MDB_meta`, in bytes.
-const META_BYTES: usize = PAGE_HEADER_BYTES + 136;
 /// Lengths that a page can have, in bytes: powers of two. The first is by far the most frequent.
 const PAGE_LENGTHS: [usize; 8] = [4_096, 8_192, 16_384, 32_768, 65_536, 512, 1_024, 2_048];
 /// Length that no gallery has, in bytes. LMDB would try to map it.
@@ -178,7 +174,7 @@ fn judge_roots(file: &File, meta: &MetaPage) -> io::Result<Verdict> {
             return damaged("beyond its last page");
         }
         let page_bytes = meta.page_bytes as u64;
-        let mut header = [0; PAGE_HEADER_BYTES];
+        let mut header = [0; HEADER_BYTES];
         match file.read_exact_at(&mut header, root.saturating_mul(page_bytes)) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 let needed = meta.last_page.saturating_add(1).saturating_mul(page_bytes);
@@ -195,21 +191,21 @@ fn judge_roots(file: &File, meta: &MetaPage) -> io::Result<Verdict> {
 
 fn parse(page: &[u8; META_BYTES], number: u64) -> Result<MetaPage, String> {
     let damaged = |what: &str| Err(format!("has {what}"));
-    if u32_at(page, PAGE_HEADER_BYTES) != MAGIC {
+    if u32_at(page, HEADER_BYTES) != MAGIC {
         return damaged("not LMDB's magic number");
     }
-    if u32_at(page, PAGE_HEADER_BYTES + 4) != VERSION {
+    if u32_at(page, HEADER_BYTES + 4) != VERSION {
         return damaged("an unknown version");
     }
     if u64_at(page, 0) != number || u16_at(page, 10) & META_FLAG == 0 {
         return damaged("a wrong number or kind of page");
     }
     let meta = MetaPage {
-        page_bytes: u32_at(page, PAGE_HEADER_BYTES + 24) as usize,
-        free_root: u64_at(page, PAGE_HEADER_BYTES + 64),
-        main_root: u64_at(page, PAGE_HEADER_BYTES + 112),
-        last_page: u64_at(page, PAGE_HEADER_BYTES + 120),
-        transaction: u64_at(page, PAGE_HEADER_BYTES + 128),
+        page_bytes: u32_at(page, HEADER_BYTES + 24) as usize,
+        free_root: u64_at(page, FREE_ROOT + ROOT_PAGE),
+        main_root: u64_at(page, MAIN_ROOT + ROOT_PAGE),
+        last_page: u64_at(page, LAST_PAGE),
+        transaction: u64_at(page, TRANSACTION),
     };
     if !PAGE_LENGTHS.contains(&meta.page_bytes) {
         return damaged("an impossible length of pages");
@@ -218,18 +214,6 @@ fn parse(page: &[u8; META_BYTES], number: u64) -> Result<MetaPage, String> {
         return damaged("an impossible number of pages");
     }
     Ok(meta)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! - `lmdb_error`: what LMDB's errors mean.
 //! - `inode_lock`: locks that bind a data file to its lock file.
 //! - `files`: the two files, opened and bound to each other.
+//! - `layout`: where LMDB keeps what in its pages.
 //! - `meta_pages`: the two pages that name the last two states.
 //! - `open`: opening a file, after examining what LMDB would trust.
 //! - `map_fault`: what is said when the map has lost its file.
@@ -31,6 +32,7 @@ mod engine;
 mod files;
 mod inode_lock;
 mod inspect;
+mod layout;
 mod lmdb_error;
 mod map_fault;
 mod meta_pages;

@@ -34,9 +34,8 @@ const MAX_MISSING_PAGES: u64 = 256;
 const MIN_MISSING_PAGES: u64 = 8;
 /// Number of times that a gallery is opened which is replaced each time meanwhile.
 const OPENING_TRIES: u32 = 8;
-
-/// How often a state is looked for that writers do not replace meanwhile.
-const TRIES: usize = 100;
+/// Number of times that a state is looked for which writers do not replace meanwhile.
+pub(super) const STATE_TRIES: usize = 100;
 
 /// LMDB's handle of one of our trees.
 pub(super) type TreeHandle = Database<Bytes, Bytes>;
@@ -186,7 +185,7 @@ pub(super) fn check_free_list(env: &Env<WithoutTls>, path: &Path) -> Result<(), 
 
 fn space_of(env: &Env<WithoutTls>, path: &Path) -> Result<Space, StoreError> {
     let wrap = |source| lmdb_error(path, source);
-    for _ in 0..TRIES {
+    for _ in 0..STATE_TRIES {
         let file = env.try_clone_inner_file().map_err(wrap)?;
         // It keeps the pages of its state from being written again.
         let transaction = env.read_txn().map_err(wrap)?;

@@ -67,14 +67,7 @@ impl OpenFile {
             FoundTrees::Draft => {
                 return Err(StoreError::Draft { locator: Locator::File(path.to_owned()) });
             }
-            FoundTrees::Foreign => {
-                return Err(StoreError::NotAGallery {
-                    path: path.to_owned(),
-                    reason: "it is an LMDB file of some other program, or an import never \
-                             finished; `imagepool import DIR` on a new path makes a gallery"
-                        .into(),
-                });
-            }
+            FoundTrees::Foreign => return Err(StoreError::foreign(path)),
         };
         let file = Self {
             env,

@@ -143,11 +143,7 @@ impl Place {
             Some((images, keys)) => {
                 Err(StoreError::WouldBeLost { path: self.path.clone(), images, keys })
             }
-            None => Err(unopenable(StoreError::NotAGallery {
-                path: self.path.clone(),
-                reason: "it is an LMDB file of some other program, or an import never finished"
-                    .into(),
-            })),
+            None => Err(unopenable(StoreError::foreign(&self.path))),
         }
     }
 }

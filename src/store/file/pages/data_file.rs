@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::page::{HEADER_BYTES, OverflowHeader, Place, Run, Value};
+use super::page::{OverflowHeader, Place, Run, Value};
 use crate::store::error::StoreError;
+use crate::store::file::layout::HEADER_BYTES;
 use crate::store::file::meta_pages::MetaPages;
 
 /// A data file and the length of its pages.

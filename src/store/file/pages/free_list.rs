@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use super::page::{KeyOrder, Value, u64_at};
+use super::page::{KeyOrder, Value};
 use super::page_set::PageSet;
 use super::walk::{Found, TreeRoot, Walker};
+use crate::store::file::layout::u64_at;
 
 /// The free pages of a state.
 pub(super) struct FreeList {

@@ -6,16 +6,12 @@
 use std::cmp::Reverse;
 
 use super::data_file::DataFile;
-use super::page::{HEADER_BYTES, u64_at};
-use super::walk::{ROOT_BYTES, TreeRoot};
+use super::walk::TreeRoot;
 use crate::store::error::StoreError;
+use crate::store::file::layout::{
+    FREE_ROOT, LAST_PAGE, MAIN_ROOT, ROOT_BYTES, TRANSACTION, u64_at,
+};
 use crate::store::file::meta_pages::Verdict;
-
-/// Offset of the root of the free list's tree behind the page header, in bytes.
-const FREE_ROOT: usize = 24;
-const MAIN_ROOT: usize = FREE_ROOT + ROOT_BYTES;
-const LAST_PAGE: usize = MAIN_ROOT + ROOT_BYTES;
-const TRANSACTION: usize = LAST_PAGE + 8;
 
 /// A state of the gallery, as a meta page has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +89,12 @@ impl Meta {
 }
 
 fn parse(page: &[u8], is_sound: bool) -> Option<Meta> {
-    let body = page.get(HEADER_BYTES..)?;
-    let root = |at: usize| TreeRoot::read(body.get(at..at + ROOT_BYTES)?);
+    let root = |at: usize| TreeRoot::read(page.get(at..at + ROOT_BYTES)?);
     Some(Meta {
         free: root(FREE_ROOT)?,
         main: root(MAIN_ROOT)?,
-        last_page: u64_at(body, LAST_PAGE),
-        transaction: u64_at(body, TRANSACTION),
+        last_page: u64_at(page, LAST_PAGE),
+        transaction: u64_at(page, TRANSACTION),
         is_sound,
     })
 }

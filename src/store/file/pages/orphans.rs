@@ -4,6 +4,7 @@ use memchr::memmem::Finder;
 
 use super::data_file::DataFile;
 use super::page::{Content, KeyOrder, Kind, Place, Value, read_page};
+use super::page_set::PageSet;
 
 /// How a WebP begins, and what follows 8 bytes later.
 const WEBP_HEAD: (&[u8], &[u8]) = (b"RIFF", b"WEBP");
@@ -32,6 +33,11 @@ pub(super) fn each_orphan(
     visit: &mut dyn FnMut(Orphan<'_>),
 ) {
     let finder = Finder::new(WEBP_HEAD.0);
+    // A cut file may have a part of one more page.
+    let mut bad_pages = PageSet::new(file.pages() + 1);
+    for &number in bad {
+        bad_pages.insert(number);
+    }
     for number in pages.chain(bad.iter().copied()) {
         let start = number.saturating_mul(file.page_bytes() as u64);
         // The last page of a cut file may be there in part.
@@ -39,10 +45,10 @@ pub(super) fn each_orphan(
         let Ok(page) = file.read(start, left.min(file.page_bytes())) else { continue };
         let reading = read_page(&page, number, KeyOrder::Bytes);
         if reading.kind == Some(Kind::Leaf) {
+            let is_sound = reading.problem.is_none() && !bad_pages.contains(number);
             for node in &reading.nodes {
                 if let Content::Value(value) = node.content {
                     let place = Place::of(value, &page, number);
-                    let is_sound = reading.problem.is_none() && !bad.contains(&number);
                     visit(Orphan::Entry { key: node.key, value, place, is_sound });
                 }
             }

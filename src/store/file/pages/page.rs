@@ -8,6 +8,8 @@
 
 use std::cmp::Ordering;
 
+use crate::store::file::layout::{HEADER_BYTES, u16_at, u32_at, u64_at};
+
 /// How a tree's keys are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyOrder {
@@ -26,7 +28,6 @@ impl KeyOrder {
     }
 }
 
-pub(super) const HEADER_BYTES: usize = 16;
 const NODE_HEADER_BYTES: usize = 8;
 
 const BRANCH: u16 = 0x01;
@@ -112,18 +113,6 @@ pub(super) struct Reading<'p> {
     pub(super) nodes: Vec<Node<'p>>,
     /// What is wrong with the page, if anything.
     pub(super) problem: Option<String>,
-}
-
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).and_then(|two| two.try_into().ok()).map_or(0, u16::from_le_bytes)
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes)
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 pub(super) fn number_of(page: &[u8]) -> u64 {

@@ -13,11 +13,9 @@ use super::page_set::PageSet;
 use super::roots::{FoundState, Roots, count_added, find_state};
 use super::walk::{Found, Lost, TreeRoot, Walker};
 use crate::store::error::StoreError;
+use crate::store::file::open::STATE_TRIES;
 use crate::store::file::pin::Pin;
 use crate::store::tree::Tree;
-
-/// How often a state is looked for that writers do not replace meanwhile.
-const TRIES: usize = 100;
 
 /// What a state is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +52,7 @@ impl Snapshot {
         mut may_go_on: impl FnMut(&StoreError) -> bool,
     ) -> Result<Self, StoreError> {
         let mut notes = Vec::new();
-        for _ in 0..TRIES {
+        for _ in 0..STATE_TRIES {
             let pin = match Pin::new(path) {
                 Ok(pin) => pin,
                 Err(error) if may_go_on(&error) => {
@@ -98,11 +96,7 @@ impl Snapshot {
             sort_by_age(&mut read);
         }
         if are_sound && read.iter().all(MetaState::is_foreign) {
-            return Err(not_a_gallery(
-                path,
-                "it is an LMDB file of some other program, or an import never finished; \
-                 `imagepool import DIR` on a new path makes a gallery",
-            ));
+            return Err(StoreError::foreign(path));
         }
         let is_usable = |state: &MetaState| {
             state.main_problem.is_none() && state.roots.iter().any(Option::is_some)

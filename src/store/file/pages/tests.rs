@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::page::{Content, KeyOrder, Kind, flags_of, read_page, u16_at};
+use super::page::{Content, KeyOrder, Kind, flags_of, read_page};
 use super::*;
 use crate::store::file::FileEngine;
+use crate::store::file::layout::u16_at;
 use crate::store::migrate::ADDED_KEY;
 use crate::store::tree::{Access, Tree};
 

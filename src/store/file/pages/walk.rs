@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use super::data_file::DataFile;
-use super::page::{Content, KeyOrder, Kind, Node, Place, Run, Value, read_page, u16_at, u64_at};
+use super::page::{Content, KeyOrder, Kind, Node, Place, Run, Value, read_page};
 use super::page_set::PageSet;
+use crate::store::file::layout::{NO_ROOT, ROOT_BYTES, ROOT_PAGE, u16_at, u64_at};
 
 /// Greatest depth of a tree, as in LMDB.
 const MAX_DEPTH: usize = 32;
-
-/// Length of the root of a tree, as it is stored, in bytes.
-pub(super) const ROOT_BYTES: usize = 48;
 
 /// The root of a tree, with what it says of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ impl TreeRoot {
         if bytes.len() != ROOT_BYTES {
             return None;
         }
-        let page = u64_at(bytes, 40);
+        let page = u64_at(bytes, ROOT_PAGE);
         Some(Self {
             flags: u16_at(bytes, 4),
             depth: u16_at(bytes, 6),
@@ -47,7 +45,7 @@ impl TreeRoot {
                 overflow_pages: u64_at(bytes, 24),
                 entries: u64_at(bytes, 32),
             },
-            page: (page != u64::MAX).then_some(page),
+            page: (page != NO_ROOT).then_some(page),
         })
     }
 }
