@@ -70,7 +70,8 @@ impl Map {
     fn new(addresses: Range<usize>, path: &Path, earlier: Option<&'static Self>) -> Self {
         let mut paths = vec![path];
         for map in chain(earlier) {
-            if !paths.contains(&&*map.path) {
+            // A new gallery had another name while it was made, of which a person knows nothing.
+            if !paths.contains(&&*map.path) && map.path.exists() {
                 paths.push(&map.path);
             }
         }
@@ -163,4 +164,30 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, _context: 
 fn say(words: &[u8]) {
     // SAFETY: the bytes are there, and write is allowed in a handler.
     unsafe { libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_outside_of_all_maps_is_told_of_each_gallery_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two, gone] = ["one", "two", "gone"].map(|name| dir.path().join(name));
+        let mut earlier = None;
+        for path in [&one, &two, &gone] {
+            fs::write(path, "").unwrap();
+            earlier = Some(&*Box::leak(Box::new(Map::new(0..1, path, earlier))));
+        }
+        fs::remove_file(&gone).unwrap();
+        let told = |path, earlier| {
+            let map = Map::new(0..1, path, earlier);
+            assert!(map.words.starts_with(format!("error: {}: ", path.display()).as_bytes()));
+            String::from_utf8(map.other_words).unwrap()
+        };
+        let both = told(&one, earlier);
+        assert!(both.contains(&format!("error: {}, {}: ", one.display(), two.display())), "{both}");
+        assert!(both.contains("one of them is damaged"), "{both}");
+        assert!(told(&one, None).contains("the gallery is damaged"));
+    }
 }
