@@ -180,6 +180,11 @@ pub enum StoreError {
     Copy { source: io::Error },
     #[error("the copy can't be written: the disk is full; the gallery itself is as it was")]
     CopyDiskFull,
+    #[error(
+        "the copy can't be written: this process may not write so long a file; raise the limit of \
+         file sizes (`ulimit -f`, LimitFSIZE=)"
+    )]
+    CopyFileLimit,
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("{}: {source}", path.display())]
@@ -240,6 +245,7 @@ impl StoreError {
             | Self::EngineNotBuiltIn { .. }
             | Self::Copy { .. }
             | Self::CopyDiskFull
+            | Self::CopyFileLimit
             | Self::Key(_) => {}
         }
     }
@@ -280,6 +286,15 @@ impl StoreError {
         let reason = "it is an LMDB file of some other program, or an import never finished; \
                       `imagepool import DIR` on a new path makes a gallery";
         Self::NotAGallery { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// A copy of the gallery could not be written.
+    pub(super) fn copy(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::CopyDiskFull,
+            io::ErrorKind::FileTooLarge => Self::CopyFileLimit,
+            _ => Self::Copy { source },
+        }
     }
 
     pub(super) fn io(path: &Path, source: io::Error) -> Self {

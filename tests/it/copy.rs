@@ -186,7 +186,11 @@ fn a_copy_that_is_killed_goes_on() {
         space.rotate(&[]);
         let (source, target) = (space.locator(), locator(to, "target"));
         let mut hits = 0;
-        for _ in 0..4 {
+        // On a machine that is busy, or fast, many kills come too early or too late.
+        for round in 0..60 {
+            if round >= 4 && hits > 0 {
+                break;
+            }
             let mut copy = space.command();
             copy.args(["copy", &source, &target]).stdin(Stdio::null()).stderr(Stdio::null());
             let mut copy = copy.spawn().unwrap();
@@ -198,7 +202,6 @@ fn a_copy_that_is_killed_goes_on() {
                 remove(&space, to);
             }
         }
-        println!("{from:?} to {to:?}: {hits} of 4 kills hit a running copy");
         assert!(hits > 0, "no kill hit a running copy");
         space.run(["copy", &source, &target]).expect(0);
         assert_eq!(contents(&space, &target), contents(&space, &source));

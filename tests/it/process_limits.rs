@@ -52,6 +52,7 @@ fn a_file_size_limit_is_named_by_commands_that_write_other_files() {
     let mut failures = Failures::new();
     for (arguments, named) in [
         (&["restore", "--force", "backup.pool"][..], "gallery.pool"),
+        (&["backup", "copy.pool"], "copy.pool"),
         (&["export", "--all", "exported"], ".webp"),
         (&["export", &ids[0], &ids[1], &ids[2], "exported"], ".webp"),
     ] {

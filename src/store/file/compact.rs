@@ -47,11 +47,11 @@ impl FileWriter<'_> {
             .create_new(true)
             .mode(MODE)
             .open(copy)
-            .map_err(|source| StoreError::Copy { source })?;
+            .map_err(StoreError::copy)?;
         file.copy_to(&mut target)?;
         give_rights(&target, &path, &old)?;
         let after = target.metadata().map_err(wrap)?.len();
-        sync_while(&target, check).map_err(|source| StoreError::Copy { source })??;
+        sync_while(&target, check).map_err(StoreError::copy)??;
         drop(target);
         take_place(copy, &path, &file.files)?;
         Ok(Compacted { before: old.len(), after })

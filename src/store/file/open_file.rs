@@ -190,10 +190,7 @@ impl OpenFile {
     pub(super) fn copy_to(&self, target: &mut File) -> Result<(), StoreError> {
         self.env.copy_to_file(target, CompactionOption::Enabled).map_err(|source| match source {
             // Pages are read out of the map, so an I/O error is about the target.
-            heed::Error::Io(source) if source.kind() == io::ErrorKind::StorageFull => {
-                StoreError::CopyDiskFull
-            }
-            heed::Error::Io(source) => StoreError::Copy { source },
+            heed::Error::Io(source) => StoreError::copy(source),
             source => self.wrap(source),
         })
     }

@@ -89,9 +89,8 @@ impl Place {
         }
         check_space(&self.path, source.file.metadata().map_err(wrap)?.len())?;
         copy_file(&mut source.file, copy).map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => StoreError::CopyDiskFull,
             io::ErrorKind::FileTooLarge => StoreError::FileLimit { path: self.path.clone() },
-            _ => StoreError::Copy { source: error },
+            _ => StoreError::copy(error),
         })
     }
 
