@@ -1,6 +1,6 @@
 //! Gives the memory that allocators keep back to the system.
 
-/// Gives freed memory back to the system. It takes about a millisecond.
+/// Gives freed memory back to the system.
 ///
 /// Both allocators are asked: mimalloc has our own memory, this thread's and what no thread owns; C
 /// libraries have theirs from the system's allocator.

@@ -46,10 +46,7 @@ impl OpenFile {
         let wrap = |source| lmdb_error(path, source);
         check_length(&env, path, writable)?;
         let has_sound_free_list = OnceLock::new();
-        let check_before_writing = || match check_free_list(&env, path) {
-            Ok(()) => Ok(has_sound_free_list.get_or_init(|| ())),
-            Err(error) => Err(error),
-        };
+        let check_before_writing = || expect_sound_free_list(&has_sound_free_list, &env, path);
         // Who opens it to write learns it before any work.
         if access != Access::Read {
             check_before_writing()?;
@@ -170,10 +167,7 @@ impl OpenFile {
 
     /// Begins a write transaction, which waits for that of any other process.
     pub(super) fn begin(&self) -> Result<FileWriter<'_>, StoreError> {
-        if self.has_sound_free_list.get().is_none() {
-            check_free_list(&self.env, &self.path)?;
-            let _ = self.has_sound_free_list.set(());
-        }
+        expect_sound_free_list(&self.has_sound_free_list, &self.env, &self.path)?;
         let txn = self.env.write_txn().map_err(|source| self.wrap(source))?;
         // What were written to a file that has lost its name, nobody would ever find.
         if !self.files.data_is_still_at(&self.path) {
@@ -198,6 +192,19 @@ impl OpenFile {
     pub(super) fn wrap(&self, source: heed::Error) -> StoreError {
         lmdb_error(&self.path, source)
     }
+}
+
+/// Checks the list of free pages, unless it `is_known` to be sound.
+fn expect_sound_free_list(
+    is_known: &OnceLock<()>,
+    env: &Env<WithoutTls>,
+    path: &Path,
+) -> Result<(), StoreError> {
+    if is_known.get().is_none() {
+        check_free_list(env, path)?;
+        let _ = is_known.set(());
+    }
+    Ok(())
 }
 
 pub(in crate::store) struct FileWriter<'w> {
