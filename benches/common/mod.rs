@@ -1,6 +1,6 @@
 //! Images for galleries that are measured.
 
-use imagepool::image::{ImageId, ImageRecord};
+use imagepool::image::{ImageId, ImageRecord, PictureMetadata};
 use imagepool::store::{Addition, Origin, SourceKey};
 
 /// Makes an image of these bytes, which need be no picture: its record is as long as a typical one.
@@ -23,6 +23,7 @@ pub(crate) fn addition(index: u32, webp: Vec<u8>) -> Addition {
     Addition {
         id: ImageId::of(&webp),
         image: Some((Box::new(record), webp)),
+        metadata: PictureMetadata::default(),
         hand_tags: Vec::new(),
         renditions: Vec::new(),
         source: SourceKey::new(&source_hash, [0; 8]),

@@ -45,6 +45,7 @@ fuzz_target!(|source: &[u8]| {
         jobs: 1,
         tags: Vec::new(),
         folder_tags: true,
+        metadata_tags: true,
         skip_similar: false,
         again: false,
         // Each run removes the image of the one before, so that the gallery stays small.

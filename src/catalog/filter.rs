@@ -1,7 +1,7 @@
 //! The conditions of a filter, and whether the image of one record meets them. A whole catalog is
 //! filtered in `matches`.
 
-use crate::image::{BadTag, ImageRecord, Orientation, parse_tag};
+use crate::image::{BadTag, ImageRecord, Orientation, TakenAt, parse_tag};
 
 /// Conditions that an image has to meet, all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,6 +19,44 @@ pub struct Filter {
     /// Greatest height, in pixels.
     pub max_height: Option<u32>,
     pub animated: Option<bool>,
+}
+
+/// A filter with conditions on what pictures say of themselves. A catalog does not hold that, so
+/// only records can be compared with it. An image that does not say it does not meet the condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordFilter {
+    pub filter: Filter,
+    /// The earliest time of a picture.
+    pub taken_after: Option<TakenAt>,
+    /// The time that a picture must be before.
+    pub taken_before: Option<TakenAt>,
+    /// Least number of stars.
+    pub min_rating: Option<u8>,
+}
+
+impl RecordFilter {
+    /// Whether every image meets it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the image of this record meets every condition.
+    #[must_use]
+    pub fn matches(&self, record: &ImageRecord) -> bool {
+        let taken = record.metadata.taken_at;
+        let is_in_time = match (self.taken_after, self.taken_before, taken) {
+            (None, None, _) => true,
+            (_, _, None) => false,
+            (first, end, Some(taken)) => {
+                first.is_none_or(|first| !taken.is_before(&first))
+                    && end.is_none_or(|end| taken.is_before(&end))
+            }
+        };
+        self.filter.matches(record)
+            && is_in_time
+            && self.min_rating.is_none_or(|least| record.metadata.rating >= Some(least))
+    }
 }
 
 /// A tag that an image must have, or must not have.

@@ -29,6 +29,6 @@ mod shuffle;
 mod tests;
 
 pub use builder::{CatalogBuilder, CatalogEntry};
-pub use filter::{Filter, TagTerm};
+pub use filter::{Filter, RecordFilter, TagTerm};
 pub use index::{Catalog, Position, RecordStamp};
 pub use matches::{Draw, Matches};

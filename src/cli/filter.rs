@@ -1,7 +1,7 @@
 //! The flags that say which images a command is about.
 
-use crate::catalog::{Filter, TagTerm};
-use crate::image::Orientation;
+use crate::catalog::{Filter, RecordFilter, TagTerm};
+use crate::image::{Orientation, TakenAt};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Filters")]
@@ -33,11 +33,29 @@ pub(super) struct FilterArgs {
     /// Only animations, or only still images
     #[arg(long, env = "IMAGEPOOL_ANIMATED", value_name = "true|false")]
     animated: Option<bool>,
+
+    /// Only pictures taken at this time or later, such as 2024, 2024-05-17 or
+    /// 2024-05-17T18:30:00+02:00
+    #[arg(long, env = "IMAGEPOOL_TAKEN_AFTER", value_name = "DATE")]
+    taken_after: Option<TakenAt>,
+
+    /// Only pictures taken before this time: before 2024 leaves all of 2024 out
+    #[arg(long, env = "IMAGEPOOL_TAKEN_BEFORE", value_name = "DATE")]
+    taken_before: Option<TakenAt>,
+
+    /// Only pictures with at least so many stars, 0 to 5
+    #[arg(
+        long,
+        env = "IMAGEPOOL_MIN_RATING",
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(0..=5)
+    )]
+    min_rating: Option<u8>,
 }
 
 impl FilterArgs {
-    pub(super) fn into_filter(self) -> Filter {
-        Filter {
+    pub(super) fn into_filter(self) -> RecordFilter {
+        let filter = Filter {
             tags: self.tag,
             orientation: self.orientation,
             min_width: self.min_width,
@@ -46,6 +64,12 @@ impl FilterArgs {
             max_height: self.max_height,
             animated: self.animated,
         }
-        .normalise()
+        .normalise();
+        RecordFilter {
+            filter,
+            taken_after: self.taken_after,
+            taken_before: self.taken_before,
+            min_rating: self.min_rating,
+        }
     }
 }

@@ -54,6 +54,10 @@ pub(super) struct ImportFlags {
     #[arg(long, env = "IMAGEPOOL_NO_DIR_TAGS", value_parser = FalseyValueParser::new())]
     no_dir_tags: bool,
 
+    /// Make tags of the keywords and albums that pictures name in EXIF, IPTC or XMP
+    #[arg(long, env = "IMAGEPOOL_METADATA_TAGS", value_parser = FalseyValueParser::new())]
+    metadata_tags: bool,
+
     /// Leave out pictures that look like an image of the gallery, at another size or quality
     #[arg(long, env = "IMAGEPOOL_SKIP_SIMILAR", value_parser = FalseyValueParser::new())]
     skip_similar: bool,
@@ -146,6 +150,7 @@ impl ImportFlags {
             jobs: self.jobs.map_or_else(cores, usize::from),
             tags: self.tag,
             folder_tags: !self.no_dir_tags,
+            metadata_tags: self.metadata_tags,
             skip_similar: self.skip_similar,
             prune: false,
             delete_originals: false,

@@ -9,7 +9,7 @@ use super::filter::FilterArgs;
 use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::output;
 use super::show::no_such_image;
-use crate::catalog::Filter;
+use crate::catalog::RecordFilter;
 use crate::image::ImageId;
 use crate::store::{Access, Store};
 
@@ -33,7 +33,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         let filter = self.filter.into_filter();
-        let has_filter = filter != Filter::default();
+        let has_filter = !filter.is_empty();
         let ids = match self.id.as_slice() {
             [] if has_filter => None,
             [] => anyhow::bail!(usage("give the ID of an image, - or a filter such as --tag T")),
@@ -77,7 +77,7 @@ fn parse_ids<'t>(words: impl Iterator<Item = &'t str>) -> anyhow::Result<BTreeSe
 
 /// Returns the ids of the images that a filter matches. A damaged record makes it fail, because it
 /// might be one of them.
-fn matching(store: &Store, filter: &Filter) -> anyhow::Result<BTreeSet<ImageId>> {
+fn matching(store: &Store, filter: &RecordFilter) -> anyhow::Result<BTreeSet<ImageId>> {
     let mut ids = BTreeSet::new();
     store.each_image(|id, record| {
         if filter.matches(&record) {

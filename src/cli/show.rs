@@ -7,7 +7,7 @@ use indicatif::DecimalBytes;
 use super::global::{ExitReason, GlobalOptions};
 use super::list::printable;
 use super::output;
-use crate::image::{ImageId, ImageInfo, image_path, rfc3339};
+use crate::image::{Credit, ImageId, ImageInfo, ImageRecord, image_path, rfc3339};
 use crate::store::Access;
 
 /// Show what is known of an image
@@ -33,7 +33,7 @@ impl Args {
             if record.animated() { format!(", {} frames", record.frames) } else { String::new() };
         let alpha = if record.alpha { ", transparent" } else { "" };
         let source_bytes = DecimalBytes(record.source_bytes);
-        let lines = [
+        let mut lines = vec![
             ("id", self.id.to_string()),
             ("size", format!("{} x {} pixels{animation}{alpha}", record.width, record.height)),
             ("bytes", format!("{} ({})", record.size_bytes, DecimalBytes(record.size_bytes))),
@@ -42,14 +42,33 @@ impl Args {
                 format!("{} ({}, {source_bytes})", printable(&record.source), record.source_format),
             ),
             ("tags", record.tags.join(", ")),
-            ("imported", rfc3339(record.imported_at)),
-            ("path", image_path(self.id)),
         ];
+        lines.extend(said_of_itself(&record));
+        lines.push(("imported", rfc3339(record.imported_at)));
+        lines.push(("path", image_path(self.id)));
         output::print(|stdout| {
             lines.iter().try_for_each(|(name, value)| writeln!(stdout, "{name:>9}  {value}"))
         })?;
         Ok(ExitReason::Done)
     }
+}
+
+/// Returns the lines for what the picture says of itself. One that says nothing has none.
+fn said_of_itself(record: &ImageRecord) -> Vec<(&'static str, String)> {
+    let metadata = &record.metadata;
+    let credit = metadata.credit();
+    let of_credit = |part: for<'c> fn(&Credit<'c>) -> Option<&'c str>| {
+        credit.as_ref().and_then(part).map(printable)
+    };
+    let lines = [
+        ("taken", metadata.taken_at.map(|at| at.to_string())),
+        ("rating", metadata.rating.map(|stars| format!("{stars} of 5"))),
+        ("title", metadata.title.as_deref().map(printable)),
+        ("creator", of_credit(|credit| credit.creator)),
+        ("copyright", of_credit(|credit| credit.copyright)),
+        ("licence", of_credit(|credit| credit.licence)),
+    ];
+    lines.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 pub(super) fn no_such_image(id: ImageId) -> String {

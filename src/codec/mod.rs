@@ -7,6 +7,7 @@
 //! will need. Both go through `decode`, the one place that knows every format's decoder.
 //!
 //! - `formats/` wraps the crates that decode pictures, one file a format.
+//! - `metadata/` reads what a picture says of itself, from what `formats/` and `decoders/` find.
 //! - `decoders/` holds the readers that are our own, for TIFF and for HEIC and AVIF.
 //! - `encode/` writes WebP, still and animated.
 //! - `pixels/` works on decoded pixels: colour, orientation, scaling, features.
@@ -40,6 +41,8 @@ mod formats;
 
 mod decoders;
 
+mod metadata;
+
 mod encode;
 
 mod pixels;
@@ -60,6 +63,7 @@ pub use estimate::{header_bytes, memory_bytes};
 pub use guard::catches_panics;
 pub use limits::DecodeLimits;
 pub use memory::give_back_freed;
+pub use metadata::{SourceMetadata, read_metadata};
 pub use settings::{Lossless, Settings};
 pub use sniff::{PictureFormat, SNIFF_BYTES, Sniffed, sniff};
 pub use timer::Timer;

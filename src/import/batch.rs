@@ -63,7 +63,8 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::ImageId;
+    use crate::codec::SourceMetadata;
+    use crate::image::{ImageId, PictureMetadata};
     use crate::import::outcome::ReadSource;
     use crate::import::report::FileReport;
     use crate::import::walk::{FoundEntry, walk};
@@ -72,11 +73,17 @@ mod tests {
     fn push(batch: &mut Batch, webp_bytes: usize, now: Instant) {
         let this_file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let Some(FoundEntry::Source(file)) = walk(&this_file).next() else { panic!("not found") };
-        let source = ReadSource { file, hash: [0; 32], keep_reason: None };
+        let source = ReadSource {
+            file,
+            hash: [0; 32],
+            keep_reason: None,
+            metadata: SourceMetadata::default(),
+        };
         let outcome = FileOutcome { report: FileReport::new(this_file), source };
         let addition = Addition {
             id: ImageId::of(b""),
             image: None,
+            metadata: PictureMetadata::default(),
             hand_tags: Vec::new(),
             renditions: vec![(16, vec![0; webp_bytes])],
             source: SourceKey::new(&[0; 32], [0; 8]),

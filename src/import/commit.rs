@@ -14,7 +14,7 @@ use super::report::{FileReport, FileStatus, ImportError, ImportSummary, Observer
 use super::scan_state::ScanState;
 use super::similar::SimilarImages;
 use super::walk::SourceFile;
-use crate::image::ImageId;
+use crate::image::{ImageId, PictureMetadata};
 use crate::store::{Added, Addition, Condition, SourceKey, Store, StoreError};
 
 pub(super) struct Committer<'i> {
@@ -133,6 +133,7 @@ impl<'i> Committer<'i> {
         addition.image = None;
         addition.renditions.clear();
         addition.hand_tags.clear();
+        addition.metadata = PictureMetadata::default();
         addition.source = skipped_key(&source_hash, self.options.settings.hash());
         // The other image is not of this file: when the file goes, that image stays.
         addition.origin = None;
@@ -195,6 +196,7 @@ impl<'i> Committer<'i> {
             let addition = Addition {
                 id,
                 image: None,
+                metadata: outcome.source.metadata.picture.clone(),
                 hand_tags: self.options.tags.clone(),
                 renditions: Vec::new(),
                 source: key,

@@ -16,6 +16,7 @@
 //! - `budget`: the memory that conversions may take together.
 //! - `runner`: a thread that converts, and is left behind when a decoder does not come back.
 //! - `outcome`: what workers hand to the committer.
+//! - `work`: a file between a worker's steps.
 //! - `worker`: one file, from its path to its outcome.
 //! - `similar`: images that look alike.
 //! - `originals`: deleting files whose images are stored, and images whose files are gone.
@@ -39,6 +40,7 @@ mod scan_state;
 mod similar;
 mod walk;
 mod watch;
+mod work;
 mod worker;
 
 pub use options::ImportOptions;

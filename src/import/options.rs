@@ -15,6 +15,8 @@ pub struct ImportOptions {
     pub tags: Vec<String>,
     /// Whether the folders below each path are tags too.
     pub folder_tags: bool,
+    /// Whether the keywords of pictures and the names of their albums are tags too.
+    pub metadata_tags: bool,
     /// Whether pictures are skipped that look like an image of the gallery.
     pub skip_similar: bool,
     /// Whether pictures are imported whose images a person removed before.

@@ -7,7 +7,7 @@ use super::budget::MemoryPermit;
 use super::options::ImportOptions;
 use super::report::{FileReport, FileStatus};
 use super::walk::SourceFile;
-use crate::codec::CodecError;
+use crate::codec::{CodecError, SourceMetadata};
 use crate::image::{ImageId, ImageRecord};
 use crate::store::{Addition, Origin, SourceKey, StoreError};
 
@@ -37,6 +37,8 @@ pub(super) struct ReadSource {
     pub(super) hash: [u8; 32],
     /// Why the file must not be deleted.
     pub(super) keep_reason: Option<&'static str>,
+    /// What the file says of itself.
+    pub(super) metadata: SourceMetadata,
 }
 
 impl ReadSource {
@@ -53,9 +55,12 @@ impl ReadSource {
         let mut folder_tags = Vec::new();
         if options.folder_tags {
             folder_tags.clone_from(&self.file.folder_tags);
-            folder_tags.sort_unstable();
-            folder_tags.dedup();
         }
+        if options.metadata_tags {
+            folder_tags.extend_from_slice(&self.metadata.keywords);
+        }
+        folder_tags.sort_unstable();
+        folder_tags.dedup();
         Origin { path, source_hash: self.hash, folder_tags }
     }
 }

@@ -153,6 +153,7 @@ mod tests {
             jobs: 1,
             tags: Vec::new(),
             folder_tags: false,
+            metadata_tags: false,
             skip_similar: false,
             again: false,
             prune: false,

@@ -6,17 +6,18 @@ use std::collections::hash_map::Entry;
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::budget::{MemoryBudget, MemoryPermit};
+use super::budget::MemoryBudget;
 use super::options::ImportOptions;
-use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, reason_of, skipped_key};
+use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, skipped_key};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
 use super::walk::{FoundEntry, SourceFile};
+use super::work::{Work, into_record};
 use crate::codec::{
-    self, CodecError, Converted, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, Timer,
+    self, CodecError, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, SourceMetadata, Timer,
 };
-use crate::image::{self, ImageId, ImageRecord};
-use crate::store::{Addition, Condition, RemovedMark, SourceKey, Store, StoreError};
+use crate::image::{ImageId, ImageRecord};
+use crate::store::{Condition, RemovedMark, SourceKey, Store, StoreError};
 
 /// Memory that any conversion takes, however small its picture, in bytes: tables of decoders and
 /// encoders, and what allocators keep. With it, a picture that takes all of `--memory` by itself is
@@ -96,7 +97,8 @@ impl<'i> ImportWorker<'i> {
         let key = SourceKey::new(&hash, self.settings_hash);
         let report =
             FileReport { bytes_in: bytes.len() as u64, ..FileReport::new(file.path.clone()) };
-        let source = ReadSource { file, hash, keep_reason: None };
+        let metadata = SourceMetadata::default();
+        let source = ReadSource { file, hash, keep_reason: None, metadata };
         let mut outcome = FileOutcome { report, source };
 
         let known = match self.removed_before(&hash) {
@@ -116,6 +118,7 @@ impl<'i> ImportWorker<'i> {
             }
             known => known?,
         };
+        outcome.source.metadata = self.read_metadata(&bytes, &known);
         if matches!(known, Known::Nothing)
             && let Some((id, record)) = self.similar_to_skipped(&hash)?
         {
@@ -132,6 +135,18 @@ impl<'i> ImportWorker<'i> {
             Known::Nothing if self.options.dry_run => self.probe(work, bytes, runner)?,
             Known::Nothing => self.convert(work, bytes, Arc::clone(&self.settings), runner),
         })
+    }
+
+    /// Reads what a file says of itself, unless its image has all of that.
+    fn read_metadata(&self, bytes: &[u8], known: &Known) -> SourceMetadata {
+        match known {
+            Known::Whole(_, record)
+                if record.metadata.is_complete() && !self.options.metadata_tags =>
+            {
+                SourceMetadata::default()
+            }
+            _ => codec::read_metadata(bytes),
+        }
     }
 
     /// Finds the mark of a source whose image a person removed, unless it is to be taken again.
@@ -196,7 +211,7 @@ impl<'i> ImportWorker<'i> {
         }
     }
 
-    /// Adds the tags, renditions and origin that a known image does not have yet.
+    /// Adds the tags, metadata, renditions and origin that a known image does not have yet.
     fn add_to_known(
         &self,
         mut work: Work<'_>,
@@ -217,6 +232,9 @@ impl<'i> ImportWorker<'i> {
         let missing: Vec<u16> = widths.filter(|width| is_missing(*width)).collect();
         if self.options.dry_run {
             return WorkResult::Settled(work.outcome);
+        }
+        if work.has_new_metadata(record) {
+            work.outcome.report.notes.push("metadata added".into());
         }
         if missing.is_empty() {
             if work.has_new_tag(record) {
@@ -393,83 +411,8 @@ struct DamagedImage {
     problem: String,
 }
 
-/// A file that was read, on its way through a worker.
-struct Work<'i> {
-    outcome: FileOutcome,
-    permit: MemoryPermit,
-    key: SourceKey,
-    options: &'i ImportOptions,
-}
-
-impl Work<'_> {
-    /// Whether an image is going to get a tag that it does not have.
-    fn has_new_tag(&self, record: &ImageRecord) -> bool {
-        let is_new = |tag: &String| !record.tags.contains(tag);
-        let origin = self.outcome.source.origin(self.options);
-        let is_wanted = |tag: &&String| !record.refused_tags.contains(tag);
-        self.options.tags.iter().any(is_new)
-            || origin.folder_tags.iter().filter(is_wanted).any(is_new)
-    }
-
-    fn refused(mut self, error: &CodecError) -> WorkResult {
-        let not_a_picture = matches!(error, CodecError::NotAPicture);
-        let report = &mut self.outcome.report;
-        report.status = if not_a_picture { FileStatus::NotImage } else { FileStatus::Failed };
-        report.reason = Some(reason_of(error));
-        if matches!(error, CodecError::DecodersHang { .. }) {
-            let FileOutcome { report, source } = self.outcome;
-            return WorkResult::Postponed { report, source: source.file };
-        }
-        WorkResult::Settled(self.outcome)
-    }
-
-    fn pending(
-        self,
-        id: ImageId,
-        image: Option<(Box<ImageRecord>, Vec<u8>)>,
-        renditions: Vec<(u16, Vec<u8>)>,
-    ) -> WorkResult {
-        let addition = Addition {
-            id,
-            image,
-            hand_tags: self.options.tags.clone(),
-            renditions,
-            source: self.key,
-            origin: Some(self.outcome.source.origin(self.options)),
-            moved_from: Vec::new(),
-            again: self.options.again,
-        };
-        self.permit.try_resize(addition.size_bytes() as u64);
-        WorkResult::Pending { outcome: self.outcome, addition, permit: self.permit }
-    }
-}
-
 fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {
     let bytes_in = file.stamp.size_bytes;
     let report = FileReport { bytes_in, ..FileReport::refused(file.path.clone(), status, reason) };
     WorkResult::Refused { report, source: Some(file) }
-}
-
-fn into_record(
-    converted: Converted,
-    size_bytes: u64,
-    source: &ReadSource,
-    source_bytes: u64,
-) -> ImageRecord {
-    ImageRecord {
-        width: converted.width,
-        height: converted.height,
-        size_bytes,
-        frames: converted.frames,
-        alpha: converted.alpha,
-        imported_at: image::now(),
-        source_hash: source.hash,
-        source_bytes,
-        source_format: converted.format.name().to_owned(),
-        source: source.file.name.clone(),
-        thumbhash: converted.thumbhash,
-        color: converted.color,
-        perceptual_hash: converted.perceptual_hash,
-        ..ImageRecord::default()
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::image::{ImageId, ImageRecord};
+use crate::image::{ImageId, ImageRecord, PictureMetadata};
 
 /// Names a source file under the settings that shape its image: the BLAKE3 of the file, then a hash
 /// of the settings.
@@ -38,7 +38,8 @@ pub struct Origin {
     pub path: PathBuf,
     /// BLAKE3 of the file.
     pub source_hash: [u8; 32],
-    /// Tags of the folders that the file lies in, sorted and without repeats.
+    /// Tags of the folders that the file lies in, and its keywords if these are to be tags; sorted
+    /// and without repeats.
     pub folder_tags: Vec<String>,
 }
 
@@ -61,6 +62,8 @@ pub struct Addition {
     /// The record and the WebP of a new image. `None` if the gallery had the image when it was
     /// looked up; then only what follows is added to it.
     pub image: Option<(Box<ImageRecord>, Vec<u8>)>,
+    /// What the file says of itself, for the fields that the image lacks.
+    pub metadata: PictureMetadata,
     /// Tags that a person gives. Those of folders are in the origin.
     pub hand_tags: Vec<String>,
     /// Widths and WebP of renditions.

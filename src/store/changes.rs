@@ -48,6 +48,7 @@ impl Writer<'_> {
         let Some(mut record) = self.begin_record(addition, before.as_ref(), &heritage)? else {
             return Ok(Added::Gone);
         };
+        record.metadata.fill_from(&addition.metadata);
         self.add_renditions(id, &mut record, &addition.renditions)?;
         self.put_source(&addition.source.0, id)?;
         for source in &heritage.skipped {

@@ -141,6 +141,9 @@ impl Writer<'_> {
             if added == Added::New {
                 new.ordinal = record.ordinal;
             }
+            // What the image had counts, because it may be of another source.
+            let made_anew = std::mem::replace(&mut new.metadata, record.metadata);
+            new.metadata.fill_from(&made_anew);
         }
         self.refresh_tags(id, &mut new)?;
         self.put_image(id, &new)?;
@@ -153,6 +156,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::image::PictureMetadata;
     use crate::store::migrate::FORMAT_KEY;
     use crate::store::{Access, Locator, Origin};
 
@@ -178,6 +182,7 @@ mod tests {
         Addition {
             id: ImageId::of(webp),
             image: Some((Box::new(record), webp.to_vec())),
+            metadata: PictureMetadata::default(),
             hand_tags: vec![tag.into()],
             renditions: vec![(16, [webp, b"16"].concat())],
             source: SOURCE,

@@ -342,7 +342,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::image::{Rendition, TakenAt};
+    use crate::image::{PictureMetadata, Rendition, TakenAt};
 
     fn sample() -> ImageRecord {
         ImageRecord {
@@ -364,11 +364,13 @@ mod tests {
             renditions: vec![Rendition { width: 640, size_bytes: 9, checksum: [8; 8] }],
             hand_tags: vec!["summer".into()],
             refused_tags: vec!["old".into()],
-            taken_at: Some(TakenAt { local_seconds: 1_600_000_000, offset_minutes: Some(-90) }),
-            rating: Some(4),
-            title: Some("A beach".into()),
-            creator: Some("A. Person".into()),
-            licence: None,
+            metadata: PictureMetadata {
+                taken_at: Some(TakenAt { local_seconds: 1_600_000_000, offset_minutes: Some(-90) }),
+                rating: Some(4),
+                title: Some("A beach".into()),
+                creator: Some("A. Person".into()),
+                licence: None,
+            },
             settings_hash: [9; 8],
         }
     }

@@ -113,6 +113,13 @@ pub(crate) fn exif(jpeg: &[u8]) -> Option<&[u8]> {
         .last()
 }
 
+/// Returns the segments of applications that stand before the pixels: their markers and contents.
+pub(crate) fn application_segments(jpeg: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    before_pixels(jpeg)
+        .filter(|segment| matches!(segment.marker, 0xE0..=0xEF))
+        .map(|segment| (segment.marker, segment.content))
+}
+
 /// Returns the pieces of the profile: the number of each, how many there are, and its bytes.
 fn profile_pieces(jpeg: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
     before_pixels(jpeg).filter(|segment| segment.marker == 0xE2).filter_map(|segment| match segment

@@ -384,10 +384,12 @@ fn take_all(tracker: &AllocTracker) {
     }
 }
 
+/// The first box of a container.
+const CONTAINER: &[u8] = b"\0\0\0\x0CJXL \r\n\x87\n";
+
 /// Returns the codestream: the whole file, or what its `jxlc` box or `jxlp` boxes hold (ISO/IEC
 /// 18181-2).
 fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
-    const CONTAINER: &[u8] = b"\0\0\0\x0CJXL \r\n\x87\n";
     let Some(mut rest) = source.strip_prefix(CONTAINER) else { return Ok(Cow::Borrowed(source)) };
     let mut parts = Vec::new();
     while !rest.is_empty() {
@@ -407,6 +409,16 @@ fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
         rest = behind;
     }
     if parts.is_empty() { Err(JxlError::Truncated) } else { Ok(Cow::Owned(parts)) }
+}
+
+/// Returns the kinds and contents of a container's boxes, up to damage.
+pub(crate) fn boxes(source: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = source.strip_prefix(CONTAINER).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (kind, content, behind) = next_box(rest).ok()?;
+        rest = behind;
+        Some((kind, content))
+    })
 }
 
 /// The kind of a box, its content, and the bytes behind it.

@@ -64,6 +64,11 @@ fn chunks(source: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     })
 }
 
+/// Returns the kinds and contents of the chunks.
+pub(crate) fn contents(source: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    chunks(source).map(|(kind, content, _)| (kind, content))
+}
+
 /// Whether the decoder is given a chunk.
 fn is_kept((kind, content, _): &Chunk<'_>) -> bool {
     content.len() <= MAX_KEPT_BYTES || matches!(*kind, b"IDAT" | b"fdAT")

@@ -372,7 +372,7 @@ impl Expected {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::ImageRecord;
+    use crate::image::{ImageRecord, PictureMetadata};
     use crate::store::{Access, Addition, Locator, Reader, SourceKey, Store};
 
     /// From the 31st on, a rendition that was missing passed for its neighbour.
@@ -388,6 +388,7 @@ mod tests {
         let addition = Addition {
             id,
             image: Some((Box::new(record), webp)),
+            metadata: PictureMetadata::default(),
             hand_tags: Vec::new(),
             renditions: (1..=WIDTHS).map(|width| (width, width.to_be_bytes().into())).collect(),
             source: SourceKey::new(&[7; 32], [7; 8]),

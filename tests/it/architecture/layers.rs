@@ -82,6 +82,7 @@ const CODEC: Table = &[
         ],
     ),
     ("decode", &["sniff", "header", "error", "timer", "limits", "pixels", "formats", "decoders"]),
+    ("metadata", &["sniff", "guard", "encode", "formats", "decoders", "decode"]),
     (
         "estimate",
         &["header", "settings", "error", "timer", "guard", "limits", "pixels", "encode", "decode"],
@@ -107,6 +108,8 @@ const OWNED: &[(&str, &str)] = &[
     ("object_store", "store"),
     ("bincode", "store"),
     ("image", "codec"),
+    ("brotli_decompressor", "codec"),
+    ("quick_xml", "codec"),
     ("libmimalloc_sys", "allocator"),
     ("webpx", "codec"),
     ("moxcms", "codec"),

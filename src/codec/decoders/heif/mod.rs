@@ -21,3 +21,21 @@ mod heic_clock;
 mod planes;
 mod primary;
 mod tiles;
+
+use std::borrow::Cow;
+
+/// Returns the items that may hold metadata, with their kinds, of at most `max_bytes` each. XMP is
+/// of the kind `mime`, as other texts may be.
+pub(in crate::codec) fn metadata_items(
+    source: &[u8],
+    max_bytes: usize,
+) -> Vec<([u8; 4], Cow<'_, [u8]>)> {
+    /// Most items that are looked at.
+    const MAX_METADATA_ITEMS: usize = 16;
+    let Ok(container) = boxes::HeifContainer::parse(source) else { return Vec::new() };
+    let items = container.items.iter().filter(|(id, item)| {
+        matches!(&item.kind, b"Exif" | b"mime") && container.data_bytes(**id) <= max_bytes as u64
+    });
+    let items = items.take(MAX_METADATA_ITEMS);
+    items.filter_map(|(id, item)| Some((item.kind, container.data(*id).ok()?))).collect()
+}

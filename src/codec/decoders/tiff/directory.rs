@@ -139,7 +139,8 @@ enum FieldType {
 impl FieldType {
     fn new(number: u64) -> Option<Self> {
         Some(match number {
-            1 | 2 | 7 => Self::Unsigned(1),
+            // 129 is text in UTF-8, since EXIF 3.0.
+            1 | 2 | 7 | 129 => Self::Unsigned(1),
             3 => Self::Unsigned(2),
             4 | 13 => Self::Unsigned(4),
             16 | 18 => Self::Unsigned(8),
@@ -216,6 +217,20 @@ impl<'s> TiffFile<'s> {
     }
 
     fn read_directory(&self, at: u64) -> Result<Directory<'s>, TiffError> {
+        self.read_tags(at, &tag::ALL, true)
+    }
+
+    /// Reads what is whole of these tags in a directory, or in the first one if `at` is `None`.
+    pub(super) fn read_whole_tags(&self, at: Option<u64>, known: &[u16]) -> Option<Directory<'s>> {
+        self.read_tags(at.unwrap_or(self.first), known, false).ok()
+    }
+
+    fn read_tags(
+        &self,
+        at: u64,
+        known: &[u16],
+        is_strict: bool,
+    ) -> Result<Directory<'s>, TiffError> {
         let (count_bytes, entry_bytes, offset_bytes) =
             if self.big { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.read_number(at, count_bytes)?;
@@ -225,32 +240,45 @@ impl<'s> TiffFile<'s> {
         let mut entries: Vec<DirectoryEntry> = Vec::new();
         let mut entry_at = at + count_bytes;
         for _ in 0..count {
-            let tag = self.read_number(entry_at, 2)?;
-            let field_type = FieldType::new(self.read_number(entry_at + 2, 2)?);
-            let count = self.read_number(entry_at + 4, offset_bytes)?;
-            let value_at = entry_at + 4 + offset_bytes;
+            let entry = self
+                .read_entry(entry_at, offset_bytes, known)
+                .or_else(|error| if is_strict { Err(error) } else { Ok(None) })?;
             entry_at += entry_bytes;
-            let known = tag::ALL.into_iter().find(|known| u64::from(*known) == tag);
-            let (Some(tag), Some(field_type)) = (known, field_type) else { continue };
             // The first of two equal tags counts, as in libtiff.
-            if entries.iter().any(|entry| entry.tag == tag) {
-                continue;
+            if let Some(entry) = entry
+                && entries.iter().all(|earlier| earlier.tag != entry.tag)
+            {
+                entries.push(entry);
             }
-            // Values that fit into the field for their offset stand in it. Values outside the file
-            // are an error, because any of them, such as the bits of a sample, could change the
-            // picture.
-            let bytes = count.checked_mul(field_type.bytes()).ok_or(TiffError::Truncated)?;
-            let offset = if bytes <= offset_bytes {
-                value_at
-            } else {
-                self.read_number(value_at, offset_bytes)?
-            };
-            self.bytes(offset, bytes).ok_or(TiffError::Truncated)?;
-            entries.push(DirectoryEntry { tag, field_type, count, offset });
         }
         // A file that was cut off right behind its only directory is complete but for this number.
         let next = self.read_number(entry_at, offset_bytes).unwrap_or(0);
         Ok(Directory { file: *self, entries, next })
+    }
+
+    /// Reads a directory's entry, or returns `None` for a tag or type that is not known.
+    fn read_entry(
+        &self,
+        at: u64,
+        offset_bytes: u64,
+        known: &[u16],
+    ) -> Result<Option<DirectoryEntry>, TiffError> {
+        let tag = self.read_number(at, 2)?;
+        let field_type = FieldType::new(self.read_number(at + 2, 2)?);
+        let count = self.read_number(at + 4, offset_bytes)?;
+        let value_at = at + 4 + offset_bytes;
+        let known = known.iter().copied().find(|known| u64::from(*known) == tag);
+        let (Some(tag), Some(field_type)) = (known, field_type) else { return Ok(None) };
+        // Values that fit into the field for their offset stand in it. Values outside the file are
+        // an error, because any of them, such as the bits of a sample, could change the picture.
+        let bytes = count.checked_mul(field_type.bytes()).ok_or(TiffError::Truncated)?;
+        let offset = if bytes <= offset_bytes {
+            value_at
+        } else {
+            self.read_number(value_at, offset_bytes)?
+        };
+        self.bytes(offset, bytes).ok_or(TiffError::Truncated)?;
+        Ok(Some(DirectoryEntry { tag, field_type, count, offset }))
     }
 
     /// Reads a number of `bytes` bytes.

@@ -1,13 +1,17 @@
 //! What an image in a gallery is: its id and its record. Plain data, no I/O.
 //!
 //! The byte layout of a record on disk belongs to `store/record.rs`; this file only names the
-//! fields.
+//! fields. `metadata` has those that pictures fill in themselves.
+
+mod metadata;
 
 use std::fmt;
 use std::str::FromStr;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
+
+pub use metadata::{BadDate, Credit, PictureMetadata, TakenAt, is_url, parse_offset};
 
 /// Names a stored image: the first 16 bytes of the BLAKE3 hash of its WebP bytes.
 ///
@@ -183,15 +187,6 @@ pub fn parse_tag(text: &str) -> Result<String, BadTag> {
     if fits { Ok(tag.to_owned()) } else { Err(BadTag) }
 }
 
-/// When a picture was taken, by the clock of the camera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TakenAt {
-    /// Local time, in seconds since 1970.
-    pub local_seconds: i64,
-    /// What local time is ahead of UTC, in minutes; `None` if the picture does not say.
-    pub offset_minutes: Option<i16>,
-}
-
 /// Everything that a gallery knows of an image, except its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
@@ -235,13 +230,8 @@ pub struct ImageRecord {
     pub hand_tags: Vec<String>,
     /// Tags of folders that a person took off, sorted and without repeats.
     pub refused_tags: Vec<String>,
-    pub taken_at: Option<TakenAt>,
-    /// Stars that the picture was given, 0 to 5.
-    pub rating: Option<u8>,
-    pub title: Option<String>,
-    /// Who made the picture.
-    pub creator: Option<String>,
-    pub licence: Option<String>,
+    /// What the picture says of itself.
+    pub metadata: PictureMetadata,
     /// Hash of the settings under which the image was converted; zeros if it is not known.
     pub settings_hash: [u8; 8],
 }
@@ -271,6 +261,13 @@ pub struct ImageInfo<'a> {
     pub orientation: Orientation,
     pub tags: &'a [String],
     pub source: &'a str,
+    /// When the picture was taken: RFC 3339 by the camera's clock, without an offset if the picture
+    /// names none.
+    pub taken_at: Option<String>,
+    /// Stars that the picture was given, 0 to 5.
+    pub rating: Option<u8>,
+    pub title: Option<&'a str>,
+    pub credit: Option<Credit<'a>>,
     /// Time of the import: RFC 3339, UTC, whole seconds.
     pub imported_at: String,
     /// The thumbhash in base64.
@@ -298,6 +295,10 @@ impl<'a> ImageInfo<'a> {
             orientation: record.orientation(),
             tags: &record.tags,
             source: &record.source,
+            taken_at: record.metadata.taken_at.map(|at| at.to_string()),
+            rating: record.metadata.rating,
+            title: record.metadata.title.as_deref(),
+            credit: record.metadata.credit(),
             imported_at: rfc3339(record.imported_at),
             thumbhash: BASE64_STANDARD.encode(&record.thumbhash),
             color: format!("#{red:02x}{green:02x}{blue:02x}"),
