@@ -43,6 +43,7 @@ mod keys;
 mod kinds;
 mod links;
 mod logs;
+mod metadata;
 mod originals;
 mod output;
 mod pictures;
