@@ -216,7 +216,7 @@ impl Scanner<'_> {
                 self.skip(b"0123456789");
             }
         }
-        // A leap second counts as the one before, because clocks of 60 seconds have no place for it.
+        // A leap second counts as the one before, because seconds since 1970 have none.
         let second = if second == 60 { 59 } else { second };
         let small = |number: u16| u8::try_from(number).ok();
         Time::from_hms(small(hour)?, small(minute)?, small(second)?).ok()

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::SourceMetadata;
 use super::text::clean;
 use crate::image::{PictureMetadata, TakenAt, is_url, parse_tag};
 
@@ -11,6 +10,14 @@ const MAX_KEYWORDS: usize = 100;
 
 /// The year of the first photograph. What claims to be older has no date.
 const FIRST_YEAR: i32 = 1826;
+
+/// What a source says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceMetadata {
+    pub picture: PictureMetadata,
+    /// Keywords and names of albums, each of which can be a tag; at most 100.
+    pub keywords: Vec<String>,
+}
 
 /// What one kind of metadata claims.
 #[derive(Debug, Default)]

@@ -22,18 +22,10 @@ mod xmp;
 mod xmp_names;
 
 use self::claims::Claims;
+pub use self::claims::SourceMetadata;
 use self::packets::Packets;
 use super::decode::recognise;
 use super::guard::guard;
-use crate::image::PictureMetadata;
-
-/// What a source says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourceMetadata {
-    pub picture: PictureMetadata,
-    /// Keywords and names of albums, each of which can be a tag; at most 100.
-    pub keywords: Vec<String>,
-}
 
 /// Reads the metadata of a source. What can't be read is left out.
 #[must_use]

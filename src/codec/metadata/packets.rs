@@ -1,4 +1,4 @@
-//! Finds the pieces of metadata in a file. How files are built is known to the formats' own readers.
+//! Finds the pieces of metadata in a file. How files are built is known to the formats' readers.
 
 use std::borrow::Cow;
 use std::io::Read as _;

@@ -82,7 +82,10 @@ const CODEC: Table = &[
         ],
     ),
     ("decode", &["sniff", "header", "error", "timer", "limits", "pixels", "formats", "decoders"]),
-    ("metadata", &["sniff", "guard", "encode", "formats", "decoders", "decode"]),
+    (
+        "metadata",
+        &["sniff", "guard", "encode", "decoders/tiff/exif", "formats", "decoders", "decode"],
+    ),
     (
         "estimate",
         &["header", "settings", "error", "timer", "guard", "limits", "pixels", "encode", "decode"],

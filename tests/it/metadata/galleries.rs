@@ -163,7 +163,7 @@ fn images_are_listed_and_removed_by_date_and_rating() {
 fn what_a_picture_says_is_shown_everywhere_and_goes_along() {
     let space = Workspace::file();
     let credit = "<dc:creator><rdf:Seq><rdf:li>A. Person</rdf:li></rdf:Seq></dc:creator>\
-        <dc:rights><rdf:Alt><rdf:li xml:lang='x-default'>© A. Person</rdf:li></rdf:Alt></dc:rights>";
+        <dc:rights>© A. Person</dc:rights>";
     let licence = "https://example.org/by/4.0/";
     let attributes = format!("xmp:Rating='4' xmpRights:WebStatement='{licence}'");
     let text = international_text(

@@ -92,7 +92,7 @@ fn phone_picture(number: u32) -> (String, Vec<u8>) {
     match number % 4 {
         0 => {
             let carried = Carried { exif: Some(block), xmp: Some(packet), iptc: Some(records) };
-            let thumbnail = b"\xFF\xE0\0\x1AJFXX\0\x10SECRET thumbnail\0";
+            let thumbnail = b"\xFF\xE0\0\x19JFXX\0\x10SECRET thumbnail\0";
             (format!("{number}.jpg"), with_segments(&jpeg_with(number, &carried), thumbnail))
         }
         1 => {

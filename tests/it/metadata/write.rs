@@ -30,7 +30,7 @@ fn tiff(order: &[u8; 2], fields: &[(u16, Field<'_>)], pixels: &[u8]) -> Vec<u8> 
     let short = |number: u16| if is_little { number.to_le_bytes() } else { number.to_be_bytes() };
     let long = |number: u32| if is_little { number.to_le_bytes() } else { number.to_be_bytes() };
     let mut file = [order.as_slice(), &short(42), &[0; 4], pixels].concat();
-    let mut write_directory = |file: &mut Vec<u8>, fields: &[(u16, Field<'_>)]| {
+    let write_directory = |file: &mut Vec<u8>, fields: &[(u16, Field<'_>)]| {
         let mut fields = fields.to_vec();
         fields.sort_by_key(|field| field.0);
         let mut entries = short(fields.len() as u16).to_vec();
