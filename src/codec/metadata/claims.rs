@@ -75,8 +75,8 @@ pub(super) fn parse_date(text: &str) -> Option<TakenAt> {
 
 impl Claims {
     /// Decides whose word counts. These claims are of EXIF, XMP, IPTC and the texts of PNG.
-    pub(super) fn agree(all: [Self; 4]) -> SourceMetadata {
-        let [exif, xmp, iptc, png] = &all;
+    pub(super) fn agree(all: &[Self; 4]) -> SourceMetadata {
+        let [exif, xmp, iptc, png] = all;
         // Dates are the camera's own in EXIF. Texts in XMP come with their encoding, and programs
         // change them there.
         let cameras_first = [exif, xmp, iptc, png];

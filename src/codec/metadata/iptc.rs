@@ -27,8 +27,8 @@ pub(super) fn read(iim: &[u8]) -> Claims {
     let first = |number: u8| all(number).find(|text| !text.trim().is_empty());
     let bylines: Vec<String> = all(80).filter(|text| !text.trim().is_empty()).collect();
     Claims {
-        taken: date(first(55), first(60)),
-        made: date(first(62), first(63)),
+        taken: date(first(55), first(60).as_deref()),
+        made: date(first(62), first(63).as_deref()),
         stars: None::<Stars>,
         title: first(5),
         creator: (!bylines.is_empty()).then(|| bylines.join(", ")),
@@ -53,7 +53,7 @@ fn data_sets(mut rest: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
 
 /// Reads a date such as `20240517`, in which zeros stand for what is not known, and a time such as
 /// `183000+0200`.
-fn date(date: Option<String>, time: Option<String>) -> Option<TakenAt> {
+fn date(date: Option<String>, time: Option<&str>) -> Option<TakenAt> {
     let date = date?;
     let date = date.trim();
     let is_compact = date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit());
@@ -66,7 +66,7 @@ fn date(date: Option<String>, time: Option<String>) -> Option<TakenAt> {
         return parse_date(&known);
     }
     let midnight = format!("{year}-{month}-{day}");
-    let time = time.as_deref().map(str::trim).filter(|time| time.len() >= 6 && time.is_ascii());
+    let time = time.map(str::trim).filter(|time| time.len() >= 6 && time.is_ascii());
     let with_time = time.and_then(|time| {
         let (hour, minute, second) = (&time[..2], &time[2..4], &time[4..6]);
         parse_date(&format!("{midnight}T{hour}:{minute}:{second}{}", &time[6..]))
@@ -80,9 +80,8 @@ mod tests {
 
     #[test]
     fn dates_may_lack_their_end() {
-        let read = |day: &str, time: Option<&str>| {
-            date(Some(day.into()), time.map(Into::into)).map(|at| at.to_string())
-        };
+        let read =
+            |day: &str, time: Option<&str>| date(Some(day.into()), time).map(|at| at.to_string());
         for (day, time, expected) in [
             ("20240517", Some("183000+0200"), Some("2024-05-17T18:30:00+02:00")),
             ("20240517", Some("183000"), Some("2024-05-17T18:30:00")),

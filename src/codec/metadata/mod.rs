@@ -37,7 +37,7 @@ pub fn read_metadata(source: &[u8]) -> SourceMetadata {
             let xmp = packets.xmp.as_deref().map(xmp::read).unwrap_or_default();
             let iptc = packets.iptc.as_deref().map(iptc::read).unwrap_or_default();
             let png_text = png_text::read(&packets.texts);
-            Ok(Claims::agree([exif, xmp, iptc, png_text]))
+            Ok(Claims::agree(&[exif, xmp, iptc, png_text]))
         })
     });
     read.unwrap_or_default()

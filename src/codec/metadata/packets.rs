@@ -120,7 +120,7 @@ impl<'s> Packets<'s> {
         packets
     }
 
-    /// Takes a text of a PNG. ImageMagick writes pieces of metadata as texts of hexadecimal digits.
+    /// Takes a text of a PNG. `ImageMagick` writes pieces of metadata as texts of hexadecimal digits.
     fn add_png_text(&mut self, keyword: String, text: String) {
         match keyword.as_str() {
             "XML:com.adobe.xmp" => _ = self.xmp.get_or_insert(text.into_bytes().into()),
@@ -225,7 +225,7 @@ fn inflate(compressed: &[u8]) -> Option<Vec<u8>> {
     is_short(&inflated).then_some(inflated)
 }
 
-/// Reads ImageMagick's form of a piece of metadata: its name, its length, and hexadecimal digits.
+/// Reads `ImageMagick`'s form of a piece of metadata: its name, its length, and its digits.
 fn raw_profile(text: &str) -> Option<Vec<u8>> {
     let mut lines = text.trim_start().lines();
     let (_name, length) = (lines.next()?, lines.next()?.trim().parse::<usize>().ok()?);

@@ -58,15 +58,10 @@ pub(super) fn read(xmp: &[u8]) -> Claims {
     while let Ok(event) = xml.read_event() {
         match event {
             Event::Eof => break,
-            Event::Start(start) => {
-                if !reader.open(&start) {
-                    break;
-                }
-            }
+            Event::Start(_) | Event::Empty(_) if reader.open.len() >= MAX_DEPTH => break,
+            Event::Start(start) => reader.open(&start),
             Event::Empty(start) => {
-                if !reader.open(&start) {
-                    break;
-                }
+                reader.open(&start);
                 reader.close();
             }
             Event::End(_) => reader.close(),
@@ -98,11 +93,8 @@ fn decode(xmp: &[u8]) -> Cow<'_, str> {
 }
 
 impl XmpReader {
-    /// Opens an element and takes the values in its attributes. Returns `false` if it is too deep.
-    fn open(&mut self, start: &BytesStart<'_>) -> bool {
-        if self.open.len() >= MAX_DEPTH {
-            return false;
-        }
+    /// Opens an element and takes the values in its attributes.
+    fn open(&mut self, start: &BytesStart<'_>) {
         self.note_name_spaces(start);
         let is_rdf = self.name_space(start.name()) == Some(RDF);
         let of_picture = self.open.len() >= 2 && self.is_description(self.open.len() - 1);
@@ -131,7 +123,6 @@ impl XmpReader {
         if let Some(element) = self.open.last_mut() {
             (element.property, element.is_default) = (property, is_default);
         }
-        true
     }
 
     fn close(&mut self) {
@@ -219,7 +210,7 @@ fn claims(values: &[Value]) -> Claims {
         if WITHHELD_ROOTS.contains(&&*root.to_lowercase()) {
             claims.withheld.extend(names.map(str::to_owned));
         } else {
-            claims.keywords.push(names.last().unwrap_or(root).to_owned());
+            claims.keywords.push(names.next_back().unwrap_or(root).to_owned());
         }
     }
     claims

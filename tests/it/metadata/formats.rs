@@ -200,13 +200,9 @@ fn what_exiftool_wrote_is_read_from_every_format() {
     let names = names.chain(["iptc-by-exiftool.jpg", "iptc-by-exiftool.tiff"]).filter(built);
     let mut wrong = wrong_rows(&names.map(file).collect::<Vec<_>>());
     // It has the pixels of another one.
-    wrong.extend(wrong_rows(
-        &["brotli-by-exiftool.jxl"]
-            .iter()
-            .filter(|name| built(name))
-            .map(|name| file(name))
-            .collect::<Vec<_>>(),
-    ));
+    if cfg!(feature = "jxl") {
+        wrong.extend(wrong_rows(&[file("brotli-by-exiftool.jxl")]));
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
