@@ -13,6 +13,7 @@ fuzz_target!(|source: &[u8]| {
         renditions: vec![16],
         ..Settings::default()
     };
+    assert!(codec::read_metadata(source).keywords.len() <= 100, "too many keywords are kept");
     let timer = Timer::new(LIMITS.decode_time);
     if codec::memory_bytes(source, &settings, &LIMITS, &timer).is_err() {
         return;
