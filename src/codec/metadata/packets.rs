@@ -120,7 +120,7 @@ impl<'s> Packets<'s> {
         packets
     }
 
-    /// Takes a text of a PNG. `ImageMagick` writes pieces of metadata as texts of hexadecimal digits.
+    /// Takes a text of a PNG. `ImageMagick` writes pieces of metadata as hexadecimal digits.
     fn add_png_text(&mut self, keyword: String, text: String) {
         match keyword.as_str() {
             "XML:com.adobe.xmp" => _ = self.xmp.get_or_insert(text.into_bytes().into()),

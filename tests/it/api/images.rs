@@ -72,7 +72,7 @@ fn an_images_info_is_what_the_contract_lists() {
     assert_eq!(info["orientation"], "landscape");
     let mut fields: Vec<_> = info.as_object().unwrap().keys().map(String::as_str).collect();
     fields.sort_unstable();
-    let contract = "alpha animated bytes color frames height id imported_at orientation renditions \
-                    source tags thumbhash url width";
+    let contract = "alpha animated bytes color credit frames height id imported_at orientation \
+                    rating renditions source tags taken_at thumbhash title url width";
     assert_eq!(fields.join(" "), contract);
 }
