@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use image::DynamicImage;
 
 use super::rendition::{Rendered, keep_smaller};
-use super::webp::{self, Effort, LossySource};
+use super::webp::{self, Effort, LosslessLevel, LossySource};
 use crate::codec::error::CodecError;
 use crate::codec::memory::give_back_freed;
 use crate::codec::pixels::resize::{self, Shrinker, fit_within};
@@ -22,11 +22,17 @@ pub(crate) const MAX_AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
 /// Least quality that a JPEG is stored at, so as not to take more bytes than the JPEG itself.
 const LEAST_QUALITY: u8 = 5;
 
-/// A fast lossless attempt this many times as large as lossy is not followed by a thorough one.
+/// A fast lossless attempt with more than this many tenths of the bytes of lossy is not followed by
+/// a thorough one.
 ///
 /// Among some hundred pictures, those with few colours that end up smaller lossless were at most
-/// 2.4 times as large after the fast attempt.
-const MAX_QUICK_LOSSLESS_RATIO: usize = 3;
+/// 2.4 times as large after the fast attempt. Of a copy less is to be gained.
+const fn most_quick_tenths(effort: Effort) -> usize {
+    match effort {
+        Effort::Normal => 30,
+        Effort::Fast => 15,
+    }
+}
 
 /// Scales a picture down if its longer side has more than `longest_side` pixels.
 pub(crate) fn shrink_to_fit(
@@ -189,7 +195,10 @@ fn encode_as(
     settings: &Settings,
 ) -> Result<(Vec<u8>, Coding), CodecError> {
     let quality = match coding {
-        Coding::Lossless => return Ok((webp::encode_lossless(&picture, Effort::Normal)?, coding)),
+        Coding::Lossless => {
+            let webp = webp::encode_lossless(&picture, LosslessLevel::Normal)?;
+            return Ok((webp, coding));
+        }
         Coding::Lossy { quality } => {
             let pixels = LossySource::new(picture, settings.sharp_yuv);
             return Ok((pixels.encode(quality, effort)?, coding));
@@ -198,11 +207,11 @@ fn encode_as(
     };
     let lossy = LossySource::new(picture.clone(), settings.sharp_yuv).encode(quality, effort)?;
     let with_loss = Coding::Lossy { quality };
-    if webp::encode_lossless(&picture, Effort::Fast)?.len() > MAX_QUICK_LOSSLESS_RATIO * lossy.len()
-    {
+    let quick = webp::encode_lossless(&picture, LosslessLevel::Quick)?;
+    if quick.len() * 10 > most_quick_tenths(effort) * lossy.len() {
         return Ok((lossy, with_loss));
     }
-    let lossless = webp::encode_lossless(&picture, Effort::Normal)?;
+    let lossless = webp::encode_lossless(&picture, LosslessLevel::of(effort))?;
     Ok(if lossless.len() <= lossy.len() { (lossless, coding) } else { (lossy, with_loss) })
 }
 
