@@ -63,6 +63,28 @@ impl<'w> RiffContainer<'w> {
         self.chunks().find(|chunk| chunk.0 == name).map(|chunk| chunk.1)
     }
 
+    /// Returns the payload of the first chunk with this name, if the header says that there is one:
+    /// libwebp and browsers pass others by.
+    fn announced(&self, name: &'static [u8; 4], flag: u8) -> Option<&'w [u8]> {
+        let flags = *self.chunk(b"VP8X")?.first()?;
+        if flags & flag == 0 { None } else { self.chunk(name) }
+    }
+
+    /// Returns the colour profile.
+    pub(crate) fn profile(&self) -> Option<&'w [u8]> {
+        self.announced(b"ICCP", FLAG_ICC)
+    }
+
+    /// Whether there are further colour profiles, which do not count.
+    pub(crate) fn has_further_profiles(&self) -> bool {
+        self.profile().is_some() && self.chunks().filter(|chunk| chunk.0 == b"ICCP").count() > 1
+    }
+
+    /// Returns the EXIF metadata.
+    pub(crate) fn exif(&self) -> Option<&'w [u8]> {
+        self.announced(b"EXIF", FLAG_EXIF)
+    }
+
     /// Returns the number of frames of an animation, or 1 for a still picture.
     pub(crate) fn frames(&self) -> usize {
         self.chunks().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
@@ -165,10 +187,27 @@ mod tests {
             (b"junk", b"?"),
         ]);
         assert_eq!(RiffContainer::parse(&tagged).unwrap().without_metadata(), plain);
-        assert_eq!(
-            RiffContainer::parse(&tagged).unwrap().chunk(b"EXIF"),
-            Some(b"where I live".as_slice())
-        );
+        assert_eq!(RiffContainer::parse(&tagged).unwrap().exif(), Some(b"where I live".as_slice()));
+    }
+
+    #[test]
+    fn metadata_counts_only_where_the_header_announces_it() {
+        let parts: [(&[u8; 4], &[u8]); 4] =
+            [(b"ICCP", b"one"), (b"VP8 ", b"abc"), (b"ICCP", b"two"), (b"EXIF", b"turned")];
+        let found = |header: &[(&[u8; 4], &[u8])]| {
+            let file = file(&[header, &parts].concat());
+            let container = RiffContainer::parse(&file).unwrap();
+            let text = |payload: Option<&[u8]>| String::from_utf8(payload?.to_vec()).ok();
+            let (profile, exif) = (text(container.profile()), text(container.exif()));
+            (profile, exif, container.has_further_profiles())
+        };
+        let (profile, exif) = (Some("one".to_owned()), Some("turned".to_owned()));
+        assert_eq!(found(&[]), (None, None, false));
+        assert_eq!(found(&[(b"VP8X", &[])]), (None, None, false));
+        assert_eq!(found(&[(b"VP8X", &[!FLAG_ICC & !FLAG_EXIF])]), (None, None, false));
+        assert_eq!(found(&[(b"VP8X", &[FLAG_ICC])]), (profile.clone(), None, true));
+        assert_eq!(found(&[(b"VP8X", &[FLAG_EXIF])]), (None, exif.clone(), false));
+        assert_eq!(found(&[(b"VP8X", &[FLAG_EXIF | FLAG_ICC])]), (profile, exif, true));
     }
 
     #[test]
