@@ -19,6 +19,8 @@ const MAX_FRAME_CHUNKS: usize = 16;
 const FLAG_XMP: u8 = 0x04;
 /// Flag of the `VP8X` chunk: the file has EXIF metadata.
 const FLAG_EXIF: u8 = 0x08;
+/// Flag of the `VP8X` chunk: pixels may be transparent.
+const FLAG_ALPHA: u8 = 0x10;
 /// Flag of the `VP8X` chunk: the file has a colour profile.
 const FLAG_ICC: u8 = 0x20;
 
@@ -90,12 +92,17 @@ impl<'w> RiffContainer<'w> {
         self.chunks().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
     }
 
-    /// Returns the file without EXIF, XMP, colour profile, and chunks that WebP does not define.
+    /// Returns the file without EXIF, XMP, colour profile, and chunks that WebP does not define, or
+    /// that the header says are not there.
     ///
     /// A file without any of them is returned byte for byte.
     pub(crate) fn without_metadata(&self) -> Cow<'w, [u8]> {
-        let needed = |chunk: &Chunk<'_>| {
-            matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF")
+        let header = self.chunk(b"VP8X").and_then(|header| header.first());
+        let has_alpha = header.is_none_or(|flags| flags & FLAG_ALPHA != 0);
+        let needed = |chunk: &Chunk<'_>| match chunk.0 {
+            // Browsers pass it by. libwebp does not.
+            b"ALPH" => has_alpha,
+            name => matches!(name, b"VP8X" | b"VP8 " | b"VP8L" | b"ANIM" | b"ANMF"),
         };
         if self.chunks().all(|chunk| needed(&chunk)) {
             return Cow::Borrowed(self.file);
@@ -208,6 +215,20 @@ mod tests {
         assert_eq!(found(&[(b"VP8X", &[FLAG_ICC])]), (profile.clone(), None, true));
         assert_eq!(found(&[(b"VP8X", &[FLAG_EXIF])]), (None, exif.clone(), false));
         assert_eq!(found(&[(b"VP8X", &[FLAG_EXIF | FLAG_ICC])]), (profile, exif, true));
+    }
+
+    #[test]
+    fn alpha_that_is_not_announced_goes() {
+        let alpha: (&[u8; 4], &[u8]) = (b"ALPH", b"abcd");
+        let picture: (&[u8; 4], &[u8]) = (b"VP8 ", b"abcd");
+        let unannounced: (&[u8; 4], &[u8]) = (b"VP8X", &[0, 0]);
+        let announced: (&[u8; 4], &[u8]) = (b"VP8X", &[FLAG_ALPHA, 0]);
+        let stored = |chunks: &[_]| {
+            RiffContainer::parse(&file(chunks)).unwrap().without_metadata().into_owned()
+        };
+        assert_eq!(stored(&[unannounced, alpha, picture]), file(&[unannounced, picture]));
+        let whole = [announced, alpha, picture];
+        assert_eq!(stored(&whole), file(&whole));
     }
 
     #[test]
