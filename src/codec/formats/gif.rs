@@ -58,7 +58,7 @@ impl Overview {
             profile: Vec::new(),
             damage: Damage::default(),
         };
-        while let Some(block) = blocks.next() {
+        for block in blocks.by_ref() {
             match block {
                 Block::Frame(frame) => overview.add_frame(&frame),
                 Block::Application(content) => overview.read_application(content),

@@ -3,7 +3,7 @@
 //! Programs differ in what they make of such bytes: some stop there, and others look for the next
 //! block. This does the latter. Whatever is left out is remembered, so that it can be told.
 //!
-//! Format: GIF89a specification, sections 18 to 27.
+//! Format: `GIF89a` specification, sections 18 to 27.
 
 /// The bytes that begin a block.
 const IMAGE: u8 = 0x2C;
@@ -47,7 +47,8 @@ impl Damage {
             (self.truncated, "truncated: the file ends within a frame or block"),
         ]
         .into_iter()
-        .filter_map(|(is_so, note)| is_so.then(|| note.to_owned()))
+        .filter(|(is_so, _)| *is_so)
+        .map(|(_, note)| note.to_owned())
         .collect()
     }
 }
@@ -180,8 +181,9 @@ impl<'s> GifBlocks<'s> {
     /// byte looks like the beginning of one.
     fn may_begin_block(&self, bytes: &[u8]) -> bool {
         match *bytes {
-            [TRAILER, ..] => true,
-            [EXTENSION, CONTROL, 4, _, _, _, _, 0, ..] | [EXTENSION, APPLICATION, 11, ..] => true,
+            [TRAILER, ..]
+            | [EXTENSION, CONTROL, 4, _, _, _, _, 0, ..]
+            | [EXTENSION, APPLICATION, 11, ..] => true,
             [IMAGE, l0, l1, t0, t1, w0, w1, h0, h1, flags, ..] => {
                 let fits = |start, length, whole| {
                     let (start, length) = (u16::from_le_bytes(start), u16::from_le_bytes(length));

@@ -166,7 +166,7 @@ impl Overlay<'_> {
             let is_new = |note: &String| !notes.contains(note);
             let new_notes: Vec<_> = layer_notes.into_iter().filter(is_new).collect();
             notes.extend(new_notes);
-            layer.lay(&picture.into_rgba8(), &mut canvas, self.width as usize);
+            layer.lay(&picture.into_rgba8(), &mut canvas, self.width);
         }
         if let Some(crop) = self.transform.crop {
             crop.cut(&mut canvas, self.width as usize, 4);
@@ -197,22 +197,17 @@ impl Layer<'_> {
             && self.top + side > 0
     }
 
-    /// Lays the picture over what is on the canvas.
-    fn lay(&self, picture: &image::RgbaImage, canvas: &mut [u8], canvas_width: usize) {
-        let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
-        // The columns or rows of the picture that lie on the canvas, and where the first one does.
-        let visible = |first: i64, count: i64, room: usize| {
-            let end = count.min(room as i64 - first);
-            (first.max(0) as usize, (-first).max(0) as usize, end.max(0) as usize)
-        };
-        let (x, left, right) = visible(self.left, width, canvas_width);
-        let rows = canvas.len() / (canvas_width * 4).max(1);
-        let (y, top, bottom) = visible(self.top, height, rows);
-        let above = picture.as_raw().chunks_exact((width as usize * 4).max(1));
-        let below = canvas.chunks_exact_mut((canvas_width * 4).max(1)).skip(y);
-        for (above, below) in above.take(bottom).skip(top).zip(below) {
-            let above = above.as_chunks().0.iter().take(right).skip(left);
-            for (above, below) in above.zip(below.as_chunks_mut().0.iter_mut().skip(x)) {
+    /// Lays the picture over what is on the canvas, as far as it lies there.
+    fn lay(&self, picture: &image::RgbaImage, canvas: &mut [u8], canvas_width: u32) {
+        let row_bytes = |width: u32| (width as usize * 4).max(1);
+        // How much lies before the picture on the canvas, or before the canvas in the picture.
+        let skipped = |offset: i64| usize::try_from(offset).unwrap_or(0);
+        let above = picture.as_raw().chunks_exact(row_bytes(picture.width()));
+        let below = canvas.chunks_exact_mut(row_bytes(canvas_width));
+        for (above, below) in above.skip(skipped(-self.top)).zip(below.skip(skipped(self.top))) {
+            let above = above.as_chunks().0.iter().skip(skipped(-self.left));
+            let below = below.as_chunks_mut().0.iter_mut().skip(skipped(self.left));
+            for (above, below) in above.zip(below) {
                 *below = over(*above, *below);
             }
         }
