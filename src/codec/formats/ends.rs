@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_bitmap_may_lack_the_padding_of_its_last_row() {
         // 3 pixels of 24 bits take 9 bytes of a row of 12.
-        let mut headers = vec![0; 54];
+        let mut headers = [0; 54];
         headers[..2].copy_from_slice(b"BM");
         (headers[10], headers[14], headers[18], headers[28]) = (54, 40, 3, 24);
         for rows in [2_i32, -2] {

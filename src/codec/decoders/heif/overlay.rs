@@ -18,9 +18,6 @@ use HeifError::{Contradiction, NoSuchItem, TooMuch, Unsupported};
 /// Most pictures that lie over each other.
 const MAX_LAYERS: usize = 64;
 
-/// Memory that a layer takes beside its decoder, once it is RGBA, in bytes a pixel.
-const LAYER_BYTES_PER_PIXEL: u64 = 4;
-
 /// What the primary item is.
 pub(super) enum Primary<'s> {
     Picture(PrimaryPicture<'s>),
@@ -130,13 +127,14 @@ impl Overlay<'_> {
         &self,
         header_of: impl Fn(&PrimaryPicture) -> std::result::Result<Header, BoxedError>,
     ) -> std::result::Result<Header, BoxedError> {
+        let rgba_bytes = |width, height| (u64::from(width) * u64::from(height)).saturating_mul(4);
         let mut layer_bytes = 0;
         for layer in &self.layers {
             let Header { width, height, decode_bytes, .. } = header_of(&layer.picture)?;
-            let rgba = u64::from(width) * u64::from(height) * LAYER_BYTES_PER_PIXEL;
-            layer_bytes = layer_bytes.max(decode_bytes.saturating_add(rgba));
+            // A layer is once more there as RGBA.
+            layer_bytes = layer_bytes.max(decode_bytes.saturating_add(rgba_bytes(width, height)));
         }
-        let canvas = u64::from(self.width) * u64::from(self.height) * 4;
+        let canvas = rgba_bytes(self.width, self.height);
         let (width, height) = self.transform.size((self.width, self.height));
         Ok(Header {
             width,
@@ -211,5 +209,43 @@ impl Layer<'_> {
                 *below = over(*above, *below);
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "heic")]
+mod tests {
+    use crate::codec::decoders::heif::heic;
+
+    /// An overlay of two pictures, whose canvas has its size in 16 bits.
+    const SOURCE: &[u8] = include_bytes!("../../../../tests/data/kinds/sources/heic-overlay.heic");
+
+    /// Returns the overlay with other bytes in the place of `from`, which it has once.
+    fn with(from: &[u8], to: &[u8]) -> Vec<u8> {
+        let mut at = (0..SOURCE.len()).filter(|at| SOURCE[*at..].starts_with(from));
+        let start = at.next().unwrap();
+        assert_eq!(at.next(), None);
+        [&SOURCE[..start], to, &SOURCE[start + from.len()..]].concat()
+    }
+
+    #[test]
+    fn memory_is_counted_for_the_canvas_and_the_largest_layer() {
+        let header = heic::header(SOURCE).unwrap();
+        assert_eq!((header.width, header.height), (160, 110));
+        let large = heic::header(&with(&[0, 160, 0, 110], &[0xFF; 4])).unwrap();
+        assert_eq!((large.width, large.height), (65_535, 65_535));
+        let more = (65_535 * 65_535 - 160 * 110) * 4;
+        assert_eq!(large.decode_bytes, header.decode_bytes + more);
+        let timer = crate::codec::timer::Timer::new(std::time::Duration::from_secs(60));
+        assert!(heic::decode(SOURCE, header.decode_bytes - 1, &timer).is_err());
+        assert!(heic::decode(SOURCE, header.decode_bytes, &timer).is_ok());
+    }
+
+    #[test]
+    fn an_overlay_is_not_made_of_overlays() {
+        // The first of its parts becomes the overlay itself.
+        let circle = with(b"dimg\0\x09\0\x02\0\x01", b"dimg\0\x09\0\x02\0\x09");
+        let error = heic::header(&circle).unwrap_err();
+        assert!(error.to_string().contains("`iovl`"), "{error}");
     }
 }
