@@ -74,7 +74,7 @@ pub(super) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     match format {
-        PictureFormat::Gif => gif::decode(source, timer),
+        PictureFormat::Gif => gif::decode(source, header, timer),
         #[cfg(feature = "avif")]
         PictureFormat::Avif => heif::avif::decode(source, limits.memory_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),
@@ -109,7 +109,9 @@ pub(super) fn open_frames<'s>(
 ) -> Result<Box<dyn Frames + 's>, CodecError> {
     timer.time(|| {
         Ok(match format {
-            PictureFormat::Gif => Box::new(GifFrames::open(source, timer)?) as Box<dyn Frames>,
+            PictureFormat::Gif => {
+                Box::new(GifFrames::open(source, header, timer)?) as Box<dyn Frames>
+            }
             PictureFormat::Png => Box::new(PngFrames::open(source, timer)?),
             #[cfg(feature = "jxl")]
             PictureFormat::Jxl => Box::new(

@@ -124,14 +124,14 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
 }
 
 /// Decodes the first frame.
-pub(crate) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, CodecError> {
-    let mut frames = GifFrames::open(source, timer)?;
+pub(crate) fn decode(source: &[u8], header: &Header, timer: &Timer) -> Result<Raster, CodecError> {
+    let mut frames = GifFrames::open(source, header, timer)?;
     let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
     frames.check_pixels()?;
     let notes = frames.damage();
     Ok(Raster {
-        width: frames.overview.width,
-        height: frames.overview.height,
+        width: header.width,
+        height: header.height,
         channels: Channels::Rgba,
         samples: first.rgba,
         profile: frames.profile(),
@@ -152,10 +152,15 @@ pub(crate) struct GifFrames<'s> {
 }
 
 impl<'s> GifFrames<'s> {
-    pub(crate) fn open(source: &'s [u8], timer: &'s Timer) -> Result<Self, CodecError> {
+    /// Opens a source, given its own header.
+    pub(crate) fn open(
+        source: &'s [u8],
+        header: &Header,
+        timer: &'s Timer,
+    ) -> Result<Self, CodecError> {
         let blocks = GifBlocks::new(source).ok_or(CodecError::Truncated(PictureFormat::Gif))?;
         let overview = Overview::of(source)?;
-        let canvas = Canvas::new(overview.width, overview.height);
+        let canvas = Canvas::new(header.width, header.height);
         Ok(Self { blocks, timer, overview, canvas, has_pixels: false })
     }
 
