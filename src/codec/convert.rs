@@ -270,8 +270,10 @@ fn convert_webp(
         let outputs =
             AnimationOutputs { whole: !shown_as_stored, rendition_widths: &settings.renditions };
         let mut animation = encode_animation(&source, format, header, settings, &outputs, timer)?;
+        let container = RiffContainer::parse(&source)?;
+        animation.notes.extend(webp::further_profiles_note(&container));
         if shown_as_stored {
-            animation.webp = RiffContainer::parse(&source)?.without_metadata().into_owned();
+            animation.webp = container.without_metadata().into_owned();
         } else {
             animation.notes.push("encoded anew: upright and in sRGB".into());
         }

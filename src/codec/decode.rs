@@ -12,8 +12,7 @@ use super::formats::webp::WebPFrames;
 use super::formats::{gif, ico, image_crate, jpeg, png, webp};
 use super::header::Header;
 use super::limits::DecodeLimits;
-use super::pixels::channels::Channels;
-use super::pixels::frames::{Frames, TRUNCATED_NOTE};
+use super::pixels::frames::Frames;
 use super::pixels::raster::Raster;
 use super::sniff::{PictureFormat, Sniffed, sniff};
 use super::timer::Timer;
@@ -35,7 +34,7 @@ pub(super) fn read_header(
     timer: &Timer,
 ) -> Result<Header, CodecError> {
     let header = timer.time(|| match format {
-        PictureFormat::Gif => gif::header(source, timer),
+        PictureFormat::Gif => gif::header(source),
         #[cfg(feature = "avif")]
         PictureFormat::Avif => {
             heif::avif::header(source).map_err(|source| CodecError::Decode { format, source })
@@ -75,21 +74,7 @@ pub(super) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     match format {
-        PictureFormat::Gif => {
-            let mut frames = GifFrames::open(source, header, timer)?;
-            let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
-            let is_truncated = frames.is_truncated();
-            Ok(Raster {
-                width: header.width,
-                height: header.height,
-                channels: Channels::Rgba,
-                samples: first.rgba,
-                profile: frames.profile(),
-                orientation: frames.orientation(),
-                partial: is_truncated,
-                notes: is_truncated.then(|| TRUNCATED_NOTE.into()).into_iter().collect(),
-            })
-        }
+        PictureFormat::Gif => gif::decode(source, header, timer),
         #[cfg(feature = "avif")]
         PictureFormat::Avif => heif::avif::decode(source, limits.memory_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),

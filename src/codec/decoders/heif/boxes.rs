@@ -450,6 +450,15 @@ impl<'s> BoxReader<'s> {
         if wide { self.u32() } else { self.u16().map(u32::from) }
     }
 
+    /// Reads a number with a sign, of 32 bits if `wide`, else of 16.
+    pub(super) fn offset(&mut self, wide: bool) -> Result<i64> {
+        if wide {
+            self.u32().map(|offset| offset.cast_signed().into())
+        } else {
+            self.u16().map(|offset| offset.cast_signed().into())
+        }
+    }
+
     /// Reads a number of `bytes` bytes, at most eight. No bytes mean zero.
     fn number(&mut self, bytes: u16) -> Result<u64> {
         if bytes > 8 {
