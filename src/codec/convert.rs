@@ -112,9 +112,10 @@ pub fn convert(
     })
 }
 
-/// Makes the renditions of a source at the widths of `settings`, without the image itself, which
-/// takes `image_bytes`. Those that `present` names, by width and length in bytes, are there already.
-/// See [`Converted::renditions`].
+/// Makes the renditions of a source at the widths of `settings`, see [`Converted::renditions`].
+///
+/// The image itself, which takes `image_bytes`, is there, and so are the renditions that `present`
+/// names by width and length in bytes.
 ///
 /// # Errors
 /// Returns the same errors as [`convert`].

@@ -1,5 +1,6 @@
 //! Encodes still pictures: the image itself, lossy or lossless, and its renditions.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use image::DynamicImage;
@@ -101,30 +102,28 @@ pub(crate) fn encode(
     settings: &Settings,
 ) -> Result<EncodedStill, CodecError> {
     let coding = Coding::of(&picture, source, settings);
+    let Coding::Lossy { quality } = coding else {
+        let (webp, coding) = encode_as(Cow::Borrowed(&picture), coding, Effort::Normal, settings)?;
+        let copies = Copies::new(&picture, settings)?;
+        let renditions = copies.encode(coding, (webp.len() as u64, &[]), settings)?;
+        return Ok(EncodedStill { webp, renditions, note: None });
+    };
     // The picture gives its memory to the encoder, so the copies are prepared first.
     let copies = Copies::new(&picture, settings)?;
-    let mut note = None;
-    let (webp, coding) = match coding {
-        Coding::Lossy { quality } => {
-            let pixels = LossySource::new(picture, settings.sharp_yuv);
-            let mut webp = pixels.encode(quality, Effort::Normal)?;
-            let mut used = quality;
-            if let Some(most) = source.most_bytes.filter(|most| *most < webp.len()) {
-                match encode_within(&pixels, quality, most)? {
-                    Some((smaller, lower)) => {
-                        (webp, used) = (smaller, lower);
-                        note = Some(format!(
-                            "stored at quality {lower}: at {quality} it would be larger than the \
-                             JPEG"
-                        ));
-                    }
-                    None => note = Some("larger than the JPEG".into()),
-                }
+    let pixels = LossySource::new(Cow::Owned(picture), settings.sharp_yuv);
+    let mut webp = pixels.encode(quality, Effort::Normal)?;
+    let (mut used, mut note) = (quality, None);
+    if let Some(most) = source.most_bytes.filter(|most| *most < webp.len()) {
+        note = Some(match encode_within(&pixels, quality, most)? {
+            Some((smaller, lower)) => {
+                (webp, used) = (smaller, lower);
+                format!("stored at quality {lower}: at {quality} it would be larger than the JPEG")
             }
-            (webp, Coding::Lossy { quality: used })
-        }
-        other => encode_as(picture, other, Effort::Normal, settings)?,
-    };
+            None => "larger than the JPEG".into(),
+        });
+    }
+    drop(pixels);
+    let coding = Coding::Lossy { quality: used };
     let renditions = copies.encode(coding, (webp.len() as u64, &[]), settings)?;
     Ok(EncodedStill { webp, renditions, note })
 }
@@ -179,7 +178,8 @@ impl<'s> Copies<'s> {
                 Some(copy) => copy,
                 None => shrinker.copy(u32::from(*width))?,
             };
-            renditions.push((*width, encode_as(copy, coding, Effort::Fast, settings)?.0));
+            renditions
+                .push((*width, encode_as(Cow::Owned(copy), coding, Effort::Fast, settings)?.0));
         }
         renditions.reverse();
         keep_smaller(image_bytes, present, &mut renditions);
@@ -189,7 +189,7 @@ impl<'s> Copies<'s> {
 
 /// Encodes a picture, and says whether that was done with or without loss.
 fn encode_as(
-    picture: DynamicImage,
+    picture: Cow<'_, DynamicImage>,
     coding: Coding,
     effort: Effort,
     settings: &Settings,
@@ -205,7 +205,8 @@ fn encode_as(
         }
         Coding::Smaller { quality } => quality,
     };
-    let lossy = LossySource::new(picture.clone(), settings.sharp_yuv).encode(quality, effort)?;
+    let lossy =
+        LossySource::new(Cow::Borrowed(&picture), settings.sharp_yuv).encode(quality, effort)?;
     let with_loss = Coding::Lossy { quality };
     let quick = webp::encode_lossless(&picture, LosslessLevel::Quick)?;
     if quick.len() * 10 > most_quick_tenths(effort) * lossy.len() {
@@ -218,7 +219,7 @@ fn encode_as(
 /// Encodes a picture at the highest quality below `quality` that takes at most `most` bytes, as far
 /// as four attempts find it.
 fn encode_within(
-    pixels: &LossySource,
+    pixels: &LossySource<'_>,
     quality: u8,
     most: usize,
 ) -> Result<Option<(Vec<u8>, u8)>, CodecError> {

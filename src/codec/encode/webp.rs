@@ -2,6 +2,8 @@
 //!
 //! What is encoded how is decided in `still` and `animation`.
 
+use std::borrow::Cow;
+
 use image::DynamicImage;
 use webpx::{EncoderConfig, Unstoppable};
 
@@ -39,8 +41,8 @@ pub(crate) enum Effort {
     Normal,
 }
 
-/// How much time an encoding without loss may take: levels of libwebp's presets
-/// (`WebPConfigLosslessPreset`).
+/// How much time an encoding without loss may take. Each is a level of libwebp's presets, see
+/// `WebPConfigLosslessPreset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LosslessLevel {
     /// Tells whether one of the others is worth its time.
@@ -52,6 +54,7 @@ pub(crate) enum LosslessLevel {
 }
 
 impl LosslessLevel {
+    /// Returns the level of a thorough attempt.
     pub(crate) const fn of(effort: Effort) -> Self {
         match effort {
             Effort::Fast => Self::Fast,
@@ -64,28 +67,27 @@ impl LosslessLevel {
 ///
 /// Large pictures may have too much detail for the 512 KiB in which VP8 holds the prediction modes
 /// of all blocks, see [`is_too_detailed`].
-pub(crate) struct LossySource {
-    pixels: LossyPixels,
+pub(crate) struct LossySource<'p> {
+    pixels: LossyPixels<'p>,
     width: u32,
     height: u32,
 }
 
-enum LossyPixels {
+enum LossyPixels<'p> {
     /// Given RGB, libwebp would copy the pixels twice on its way to the same planes.
     Planes(Yuv),
     /// libwebp makes the planes, because they are to be sharp or have alpha.
-    Pixels { picture: DynamicImage, sharp_yuv: bool },
+    Pixels { picture: Cow<'p, DynamicImage>, sharp_yuv: bool },
 }
 
-impl LossySource {
+impl<'p> LossySource<'p> {
     /// Takes RGB or RGBA pixels.
-    pub(crate) fn new(picture: DynamicImage, sharp_yuv: bool) -> Self {
+    pub(crate) fn new(picture: Cow<'p, DynamicImage>, sharp_yuv: bool) -> Self {
         let (width, height) = (picture.width(), picture.height());
-        let pixels = match picture {
-            DynamicImage::ImageRgb8(rgb) if !sharp_yuv => {
-                LossyPixels::Planes(Yuv::from_rgb(rgb.into_raw(), width, height))
-            }
-            picture => LossyPixels::Pixels { picture, sharp_yuv },
+        let pixels = if picture.color().has_alpha() || sharp_yuv {
+            LossyPixels::Pixels { picture, sharp_yuv }
+        } else {
+            LossyPixels::Planes(Yuv::from_rgb(picture.into_owned().into_bytes(), width, height))
         };
         Self { pixels, width, height }
     }
