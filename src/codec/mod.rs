@@ -11,10 +11,10 @@
 //! - `encode/` writes WebP, still and animated.
 //! - `pixels/` works on decoded pixels: colour, orientation, scaling, features.
 //!
-//! What all of them share lies beside this file: `sniff` (the formats and how they are recognised),
-//! `header` (what a decoder reads before any pixel), `settings` and `limits` (what the caller asks
-//! for and allows), `timer` and `guard` (decoders that run too long, or panic), `memory` (freed
-//! memory goes back to the system) and `error`.
+//! What all of them share lies beside this file: `sniff` (the formats and how they are recognised)
+//! with `signatures` (how everything else is), `header` (what a decoder reads before any pixel),
+//! `settings` and `limits` (what the caller asks for and allows), `timer` and `guard` (decoders
+//! that run too long, or panic), `memory` (freed memory goes back to the system) and `error`.
 //!
 //! Imports go one way: `convert`, `estimate` → `decode` → `formats` and `decoders` → `encode` →
 //! `pixels` → the shared files. `formats` and `decoders` stand on one floor and use each other
@@ -50,6 +50,7 @@ mod header;
 mod limits;
 mod memory;
 mod settings;
+mod signatures;
 mod sniff;
 mod timer;
 

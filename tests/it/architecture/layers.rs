@@ -51,7 +51,8 @@ const HTTP: Table = &[
 ];
 
 const CODEC: Table = &[
-    ("sniff", &[]),
+    ("signatures", &[]),
+    ("sniff", &["signatures"]),
     ("header", &[]),
     ("settings", &[]),
     ("memory", &[]),

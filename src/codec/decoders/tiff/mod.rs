@@ -3,10 +3,11 @@
 //! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
 //! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
 //! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
-//! other formats, and `error` says why a TIFF can't be shown. This file ties them together.
+//! other formats, `raw` tells camera raw from other TIFFs, and `error` says why a TIFF can't be
+//! shown. This file ties them together.
 //!
 //! TIFF 6.0, Adobe's technical notes and `BigTIFF` are covered, but only the first page of a file
-//! is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and raw camera data are refused by name.
+//! is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC and LZMA are refused by name.
 //!
 //! This reader is our own because the tiff crate, at 0.11, decodes no palettes, CIE L*a*b*,
 //! subsampled YCbCr, mixtures of sample formats or files without byte counts, and panics at tiled
@@ -21,6 +22,7 @@ mod fax;
 mod lab;
 mod layout;
 mod paint;
+pub(in crate::codec) mod raw;
 mod samples;
 
 use image::metadata::Orientation;
