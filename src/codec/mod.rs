@@ -4,7 +4,8 @@
 //!
 //! # Rooms, in reading order
 //! Entry points: `convert` takes one picture all the way and `estimate` says how much memory that
-//! will need. Both go through `decode`, the one place that knows every format's decoder.
+//! will need. Both go through `decode`, the one place that knows every format's decoder. `unshown`
+//! finds what a file holds beside the picture that is shown.
 //!
 //! - `formats/` wraps the crates that decode pictures, one file a format.
 //! - `decoders/` holds the readers that are our own, for TIFF and for HEIC and AVIF.
@@ -16,7 +17,7 @@
 //! `settings` and `limits` (what the caller asks for and allows), `timer` and `guard` (decoders
 //! that run too long, or panic), `memory` (freed memory goes back to the system) and `error`.
 //!
-//! Imports go one way: `convert`, `estimate` → `decode` → `formats` and `decoders` → `encode` →
+//! Imports go one way: `convert`, `estimate` → `unshown`, `decode` → `formats` and `decoders` → `encode` →
 //! `pixels` → the shared files. `formats` and `decoders` stand on one floor and use each other
 //! twice, without a circle between files: the strips of a TIFF may be JPEG or WebP, and EXIF, which
 //! JPEG, PNG and WebP carry, is a TIFF directory (`decoders/tiff/exif.rs`).
@@ -34,6 +35,8 @@
 
 mod convert;
 mod estimate;
+
+mod unshown;
 
 mod decode;
 mod formats;

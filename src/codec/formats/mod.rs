@@ -4,7 +4,7 @@
 //! gives a raster; formats with animations have a type with the trait `Frames`. In reading order:
 //! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp` and `tga` preparing
 //! what it does not take; `png` and `ico`, which may hold PNGs; `jpeg` with `jpeg_markers` and `jpeg_extent`; `gif`,
-//! `webp` and `jxl`. TIFF, HEIC and AVIF have readers of our own, in `decoders/`.
+//! `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have readers of our own, in `decoders/`.
 
 pub(super) mod image_crate;
 
@@ -28,3 +28,6 @@ pub(super) mod webp;
 
 #[cfg(feature = "jxl")]
 pub(super) mod jxl;
+
+#[cfg(feature = "jxl")]
+pub(super) mod jxl_boxes;

@@ -10,8 +10,7 @@ const MAX_SAMSUNG_BLOCK: usize = 2048;
 /// Returns a note on what lies behind a picture, or `None` if that is nothing.
 pub(super) fn note(behind: &[u8]) -> Option<String> {
     let behind = without_padding(behind);
-    if behind.len() <= MAX_PADDING
-        || behind.len() <= MAX_SAMSUNG_BLOCK && behind.ends_with(b"SEFT")
+    if behind.len() <= MAX_PADDING || behind.len() <= MAX_SAMSUNG_BLOCK && behind.ends_with(b"SEFT")
     {
         return None;
     }

@@ -15,8 +15,7 @@ pub(super) fn behind_gif(gif: &[u8]) -> &[u8] {
 
 /// Walks the blocks. Bytes between blocks that begin none are passed over.
 fn gif_end(gif: &[u8]) -> Option<usize> {
-    let palette_bytes =
-        |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
+    let palette_bytes = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
     let mut at = 13 + palette_bytes(*gif.get(10)?);
     loop {
         let block = *gif.get(at)?;
@@ -39,7 +38,8 @@ fn gif_end(gif: &[u8]) -> Option<usize> {
 /// Returns what lies behind the chunks of a WebP.
 pub(super) fn behind_webp(webp: &[u8]) -> &[u8] {
     let length = webp.get(4..8).and_then(|four| <[u8; 4]>::try_from(four).ok());
-    let end = length.map_or(usize::MAX, |four| (u32::from_le_bytes(four) as usize).saturating_add(8));
+    let end =
+        length.map_or(usize::MAX, |four| (u32::from_le_bytes(four) as usize).saturating_add(8));
     webp.get(end..).unwrap_or_default()
 }
 
@@ -58,8 +58,8 @@ pub(super) fn behind_bmp(bmp: &[u8]) -> &[u8] {
         (long(18).into(), height.into(), word(28), u64::from(long(34)))
     };
     let row_bytes = (width * depth).div_ceil(32) * 4;
-    let pixels_end = u64::from(long(10))
-        .saturating_add(row_bytes.saturating_mul(height).max(pixel_bytes));
+    let pixels_end =
+        u64::from(long(10)).saturating_add(row_bytes.saturating_mul(height).max(pixel_bytes));
     let end = usize::try_from(pixels_end.max(long(2).into())).unwrap_or(usize::MAX);
     bmp.get(end..).unwrap_or_default()
 }
@@ -68,7 +68,8 @@ pub(super) fn behind_bmp(bmp: &[u8]) -> &[u8] {
 pub(super) fn beside_png(png: &[u8]) -> Vec<String> {
     let (mut at, mut has_layers, mut has_gain_map) = (8, false, false);
     let mut behind = &[][..];
-    while let Some(&[a, b, c, d, ref name @ ..]) = png.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+    while let Some(&[a, b, c, d, ref name @ ..]) = png.get(at..).and_then(<[u8]>::first_chunk::<8>)
+    {
         has_layers |= LAYER_CHUNKS.contains(&&name[..]);
         has_gain_map |= GAIN_MAP_CHUNKS.contains(&&name[..]);
         at = at.saturating_add(12 + u32::from_be_bytes([a, b, c, d]) as usize);

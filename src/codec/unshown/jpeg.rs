@@ -100,11 +100,7 @@ fn thumbnails(jpeg: &[u8]) -> Vec<usize> {
     let number = |at: usize, bytes: usize| {
         let bytes = index.get(at..at.checked_add(bytes)?)?;
         let add = |number: usize, byte: &u8| number << 8 | usize::from(*byte);
-        Some(if is_little {
-            bytes.iter().rev().fold(0, add)
-        } else {
-            bytes.iter().fold(0, add)
-        })
+        Some(if is_little { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) })
     };
     let entries = || {
         let directory = number(4, 4)?;

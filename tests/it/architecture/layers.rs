@@ -82,6 +82,7 @@ const CODEC: Table = &[
             "formats",
         ],
     ),
+    ("unshown", &["sniff", "formats", "decoders"]),
     ("decode", &["sniff", "header", "error", "timer", "limits", "pixels", "formats", "decoders"]),
     (
         "estimate",
@@ -91,7 +92,7 @@ const CODEC: Table = &[
         "convert",
         &[
             "sniff", "header", "settings", "error", "timer", "guard", "limits", "pixels", "encode",
-            "formats", "decode",
+            "formats", "decode", "unshown",
         ],
     ),
     ("mod", &[]),

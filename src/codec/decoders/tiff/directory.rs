@@ -240,23 +240,23 @@ impl<'s> TiffFile<'s> {
     }
 
     /// Reads the first directories of the file and those within them, each once: their tags that do
-    /// not change how a page looks. Damage ends the list.
-    pub(super) fn surroundings(&self) -> Vec<Directory<'s>> {
+    /// not change how a page looks, and whether it lies within another. Damage ends the list.
+    pub(super) fn surroundings(&self) -> Vec<(bool, Directory<'s>)> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
-        let mut next = VecDeque::from([(self.first, true)]);
-        while let Some((at, is_outer)) = next.pop_front() {
+        let mut next = VecDeque::from([(false, self.first)]);
+        while let Some((is_inner, at)) = next.pop_front() {
             if at == 0 || seen.len() == MAX_SURROUNDINGS || !seen.insert(at) {
                 continue;
             }
             let Ok(directory) = self.read_directory(at, SURROUNDINGS) else { continue };
-            if is_outer {
-                next.push_back((directory.next, true));
+            if !is_inner {
+                next.push_back((false, directory.next));
                 let inner = directory.count(tag::SUB_DIRECTORIES).min(MAX_SURROUNDINGS as u64);
                 let inner =
                     (0..inner).filter_map(|index| directory.number(tag::SUB_DIRECTORIES, index));
-                next.extend(inner.map(|at| (at, false)));
+                next.extend(inner.map(|at| (true, at)));
             }
-            found.push(directory);
+            found.push((is_inner, directory));
         }
         found
     }

@@ -3,7 +3,7 @@
 //! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
 //! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
 //! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
-//! other formats, `raw` tells camera raw from other TIFFs, and `error` says why a TIFF can't be
+//! other formats, `raw` tells camera raw from other TIFFs, `beside` says what else is in a TIFF, and `error` says why a TIFF can't be
 //! shown. This file ties them together.
 //!
 //! TIFF 6.0, Adobe's technical notes and `BigTIFF` are covered, but only the first page of a file
@@ -14,6 +14,7 @@
 //! planar pictures (<https://github.com/image-rs/image-tiff/issues/403>). It goes when the crate
 //! decodes these: not before its release 0.12, and not before that issue is fixed.
 
+pub(in crate::codec) mod beside;
 mod decompress;
 mod directory;
 mod error;

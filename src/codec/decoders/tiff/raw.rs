@@ -40,7 +40,7 @@ pub(in crate::codec) struct RawTiff {
 /// Reads a TIFF, and returns `None` if it is no camera raw.
 pub(in crate::codec) fn read(source: &[u8]) -> Option<RawTiff> {
     let file = TiffFile::open(source).ok()?;
-    let directories = file.surroundings();
+    let directories: Vec<_> = file.surroundings().into_iter().map(|(_, each)| each).collect();
     let first = directories.first()?;
     let maker = first.bytes(tag::MAKE).unwrap_or_default();
     let own_magic = kind_by_magic(source);
@@ -78,7 +78,7 @@ pub(in crate::codec) fn read(source: &[u8]) -> Option<RawTiff> {
 /// Reads the size and orientation that the first directory of a TIFF states.
 pub(in crate::codec) fn read_tags(tags: &[u8]) -> Option<((u32, u32), Option<Orientation>)> {
     let directories = TiffFile::open(tags).ok()?.surroundings();
-    let first = directories.first()?;
+    let (_, first) = directories.first()?;
     Some((size(first)?, orientation(first)))
 }
 
