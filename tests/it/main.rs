@@ -21,6 +21,7 @@
 
 mod api;
 mod architecture;
+mod beside;
 mod commands;
 mod compact;
 mod connections;

@@ -26,16 +26,19 @@ pub(crate) fn beside(source: &[u8]) -> (Vec<String>, &[u8]) {
         }
     }
     let Some(mut rest) = source.strip_prefix(CONTAINER) else { return (notes, &[]) };
+    let mut is_first = true;
     while !rest.is_empty() {
         match next_box(rest) {
+            Ok((b"ftyp", ..)) if is_first => {}
             Ok((b"jhgm", _, _)) => notes.push("its HDR gain map is not kept".into()),
             Ok((
-                b"ftyp" | b"jxlc" | b"jxlp" | b"jxll" | b"jxli" | b"jbrd" | b"Exif" | b"xml "
-                | b"brob" | b"jumb" | b"free" | b"skip",
+                b"jxlc" | b"jxlp" | b"jxll" | b"jxli" | b"jbrd" | b"Exif" | b"xml " | b"brob"
+                | b"jumb" | b"free" | b"skip",
                 ..,
             )) => {}
             _ => return (notes, rest),
         }
+        is_first = false;
         rest = next_box(rest).map_or(&[], |(.., behind)| behind);
     }
     (notes, &[])

@@ -10,21 +10,24 @@ const MAX_SAMSUNG_BLOCK: usize = 2048;
 /// Returns a note on what lies behind a picture, or `None` if that is nothing.
 pub(super) fn note(behind: &[u8]) -> Option<String> {
     let behind = without_padding(behind);
-    if behind.len() <= MAX_PADDING || behind.len() <= MAX_SAMSUNG_BLOCK && behind.ends_with(b"SEFT")
-    {
+    if behind.len() <= MAX_PADDING {
         return None;
     }
     let bytes = behind.len();
     let has = |what: &[u8]| memchr::memmem::find(behind, what).is_some();
-    Some(if has(b"ftyp") {
-        format!("the film behind the picture is not kept ({bytes} bytes)")
-    } else if has(b"SoundShot") {
-        format!("the sound behind the picture is not kept ({bytes} bytes)")
-    } else if behind.starts_with(b"PK\x03\x04") {
-        format!("the zip archive behind the picture is not kept ({bytes} bytes)")
-    } else {
-        format!("{bytes} bytes behind the picture are not kept")
-    })
+    if has(b"ftyp") {
+        return Some(format!("the film behind the picture is not kept ({bytes} bytes)"));
+    }
+    if has(b"SoundShot") {
+        return Some(format!("the sound behind the picture is not kept ({bytes} bytes)"));
+    }
+    if bytes <= MAX_SAMSUNG_BLOCK && behind.ends_with(b"SEFT") {
+        return None;
+    }
+    if behind.starts_with(b"PK\x03\x04") {
+        return Some(format!("the zip archive behind the picture is not kept ({bytes} bytes)"));
+    }
+    Some(format!("{bytes} bytes behind the picture are not kept"))
 }
 
 /// Returns bytes without zeros, white space and fill bytes around them.
@@ -49,6 +52,10 @@ mod tests {
             (&[7; 65], Some("65 bytes behind the picture are not kept")),
             (&film, Some("the film behind the picture is not kept (109 bytes)")),
             (&block(1000), None),
+            (
+                &[&film[..], b"SEFT"].concat(),
+                Some("the film behind the picture is not kept (113 bytes)"),
+            ),
             (&block(3000), Some("3004 bytes behind the picture are not kept")),
             (
                 &[b"SoundShot", &block(3000)[..]].concat(),
