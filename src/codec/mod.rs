@@ -17,10 +17,11 @@
 //! `settings` and `limits` (what the caller asks for and allows), `timer` and `guard` (decoders
 //! that run too long, or panic), `memory` (freed memory goes back to the system) and `error`.
 //!
-//! Imports go one way: `convert`, `estimate` → `unshown`, `decode` → `formats` and `decoders` → `encode` →
-//! `pixels` → the shared files. `formats` and `decoders` stand on one floor and use each other
-//! twice, without a circle between files: the strips of a TIFF may be JPEG or WebP, and EXIF, which
-//! JPEG, PNG and WebP carry, is a TIFF directory (`decoders/tiff/exif.rs`).
+//! Imports go one way: `convert`, `estimate` → `unshown`, `decode` → `formats` and `decoders` →
+//! `encode` → `pixels` → the shared files. `formats` and `decoders` stand on one floor and use each
+//! other, without a circle between files: the strips of a TIFF may be JPEG or WebP, the preview of
+//! camera raw is a JPEG, and EXIF, which JPEG, PNG and WebP carry, is a TIFF directory
+//! (`decoders/tiff/exif.rs`).
 //!
 //! # Adding a picture format
 //! 1. `sniff.rs`: a variant of [`PictureFormat`], its name, and the bytes that it starts with.

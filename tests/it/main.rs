@@ -45,6 +45,7 @@ mod kinds;
 mod links;
 mod logs;
 mod originals;
+mod other_kinds;
 mod output;
 mod pictures;
 mod policy;

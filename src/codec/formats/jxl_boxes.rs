@@ -1,4 +1,4 @@
-//! Says what a JPEG XL holds beside its colours and alpha: other channels, a gain map, and what lies
+//! Says what a JPEG XL holds beside its colours and alpha: other channels, a gain map, and what is
 //! behind its boxes.
 
 use jxl_oxide::ExtraChannelType;

@@ -140,3 +140,76 @@ fn has_stereo_group(meta: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn media_box(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(content.len() + 8).unwrap().to_be_bytes();
+        [&length, &kind[..], content].concat()
+    }
+
+    fn item(id: u8, kind: &[u8; 4]) -> Vec<u8> {
+        media_box(b"infe", &[&[2, 0, 0, 0, 0, id, 0, 0], &kind[..], &[0]].concat())
+    }
+
+    /// Builds a file of items, of which the first is the primary one, and whose second one is
+    /// auxiliary to it if `meaning` is given.
+    fn file(kinds: &[&[u8; 4]], meaning: Option<&str>, further: &[u8]) -> Vec<u8> {
+        let items = (1..).zip(kinds).map(|(id, kind)| item(id, kind)).collect::<Vec<_>>().concat();
+        let count = u8::try_from(kinds.len()).unwrap();
+        let mut meta = vec![0; 4];
+        meta.extend(media_box(b"pitm", &[0, 0, 0, 0, 0, 1]));
+        meta.extend(media_box(b"iinf", &[&[0, 0, 0, 0, 0, count], &items[..]].concat()));
+        if let Some(meaning) = meaning {
+            let reference = media_box(b"auxl", &[0, 2, 0, 1, 0, 1]);
+            meta.extend(media_box(b"iref", &[&[0; 4], &reference[..]].concat()));
+            let property = media_box(b"auxC", &[&[0; 4], meaning.as_bytes(), b"\0"].concat());
+            let association = [0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 1, 1];
+            let properties = [media_box(b"ipco", &property), media_box(b"ipma", &association)];
+            meta.extend(media_box(b"iprp", &properties.concat()));
+        }
+        meta.extend(further);
+        let brands = media_box(b"ftyp", b"heic\0\0\0\0mif1heic");
+        [brands, media_box(b"meta", &meta)].concat()
+    }
+
+    #[test]
+    fn what_goes_with_the_primary_picture_is_named() {
+        let two: &[&[u8; 4]] = &[b"hvc1", b"hvc1"];
+        let apple = |what: &str| format!("urn:com:apple:photo:2020:aux:{what}");
+        let stereo = media_box(b"grpl", &media_box(b"ster", &[0; 12]));
+        let of = |meaning: &str| file(two, Some(meaning), &[]);
+        for (name, source, expected) in [
+            ("one picture", file(&[b"hvc1"], None, &[]), &[][..]),
+            ("alpha", of("urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"), &[]),
+            ("gain map of Apple", of(&apple("hdrgainmap")), &[GAIN_MAP]),
+            ("depth of HEVC", of("urn:mpeg:hevc:2015:auxid:2"), &[DEPTH_MAP]),
+            ("depth", of("urn:mpeg:mpegB:cicp:systems:auxiliary:depth"), &[DEPTH_MAP]),
+            ("portrait", of(&apple("portraiteffectsmatte")), &[AUXILIARIES[4].1]),
+            ("anything else", of("urn:x"), &["an auxiliary picture is not kept"]),
+            ("tone map", file(&[b"av01", b"tmap"], None, &[]), &[GAIN_MAP]),
+            ("two pictures", file(two, None, &[]), &["only the main one of 2 pictures"]),
+            (
+                "stereo",
+                file(two, None, &stereo),
+                &["only the main one of 2 pictures", "only one picture of a stereo pair"],
+            ),
+            (
+                "film",
+                [file(&[b"hvc1"], None, &[]), media_box(b"mpvd", b"film")].concat(),
+                &["the film beside the picture is not kept"],
+            ),
+        ] {
+            assert_eq!(
+                beside(&source),
+                (expected.iter().map(|note| (*note).into()).collect(), &[][..]),
+                "{name}"
+            );
+        }
+        let source =
+            [file(&[b"hvc1"], None, &[]), b"\0\0\0\x08skip\0\0\0\x09what?".to_vec()].concat();
+        assert_eq!(beside(&source).1, b"\0\0\0\x09what?");
+    }
+}

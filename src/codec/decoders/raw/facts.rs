@@ -2,7 +2,7 @@
 
 use image::metadata::Orientation;
 
-use crate::codec::decoders::tiff::raw::{RawTiff, read, read_tags};
+use crate::codec::decoders::tiff::raw::{RawTiff, kind_by_magic, read, read_tags};
 
 /// Where Canon's CR3 has its box with the first directory of EXIF, at most. It comes before any
 /// picture.
@@ -53,7 +53,8 @@ impl RawFacts {
             [b'F', b'O', b'V', b'b', ..] => nothing("X3F"),
             [0, b'M', b'R', b'M', ..] => nothing("MRW"),
             [_, _, 0x1A, ..] => nothing("CRW"),
-            _ => read(source).map_or_else(|| nothing("TIFF"), Self::from),
+            _ => read(source)
+                .map_or_else(|| nothing(kind_by_magic(source).unwrap_or("TIFF")), Self::from),
         }
     }
 }

@@ -56,14 +56,16 @@ struct FrameHeader {
 }
 
 /// Reads the segments before the first scan. Returns `None` unless they follow each other without a
-/// gap, and the picture is one of baseline or progressive JPEG. Raw data is neither.
+/// gap, and the picture is one of baseline or progressive JPEG with its own tables. Raw data is
+/// neither, and the tables of a strip stand elsewhere.
 fn frame_header(jpeg: &[u8], segments_left: &mut usize) -> Option<FrameHeader> {
-    let (mut at, mut size) = (2, None);
+    let (mut at, mut size, mut has_tables) = (2, None, false);
     loop {
         *segments_left = segments_left.checked_sub(1)?;
         let &[0xFF, marker, high, low] = jpeg.get(at..)?.first_chunk::<4>()? else { return None };
         let content = jpeg.get(at + 4..)?;
         match marker {
+            0xDA if !has_tables => return None,
             0xDA => return size.map(|(width, height)| FrameHeader { width, height, scan: at }),
             0xC0..=0xC2 => {
                 let word = |at: usize| {
@@ -72,7 +74,8 @@ fn frame_header(jpeg: &[u8], segments_left: &mut usize) -> Option<FrameHeader> {
                 };
                 size = Some((word(3)?, word(1)?));
             }
-            0xC4 | 0xDB | 0xDD | 0xE0..=0xEF | 0xFE => {}
+            0xDB => has_tables = true,
+            0xC4 | 0xDD | 0xE0..=0xEF | 0xFE => {}
             _ => return None,
         }
         at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2);
@@ -85,9 +88,10 @@ mod tests {
 
     /// Builds a JPEG without pixels whose metadata holds a larger one.
     fn jpeg(frame: u8, width: u8) -> Vec<u8> {
-        let inner = b"\xFF\xD8\xFF\xC0\0\x08\x08\0\xC8\0\xC8\x03\xFF\xDA\0\x02\xFF\xD9";
-        let mut jpeg = [b"\xFF\xD8\xFF\xE1\0\x14", &inner[..]].concat();
-        jpeg.extend([0xFF, frame, 0, 8, 8, 0, 9, 0, width, 3]);
+        let inner =
+            b"\xFF\xD8\xFF\xDB\0\x02\xFF\xC0\0\x08\x08\0\xC8\0\xC8\x03\xFF\xDA\0\x02\xFF\xD9";
+        let mut jpeg = [b"\xFF\xD8\xFF\xE1\0\x18", &inner[..]].concat();
+        jpeg.extend([0xFF, 0xDB, 0, 2, 0xFF, frame, 0, 8, 8, 0, 9, 0, width, 3]);
         jpeg.extend(
             b"\xFF\xDA\0\x02\x01\xFF\0\x02\xFF\xD0\x03\xFF\xC4\0\x02\xFF\xDA\0\x02\x05\xFF\xD9",
         );
@@ -112,7 +116,7 @@ mod tests {
 
     #[test]
     fn hostile_files_do_not_take_quadratic_time() {
-        let start = b"\xFF\xD8\xFF\xC0\0\x08\x08\0\xC8\0\xC8\x03\xFF\xDA\0\x02";
+        let start = b"\xFF\xD8\xFF\xDB\0\x02\xFF\xC0\0\x08\x08\0\xC8\0\xC8\x03\xFF\xDA\0\x02";
         for hostile in [start.repeat(200_000), b"\xFF\xFE\0\x05\xFF\xD8\xFF\xFE".repeat(400_000)] {
             assert!(largest_jpeg(&hostile, &[]).is_none());
         }

@@ -83,7 +83,7 @@ pub(in crate::codec) fn read_tags(tags: &[u8]) -> Option<((u32, u32), Option<Ori
 }
 
 /// Returns the kind of those files whose first bytes are their own.
-fn kind_by_magic(source: &[u8]) -> Option<&'static str> {
+pub(in crate::codec) fn kind_by_magic(source: &[u8]) -> Option<&'static str> {
     Some(match source {
         [b'I', b'I', b'U', 0, ..] => "RW2",
         [b'I', b'I', b'R', b'O' | b'S', ..] | [b'M', b'M', b'O', b'R', ..] => "ORF",
