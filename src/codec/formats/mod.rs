@@ -4,8 +4,8 @@
 //! gives a raster; formats with animations have a type with the trait `Frames`. In reading order:
 //! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp` and `tga` preparing
 //! what it does not take; `png` and `ico`, which may hold PNGs; `jpeg` with `jpeg_markers` and
-//! `jpeg_extent`; `gif`, `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have readers of our
-//! own, in `decoders/`.
+//! `jpeg_extent`; `gif`, `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have readers of
+//! our own, in `decoders/`.
 
 pub(super) mod image_crate;
 

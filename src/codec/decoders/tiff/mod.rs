@@ -3,7 +3,7 @@
 //! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
 //! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
 //! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
-//! other formats, `raw` tells camera raw from other TIFFs, `beside` says what else is in a TIFF, and
+//! other formats, `raw` tells camera raw from other TIFFs, `beside` says what else is in one, and
 //! `error` why a TIFF can't be shown. This file ties them together.
 //!
 //! TIFF 6.0, Adobe's technical notes and `BigTIFF` are covered, but only the first page of a file
