@@ -82,6 +82,7 @@ fn longer() -> Vec<(&'static str, Vec<u8>, [&'static str; 2])> {
         ("comment.svg", comment.into_bytes(), ["SVG", PNG_OR_JPEG]),
         ("utf16.svg", utf16, ["SVG", PNG_OR_JPEG]),
         ("without-preview.dng", raw_with_preview(|_| ()), ["camera raw (DNG)", "export it as"]),
+        ("without-jpeg.dng", raw_with_preview(lossy), ["camera raw (DNG)", "export it as"]),
         ("small-preview.nef", raw_with_preview(nikon), ["camera raw (NEF)", "full-size preview"]),
     ]
 }
@@ -104,6 +105,15 @@ fn raw_with_preview(change: fn(&mut Vec<u8>)) -> Vec<u8> {
     raw[frame + 6] = 96;
     change(&mut raw);
     raw
+}
+
+/// Makes the preview a JPEG of raw data, as in a DNG with loss, and as large as before.
+fn lossy(raw: &mut Vec<u8>) {
+    let frame = memchr::memmem::find(raw, b"\xFF\xC0\0\x11\x08").unwrap();
+    raw[frame + 6] = 105;
+    let photometric = [6, 1, 3, 0, 1, 0, 0, 0, 6, 0];
+    let at = memchr::memmem::find(raw, &photometric).unwrap();
+    raw[at + 8..at + 10].copy_from_slice(&34_892_u16.to_le_bytes());
 }
 
 /// Makes a DNG a file of Nikon: another maker, and no version of DNG.

@@ -8,7 +8,7 @@ const LAYER_CHUNKS: [&[u8]; 3] = [b"mkBF", b"mkBS", b"mkTS"];
 /// Chunks that hold a map which brightens the picture (PNG).
 const GAIN_MAP_CHUNKS: [&[u8]; 2] = [b"gmAP", b"gdAT"];
 
-/// Returns what lies behind the trailer of a GIF (GIF89a, section 27).
+/// Returns what lies behind the trailer of a GIF (`GIF89a`, section 27).
 pub(super) fn behind_gif(gif: &[u8]) -> &[u8] {
     gif_end(gif).and_then(|end| gif.get(end..)).unwrap_or_default()
 }
@@ -18,16 +18,15 @@ fn gif_end(gif: &[u8]) -> Option<usize> {
     let palette_bytes = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
     let mut at = 13 + palette_bytes(*gif.get(10)?);
     loop {
-        let block = *gif.get(at)?;
-        at += match block {
+        match *gif.get(at)? {
             0x3B => return Some(at + 1),
-            0x2C => 11 + palette_bytes(*gif.get(at + 9)?),
-            0x21 => 2,
+            0x2C => at += 11 + palette_bytes(*gif.get(at + 9)?),
+            0x21 => at += 2,
             _ => {
                 at += 1;
                 continue;
             }
-        };
+        }
         while let length @ 1.. = usize::from(*gif.get(at)?) {
             at += 1 + length;
         }

@@ -4,6 +4,8 @@
 //! Cameras that write several pictures put them behind the first, and may say in an index what each
 //! is (CIPA DC-007, Multi-Picture Format). Large thumbnails of that index are the same picture.
 
+use std::collections::HashSet;
+
 use super::behind;
 use crate::codec::formats::jpeg_extent::end_of_jpeg;
 use crate::codec::formats::jpeg_markers::before_pixels;
@@ -90,11 +92,11 @@ fn is_gain_map(picture: &[u8]) -> bool {
 
 /// Returns where the index says that there are large thumbnails. It is a TIFF directory, and
 /// offsets count from its beginning.
-fn thumbnails(jpeg: &[u8]) -> Vec<usize> {
+fn thumbnails(jpeg: &[u8]) -> HashSet<usize> {
     let index = before_pixels(jpeg)
         .filter(|segment| segment.marker == 0xE2)
         .find_map(|segment| segment.content.strip_prefix(INDEX_PREFIX));
-    let Some(index) = index else { return Vec::new() };
+    let Some(index) = index else { return HashSet::new() };
     let start = index.as_ptr().addr() - jpeg.as_ptr().addr();
     let is_little = index.starts_with(b"II");
     let number = |at: usize, bytes: usize| {

@@ -173,3 +173,76 @@ fn lossless_jpeg_size(jpeg: &[u8]) -> Option<(u32, u32)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Builds a TIFF of two directories, of which the second lies within the first or behind it.
+    fn file(first: &[(u16, u32)], second: &[(u16, u32)], is_inner: bool) -> Vec<u8> {
+        let mut file = b"II*\0".to_vec();
+        let write = |file: &mut Vec<u8>, tags: &[(u16, u32)], next: u32| {
+            file.extend(u16::try_from(tags.len()).unwrap().to_le_bytes());
+            for (tag, value) in tags {
+                // The maker is a text of four letters.
+                let field_type = if *tag == tag::MAKE { 2 } else { 4 };
+                let count = if *tag == tag::MAKE { 4 } else { 1 };
+                file.extend(tag.to_le_bytes());
+                file.extend([field_type, 0, count, 0, 0, 0]);
+                file.extend(value.to_le_bytes());
+            }
+            file.extend(next.to_le_bytes());
+        };
+        let second_at = 8 + u32::try_from(2 + second.len() * 12 + 4).unwrap();
+        file.extend(second_at.to_le_bytes());
+        write(&mut file, second, 0);
+        let inner = [(tag::SUB_DIRECTORIES, 8)];
+        let first = [first, if is_inner { &inner[..] } else { &[] }].concat();
+        write(&mut file, &first, if is_inner { 0 } else { 8 });
+        file
+    }
+
+    #[test]
+    fn camera_raw_is_told_from_other_tiffs() {
+        let sony = (tag::MAKE, u32::from_le_bytes(*b"Sony"));
+        let smaller = [(tag::NEW_SUBFILE_TYPE, 1), (tag::IMAGE_WIDTH, 16), sony];
+        let sized =
+            |tag: u16, value: u32| [(tag::IMAGE_WIDTH, 60), (tag::IMAGE_LENGTH, 40), (tag, value)];
+        let page = [(tag::PHOTOMETRIC, 2), (tag::IMAGE_WIDTH, 60), (tag::IMAGE_LENGTH, 40)];
+        let dng = [&page[..], &[(tag::DNG_VERSION, 0x401)]].concat();
+        let whole = Some((60, 40));
+        for (name, source, expected) in [
+            (
+                "mosaic",
+                file(&smaller, &sized(tag::PHOTOMETRIC, 32_803), true),
+                Some(("ARW", whole)),
+            ),
+            ("behind", file(&page, &sized(tag::PHOTOMETRIC, 34_892), false), Some(("TIFF", whole))),
+            (
+                "maker's",
+                file(&smaller, &sized(tag::COMPRESSION, 32_767), true),
+                Some(("ARW", whole)),
+            ),
+            ("DNG", file(&dng, &[], false), Some(("DNG", None))),
+            ("thumbnail", file(&smaller, &sized(tag::PHOTOMETRIC, 99), true), Some(("ARW", None))),
+            ("thumbnail of a page", file(&smaller, &page, true), None),
+            ("two pages", file(&page, &page, false), None),
+            ("overview", file(&page, &[&smaller[..], &page].concat(), true), None),
+            ("no TIFF", b"II*\0".to_vec(), None),
+        ] {
+            let found = read(&source).map(|raw| (raw.kind, raw.size));
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn data_without_loss_says_how_large_the_picture_is() {
+        let with = |components: u8| {
+            let head = b"\xFF\xD8\xFF\xC4\0\x03\x00\xFF\xC3\0\x0E\x0E\0\x28\0\x1E";
+            [&head[..], &[components]].concat()
+        };
+        assert_eq!(lossless_jpeg_size(&with(2)), Some((60, 40)));
+        assert_eq!(lossless_jpeg_size(&with(3)), Some((30, 40)));
+        assert_eq!(lossless_jpeg_size(&with(2)[..18]), None);
+    }
+}
