@@ -85,7 +85,10 @@ pub fn sniff(head: &[u8]) -> Sniffed {
         }
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => picture(PictureFormat::Tiff),
         [b'B', b'M', ..] if has_bitmap_header(head) => picture(PictureFormat::Bmp),
-        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => sniff_brand(brand),
+        [a, b, c, d, b'f', b't', b'y', b'p', brands @ ..] => {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            sniff_brands(brands.get(..length.saturating_sub(8)).unwrap_or(brands))
+        }
         [0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => {
             built_in(PictureFormat::Jxl, cfg!(feature = "jxl"))
         }
@@ -154,16 +157,16 @@ const fn built_in(format: PictureFormat, is_built_in: bool) -> Sniffed {
 ///
 /// The file's own brand comes first, then its version, then the brands that it is compatible with.
 /// `mif1` and `msf1` say only that it is a picture.
-fn sniff_brand(brands: &[u8]) -> Sniffed {
+fn sniff_brands(brands: &[u8]) -> Sniffed {
     let avif = built_in(PictureFormat::Avif, cfg!(feature = "avif"));
     let heic = built_in(PictureFormat::Heic, cfg!(feature = "heic"));
+    let others = brands.get(8..).unwrap_or_default().as_chunks::<4>().0;
     match brands.first_chunk::<4>() {
         Some(b"avif" | b"avis") => avif,
         Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis") => heic,
-        Some(b"mif1" | b"msf1") => {
-            let others = brands.get(8..).unwrap_or_default().as_chunks::<4>().0;
-            if others.iter().any(|brand| matches!(brand, b"avif" | b"avis")) { avif } else { heic }
-        }
+        Some(_) if others.iter().any(|brand| matches!(brand, b"avif" | b"avis")) => avif,
+        Some(b"mif1" | b"msf1") => heic,
+        Some(_) if others.iter().any(|brand| matches!(brand, b"heic" | b"heix" | b"mif1")) => heic,
         Some(brand) => media_file(brand).into(),
         None => Sniffed::Nothing,
     }
@@ -188,6 +191,12 @@ mod tests {
                 b"\0\0\0\x1Cftypmif1\0\0\0\0mif1avif",
                 built_in(PictureFormat::Avif, cfg!(feature = "avif")),
             ),
+            (
+                b"\0\0\0\x18ftypMiHE\0\0\0\0heicmif1",
+                built_in(PictureFormat::Heic, cfg!(feature = "heic")),
+            ),
+            // What follows the brands does not count.
+            (b"\0\0\0\x14ftypisom\0\0\0\0isomheic", Sniffed::Other("a film (MP4)")),
             (b"\0\0\0\x0Cjxlc", Sniffed::Nothing),
             (b"8BPS\0\x01", Sniffed::Unsupported("Photoshop document")),
             (b"\0\0\0\x1Cftypisom", Sniffed::Other("a film (MP4)")),

@@ -210,7 +210,7 @@ fn kinds(space: &Workspace) -> Vec<(String, String)> {
         .filter(|row| kept.contains(&row["group"].as_str().unwrap()))
         .map(|row| {
             let text = |key: &str| row[key].as_str().unwrap().to_owned();
-            fs::copy(folder.join("sources").join(text("file")), space.picture(&text("file")))
+            fs::copy(folder.join("sources").join(text("file")), space.picture(text("file")))
                 .unwrap();
             (text("file"), text("note"))
         })

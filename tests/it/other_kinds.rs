@@ -96,7 +96,7 @@ fn zip_of(name: &str) -> Vec<u8> {
 }
 
 /// Returns a DNG of `tests/data/kinds` whose preview's frame header is made too small.
-fn raw_with_preview(change: fn(&mut Vec<u8>)) -> Vec<u8> {
+fn raw_with_preview(change: fn(&mut [u8])) -> Vec<u8> {
     let name = "tests/data/kinds/sources/raw-dng-turned.dng";
     let mut raw = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let frame = memchr::memmem::find(&raw, b"\xFF\xC0\0\x11\x08").unwrap();
@@ -108,7 +108,7 @@ fn raw_with_preview(change: fn(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 /// Makes the preview a JPEG of raw data, as in a DNG with loss, and as large as before.
-fn lossy(raw: &mut Vec<u8>) {
+fn lossy(raw: &mut [u8]) {
     let frame = memchr::memmem::find(raw, b"\xFF\xC0\0\x11\x08").unwrap();
     raw[frame + 6] = 105;
     let photometric = [6, 1, 3, 0, 1, 0, 0, 0, 6, 0];
@@ -117,7 +117,7 @@ fn lossy(raw: &mut Vec<u8>) {
 }
 
 /// Makes a DNG a file of Nikon: another maker, and no version of DNG.
-fn nikon(raw: &mut Vec<u8>) {
+fn nikon(raw: &mut [u8]) {
     let maker = memchr::memmem::find(raw, b"Google").unwrap();
     raw[maker..maker + 6].copy_from_slice(b"NIKON ");
     let version = memchr::memmem::find(raw, &[0x12, 0xC6, 1, 0]).unwrap();
