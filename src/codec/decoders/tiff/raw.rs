@@ -243,6 +243,6 @@ mod tests {
         };
         assert_eq!(lossless_jpeg_size(&with(2)), Some((60, 40)));
         assert_eq!(lossless_jpeg_size(&with(3)), Some((30, 40)));
-        assert_eq!(lossless_jpeg_size(&with(2)[..18]), None);
+        assert_eq!(lossless_jpeg_size(&with(2)[..16]), None);
     }
 }
