@@ -25,6 +25,7 @@ use super::pixels::rgb::drop_opaque_alpha;
 use super::settings::Settings;
 use super::sniff::PictureFormat;
 use super::timer::Timer;
+use super::unshown::unshown;
 
 /// A source, converted to what a gallery keeps.
 #[derive(Debug)]
@@ -70,7 +71,8 @@ pub fn convert(
     timer: &Timer,
 ) -> Result<Converted, CodecError> {
     let format = recognise(&source)?;
-    guard(format, || {
+    let unshown = guard(format, || Ok(unshown(&source, format)))?;
+    let mut converted = guard(format, || {
         let header = read_header(&source, format, limits, timer)?;
         if format == PictureFormat::WebP {
             return convert_webp(source, &header, settings, timer);
@@ -109,7 +111,10 @@ pub fn convert(
                 done => return done,
             }
         }
-    })
+    })?;
+    converted.partial |= !unshown.is_empty();
+    converted.notes.extend(unshown);
+    Ok(converted)
 }
 
 /// Makes the renditions of a source at the widths of `settings`, see [`Converted::renditions`].

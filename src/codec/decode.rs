@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "avif", feature = "heic"))]
 use super::decoders::heif;
-use super::decoders::tiff;
+use super::decoders::{raw, tiff};
 use super::error::CodecError;
 use super::formats::gif::GifFrames;
 #[cfg(feature = "jxl")]
@@ -20,8 +20,13 @@ use super::timer::Timer;
 /// Returns the format of a source.
 pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     match sniff(source) {
+        // Most camera raw files are TIFFs, and only their directories tell.
+        Sniffed::Picture(PictureFormat::Tiff) if raw::is_raw_tiff(source) => {
+            Ok(PictureFormat::CameraRaw)
+        }
         Sniffed::Picture(format) => Ok(format),
         Sniffed::Unsupported(name) => Err(CodecError::Unsupported(name)),
+        Sniffed::Other(what) => Err(CodecError::OtherKind(what)),
         Sniffed::Nothing => Err(CodecError::NotAPicture),
     }
 }
@@ -47,6 +52,7 @@ pub(super) fn read_header(
         PictureFormat::Jxl => {
             jxl::header(source).map_err(|source| CodecError::Decode { format, source })
         }
+        PictureFormat::CameraRaw => raw::header(source, timer),
         PictureFormat::Ico => ico::header(source, timer),
         PictureFormat::Jpeg => jpeg::header(source, timer),
         PictureFormat::Png => png::header(source, timer),
@@ -84,6 +90,7 @@ pub(super) fn decode(
         #[cfg(feature = "jxl")]
         PictureFormat::Jxl => jxl::decode(source, header.decode_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),
+        PictureFormat::CameraRaw => raw::decode(source, limits.memory_bytes, timer),
         PictureFormat::Ico => ico::decode(source, limits.memory_bytes, timer),
         PictureFormat::Jpeg => jpeg::decode(source, timer),
         PictureFormat::Png => png::decode(source, timer),

@@ -4,8 +4,9 @@
 //! gives a raster; formats with animations have a type with the trait `Frames`. In reading order:
 //! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp`, `tga` and `ends`
 //! preparing what it does not take; `png` and `ico`, which may hold PNGs; `jpeg` with
-//! `jpeg_markers`; `gif` with `gif_blocks`, which finds the frames of damaged files; `webp` and
-//! `jxl`. TIFF, HEIC and AVIF have readers of our own, in `decoders/`.
+//! `jpeg_markers` and `jpeg_extent`; `gif` with `gif_blocks`, which finds the frames of damaged
+//! files; `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have readers of our own, in
+//! `decoders/`.
 
 pub(super) mod image_crate;
 
@@ -23,6 +24,8 @@ pub(super) mod jpeg;
 
 pub(super) mod jpeg_markers;
 
+pub(super) mod jpeg_extent;
+
 pub(super) mod gif;
 
 mod gif_blocks;
@@ -31,3 +34,6 @@ pub(super) mod webp;
 
 #[cfg(feature = "jxl")]
 pub(super) mod jxl;
+
+#[cfg(feature = "jxl")]
+pub(super) mod jxl_boxes;

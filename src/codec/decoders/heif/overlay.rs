@@ -33,7 +33,6 @@ pub(super) struct Overlay<'s> {
     /// From the lowest to the highest.
     layers: Vec<Layer<'s>>,
     transform: Transform,
-    notes: Vec<String>,
 }
 
 struct Layer<'s> {
@@ -51,9 +50,8 @@ impl<'s> HeifContainer<'s> {
         if &self.item(shown)?.kind == b"iovl" {
             return self.overlay(&identities, shown, coding).map(Primary::Overlay);
         }
-        let mut picture = self.picture(&identities, coding)?;
+        let picture = self.picture(&identities, coding)?;
         self.check_reuse(std::iter::once(&picture))?;
-        picture.notes = self.notes();
         Ok(Primary::Picture(picture))
     }
 
@@ -87,7 +85,7 @@ impl<'s> HeifContainer<'s> {
         }
         self.check_reuse(layers.iter().map(|layer| &layer.picture))?;
         let transform = self.transform(identities, width, height);
-        Ok(Overlay { width, height, fill, layers, transform, notes: self.notes() })
+        Ok(Overlay { width, height, fill, layers, transform })
     }
 }
 
@@ -152,8 +150,7 @@ impl Overlay<'_> {
         decode: impl Fn(&PrimaryPicture) -> std::result::Result<Raster, BoxedError>,
     ) -> std::result::Result<Raster, BoxedError> {
         let mut canvas = self.fill.repeat(self.width as usize * self.height as usize);
-        let mut notes = self.notes.clone();
-        let mut partial = !notes.is_empty();
+        let (mut notes, mut partial) = (Vec::new(), false);
         for layer in &self.layers {
             if !layer.meets(self.width, self.height) {
                 continue;

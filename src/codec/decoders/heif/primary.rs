@@ -5,11 +5,9 @@
 //! `overlay`. Image sequences, layers, thumbnails, gain maps and Exif, whose orientation does not
 //! count in these formats, are left out on purpose.
 
-use std::collections::BTreeSet;
-
 use image::metadata::Orientation;
 
-use super::boxes::{BoxReader, HeifContainer, HeifError, HeifItem, ItemProperty, Result};
+use super::boxes::{BoxReader, HeifContainer, HeifError, ItemProperty, Result};
 use super::cicp::Cicp;
 
 use HeifError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
@@ -93,7 +91,6 @@ pub(super) struct PrimaryPicture<'s> {
     pub(super) cicp: Option<Cicp>,
     /// Code points of alpha, of which only the range matters.
     pub(super) alpha_cicp: Option<Cicp>,
-    pub(super) notes: Vec<String>,
 }
 
 impl PrimaryPicture<'_> {
@@ -185,7 +182,6 @@ impl<'s> HeifContainer<'s> {
             profile: self.profile_of(&colour, shown),
             cicp: self.cicp_of(&colour, shown),
             alpha_cicp,
-            notes: Vec::new(),
             colour,
             alpha,
         })
@@ -282,33 +278,6 @@ impl<'s> HeifContainer<'s> {
             }
         }
         Ok(Some(TileGrid { tiles, ..*colour }))
-    }
-
-    pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.brands.iter().any(|brand| matches!(brand, b"avis" | b"msf1" | b"hevc" | b"hevx")) {
-            notes.push("only the first picture of a sequence".into());
-        }
-        let mut parts = BTreeSet::new();
-        for reference in &self.references {
-            match &reference.kind {
-                b"dimg" => parts.extend(&reference.to),
-                b"thmb" | b"auxl" => parts.extend([reference.from]),
-                _ => {}
-            }
-        }
-        let is_picture = |item: &HeifItem| {
-            !item.hidden && matches!(&item.kind, b"hvc1" | b"av01" | b"grid" | b"iden" | b"iovl")
-        };
-        let others = self
-            .items
-            .iter()
-            .filter(|(id, item)| is_picture(item) && **id != self.primary && !parts.contains(id))
-            .count();
-        if others > 0 {
-            notes.push(format!("only the main one of {} pictures", others + 1));
-        }
-        notes
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) fn decode<D: DecodedTile>(
         timer.check()?;
         decode_tile(tile)
     };
-    let mut notes = picture.notes.clone();
+    let mut notes = Vec::new();
     let mut profile = picture.profile;
     let alpha = picture.alpha.is_some();
     let mut buffer = PixelBuffer { width: 0, height: 0, channels: 0, bytes: Vec::new() };
@@ -158,7 +158,7 @@ fn crop_into_raster(
         samples: buffer.bytes,
         profile,
         orientation: picture.transform.orientation,
-        partial: !picture.notes.is_empty(),
+        partial: false,
         notes,
     }
 }
