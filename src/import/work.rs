@@ -32,7 +32,7 @@ impl Work<'_> {
     }
 
     pub(super) fn refused(mut self, error: &CodecError) -> WorkResult {
-        let not_a_picture = matches!(error, CodecError::NotAPicture);
+        let not_a_picture = matches!(error, CodecError::NotAPicture | CodecError::OtherKind(_));
         let report = &mut self.outcome.report;
         report.status = if not_a_picture { FileStatus::NotImage } else { FileStatus::Failed };
         report.reason = Some(reason_of(error));

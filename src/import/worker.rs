@@ -389,6 +389,7 @@ impl<'i> ImportWorker<'i> {
             Sniffed::Unsupported(name) => {
                 return Err((FileStatus::Failed, CodecError::Unsupported(name).to_string()));
             }
+            Sniffed::Other(what) => return Err((FileStatus::NotImage, what.to_owned())),
             Sniffed::Nothing => {
                 return Err((FileStatus::NotImage, CodecError::NotAPicture.to_string()));
             }
