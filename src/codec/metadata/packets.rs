@@ -8,6 +8,7 @@ use flate2::read::ZlibDecoder;
 use super::text::{decode, decode_latin_1};
 #[cfg(any(feature = "avif", feature = "heic"))]
 use crate::codec::decoders::heif;
+use crate::codec::decoders::raw;
 use crate::codec::decoders::tiff::exif::{ExifFields, field};
 use crate::codec::encode::riff::RiffContainer;
 #[cfg(feature = "jxl")]
@@ -49,6 +50,7 @@ impl<'s> Packets<'s> {
             PictureFormat::Png => Self::of_png(source),
             PictureFormat::WebP => Self::of_webp(source),
             PictureFormat::Tiff => Self::of_tiff(source),
+            PictureFormat::CameraRaw => Self::of_raw(source),
             PictureFormat::Gif => Self { xmp: xmp_of_gif(source), ..Self::default() },
             #[cfg(any(feature = "avif", feature = "heic"))]
             PictureFormat::Avif | PictureFormat::Heic => {
@@ -102,6 +104,19 @@ impl<'s> Packets<'s> {
             exif: Some(source.into()),
             xmp: short(field::XMP).map(Into::into),
             iptc: iptc.map(Into::into),
+            texts: Vec::new(),
+        }
+    }
+
+    /// Takes what a raw file says itself or, where it does not, its preview.
+    fn of_raw(source: &'s [u8]) -> Self {
+        let own = Self::of_tiff(source);
+        let preview = raw::preview(source).map(Self::of_jpeg).unwrap_or_default();
+        let of_cr3 = || raw::exif_of_cr3(source).map(Into::into);
+        Self {
+            exif: own.exif.or_else(of_cr3).or(preview.exif),
+            xmp: own.xmp.or(preview.xmp),
+            iptc: own.iptc.or(preview.iptc),
             texts: Vec::new(),
         }
     }

@@ -209,6 +209,21 @@ fn what_exiftool_wrote_is_read_from_every_format() {
 }
 
 #[test]
+fn camera_raw_carries_metadata_beside_its_preview() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/metadata");
+    let date = "taken 2024-05-17T18:30:00+02:00";
+    let both = "taken 2024-05-17T18:30:00+02:00; rating 4";
+    let mut wrong = Vec::new();
+    // Their previews are alike. A CR3 has its XMP elsewhere, which is not read.
+    for (ending, expected) in [("dng", both), ("nef", both), ("rw2", both), ("cr3", date)] {
+        let name = format!("by-exiftool.{ending}");
+        let file = fs::read(folder.join(&name)).unwrap();
+        wrong.extend(wrong_rows(&[(name, file, expected.to_owned())]));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn a_picture_without_metadata_has_no_note() {
     let space = Workspace::file();
     fs::write(space.picture("a.jpg"), jpeg(&photo(40, 30, 1), None)).unwrap();

@@ -59,6 +59,12 @@ impl RawFacts {
     }
 }
 
+/// Returns the directory of EXIF in Canon's CR3, with what is behind it.
+pub(in crate::codec) fn exif_of_cr3(source: &[u8]) -> Option<&[u8]> {
+    let head = source.get(..CR3_HEAD_BYTES).unwrap_or(source);
+    memchr::memmem::find(head, b"CMT2").map(|at| &source[at + 4..])
+}
+
 impl From<RawTiff> for RawFacts {
     fn from(raw: RawTiff) -> Self {
         let RawTiff { kind, size, orientation, data_offsets, first_page } = raw;

@@ -14,6 +14,7 @@ mod preview;
 use image::metadata::Orientation;
 
 use self::facts::RawFacts;
+pub(in crate::codec) use self::facts::exif_of_cr3;
 use self::preview::{Preview, largest_jpeg};
 use crate::codec::decoders::tiff;
 use crate::codec::decoders::tiff::exif::stated_orientation;
@@ -71,6 +72,14 @@ pub(in crate::codec) fn decode(
     raster.partial = true;
     raster.notes.insert(0, NOTE.into());
     Ok(raster)
+}
+
+/// Returns the preview that would be shown, if that is a JPEG.
+pub(in crate::codec) fn preview(source: &[u8]) -> Option<&[u8]> {
+    match choose(source).ok()?.0 {
+        Shown::Preview(preview) => Some(preview.jpeg),
+        Shown::FirstPage => None,
+    }
 }
 
 fn choose(source: &[u8]) -> Result<(Shown<'_>, RawFacts), CodecError> {
