@@ -8,7 +8,7 @@
 use re_rav1d::{Decoder, Error, PixelLayout, PlanarImageComponent, Settings, pixel};
 
 use super::boxes::HeifContainer;
-use super::cicp::Cicp;
+use crate::codec::pixels::cicp::Cicp;
 use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
 use super::primary::PrimaryPicture;
 use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};

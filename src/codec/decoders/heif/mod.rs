@@ -2,8 +2,8 @@
 //!
 //! In reading order: `boxes` reads the container's boxes, `primary` finds which coded pictures make
 //! up the primary picture, `tiles` decodes these one by one and puts them together, `avif` and
-//! `heic` (with `heic_clock`) give it a decoder of one coded picture each, and `planes` and `cicp`
-//! turn what comes out into sRGB.
+//! `heic` (with `heic_clock`) give it a decoder of one coded picture each, and `planes` turns what
+//! comes out into sRGB.
 //!
 //! The container reader is our own because no crate's memory and time are bounded by the file's
 //! length. heifer-isobmff, at 0.3.22, takes quadratic time, and copies an item's location for each
@@ -13,7 +13,6 @@
 #[cfg(feature = "avif")]
 pub(in crate::codec) mod avif;
 mod boxes;
-mod cicp;
 #[cfg(feature = "heic")]
 pub(in crate::codec) mod heic;
 #[cfg(feature = "heic")]

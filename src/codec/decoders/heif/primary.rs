@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use image::metadata::Orientation;
 
 use super::boxes::{BoxReader, HeifContainer, HeifError, HeifItem, ItemProperty, Result};
-use super::cicp::Cicp;
+use crate::codec::pixels::cicp::Cicp;
 
 use HeifError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
 

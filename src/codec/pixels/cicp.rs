@@ -1,22 +1,25 @@
 //! Converts colours that are described by code points (ITU-T H.273) to 8-bit sRGB.
 //!
-//! AVIF and HEIC use code points when they carry no ICC profile. The transfer curves of BT.709 and
-//! its relatives are taken for sRGB's. They are camera curves that displays undo with about sRGB's,
-//! so code values are shown as they are, as in browsers. PQ and HLG are brought to the brightness
-//! of SDR white (203 cd/m², BT.2408), and highlights above a knee are compressed (see
+//! AVIF and HEIC use code points when they carry no ICC profile, and PNG in front of one. The curves
+//! of BT.709 and its relatives are taken for sRGB's. They are camera curves that displays undo with
+//! about sRGB's, so code values are shown as they are, as in browsers. Browsers do otherwise for
+//! PNG, see [`Cicp::as_displayed`]. PQ and HLG are brought to the brightness of SDR white
+//! (203 cd/m², BT.2408), and highlights above a knee are compressed (see
 //! [`compress_highlights`]). Colours outside sRGB are clipped.
 
 /// The code points of primaries, transfer characteristics and matrix coefficients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cicp {
-    pub(super) primaries: u16,
-    pub(super) transfer: u16,
-    pub(super) matrix: u16,
-    pub(super) full_range: bool,
+pub(crate) struct Cicp {
+    pub(crate) primaries: u16,
+    pub(crate) transfer: u16,
+    pub(crate) matrix: u16,
+    pub(crate) full_range: bool,
 }
 
 const PQ: u16 = 16;
 const HLG: u16 = 18;
+/// The curve of BT.1886. It is none of H.273's, whose numbers have a byte.
+const BT1886: u16 = 256;
 /// SDR white (BT.2408), in cd/m².
 const WHITE: f32 = 203.0;
 /// Peak of the display that highlights are compressed from, in SDR whites. It is 1000 cd/m², which
@@ -29,17 +32,35 @@ const LINEAR_STEPS: f32 = 4095.0;
 /// black.
 const ENCODED_STEPS: f32 = 16383.0;
 
+/// The note on a picture that is brighter than sRGB can be.
+pub(crate) const HDR_NOTE: &str = "HDR: brightness was reduced to what sRGB holds";
+
 impl Cicp {
-    pub(super) const fn is_hdr(self) -> bool {
+    /// Whether both the primaries and the curve are told, and known here.
+    pub(crate) const fn is_known(self) -> bool {
+        matches!(self.primaries, 1 | 4..=12 | 22) && matches!(self.transfer, 1 | 4..=10 | 13..=HLG)
+    }
+
+    /// Returns these code points with the curve of BT.709 and its relatives replaced by that of
+    /// the displays which BT.1886 prescribes for them.
+    pub(crate) const fn as_displayed(self) -> Self {
+        match self.transfer {
+            1 | 6 | 14 | 15 => Self { transfer: BT1886, ..self },
+            _ => self,
+        }
+    }
+
+    pub(crate) const fn is_hdr(self) -> bool {
         matches!(self.transfer, PQ | HLG)
     }
 
     fn is_srgb_curve(self) -> bool {
-        !matches!(self.transfer, 4 | 5 | 7..=10 | PQ..=HLG)
+        !matches!(self.transfer, 4 | 5 | 7..=10 | PQ..=HLG | BT1886)
     }
 
     /// Returns `Kr` and `Kb` of the luma-chroma matrix, if the matrix is of that kind.
-    pub(super) fn luma_weights(self) -> (f32, f32) {
+    #[cfg(any(feature = "avif", feature = "heic"))]
+    pub(crate) fn luma_weights(self) -> (f32, f32) {
         match self.matrix {
             1 => (0.2126, 0.0722),
             4 => (0.30, 0.11),
@@ -59,7 +80,7 @@ impl Cicp {
 type GamutMatrix = [[f32; 3]; 3];
 
 /// Turns gamma-encoded RGB into sRGB bytes.
-pub(super) struct SrgbConverter {
+pub(crate) struct SrgbConverter {
     /// Matrix between the primaries; `None` when they are sRGB's already.
     gamut: Option<GamutMatrix>,
     linear: Vec<f32>,
@@ -70,7 +91,7 @@ pub(super) struct SrgbConverter {
 
 impl SrgbConverter {
     /// Prepares a conversion, or returns `None` when the samples are sRGB as they are.
-    pub(super) fn new(cicp: Cicp) -> Option<Self> {
+    pub(crate) fn new(cicp: Cicp) -> Option<Self> {
         let same_primaries = matches!(cicp.primaries, 0..=2);
         if same_primaries && cicp.is_srgb_curve() {
             return None;
@@ -91,7 +112,7 @@ impl SrgbConverter {
     }
 
     /// Converts one pixel, whose samples are from 0 to 1.
-    pub(super) fn convert(&self, pixel: [f32; 3]) -> [u8; 3] {
+    pub(crate) fn convert(&self, pixel: [f32; 3]) -> [u8; 3] {
         let mut rgb = pixel.map(|value| self.linear[table_index(value, LINEAR_STEPS)]);
         if self.hlg {
             // The system gamma of BT.2100 for a display of 1000 cd/m² needs the luminance by
@@ -127,7 +148,7 @@ fn table_index(value: f32, steps: f32) -> usize {
     clippy::cast_sign_loss,
     reason = "a cast from float to byte clamps"
 )]
-pub(super) fn to_byte(value: f32) -> u8 {
+pub(crate) fn to_byte(value: f32) -> u8 {
     (value * 255.0 + 0.5) as u8
 }
 
@@ -149,6 +170,7 @@ fn linearise(transfer: u16, value: f32) -> f32 {
     match transfer {
         4 => value.powf(2.2),
         5 => value.powf(2.8),
+        BT1886 => value.powf(2.4),
         // SMPTE 240M.
         7 if value < 0.0913 => value / 4.0,
         7 => ((value + 0.1115) / 1.1115).powf(1.0 / 0.45),
