@@ -107,7 +107,10 @@ pub(crate) fn encode(
     if is_truncated {
         notes.push(TRUNCATED_NOTE.into());
     }
-    let partial = is_truncated || lacks_profile || (width, height) != size;
+    let damage = frames.damage();
+    let partial = is_truncated || !damage.is_empty() || lacks_profile || (width, height) != size;
+    notes.extend(frames.notes());
+    notes.extend(damage);
     Ok(EncodedAnimation { webp, renditions, width, height, features, partial, notes })
 }
 

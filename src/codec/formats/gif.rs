@@ -8,19 +8,13 @@ use image::metadata::Orientation;
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::canvas::{Area, Blend, Canvas, Disposal};
-use crate::codec::pixels::frames::{Frame, Frames};
+use crate::codec::pixels::frames::{Frame, Frames, shown_ms};
 use crate::codec::pixels::profile::{self, Profile};
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
 
 /// The trailer, appended to every file: many files lack it, and a second one does no harm.
 const TRAILER: &[u8] = &[0x3B];
-
-/// Longest delay that stands for "as fast as possible", in milliseconds.
-const MAX_IGNORED_DELAY_MS: u32 = 10;
-
-/// Time for which browsers show a frame with such a delay, in milliseconds.
-const DEFAULT_DELAY_MS: u32 = 100;
 
 type Source<'s> = Chain<BufReader<TimedReader<'s>>, &'static [u8]>;
 
@@ -117,9 +111,7 @@ impl Frames for GifFrames<'_> {
             DisposalMethod::Background => Disposal::Clear,
             DisposalMethod::Previous => Disposal::Restore,
         };
-        let delay_ms = u32::from(frame.delay) * 10;
-        let duration_ms =
-            if delay_ms <= MAX_IGNORED_DELAY_MS { DEFAULT_DELAY_MS } else { delay_ms };
+        let duration_ms = shown_ms(u32::from(frame.delay) * 10);
         let rgba = self.canvas.draw(&frame.buffer, area, Blend::Over, disposal)?.to_vec();
         Ok(Some(Frame { rgba, duration_ms }))
     }

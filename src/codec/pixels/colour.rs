@@ -87,7 +87,9 @@ impl Conversion {
     /// Converts one row.
     fn apply_row(&self, row: &[u8], target: &mut [u8]) {
         match &self.method {
-            Some(Method::Transform(transform)) if transform.transform(row, target).is_ok() => return,
+            Some(Method::Transform(transform)) if transform.transform(row, target).is_ok() => {
+                return;
+            }
             Some(Method::CodePoints(converter)) => {
                 return converter.convert_row(row, target, self.from.count());
             }

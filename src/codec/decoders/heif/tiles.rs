@@ -3,12 +3,12 @@
 //! The caller passes a function that decodes one tile. `primary` knows what the container says, and
 //! `planes` how samples become bytes.
 
-use crate::codec::pixels::cicp::{Cicp, HDR_NOTE, SrgbConverter};
 use super::planes::{PixelBuffer, Planes, is_supported, paint};
 use super::primary::{PrimaryPicture, TileGrid};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::cicp::{Cicp, HDR_NOTE, SrgbConverter};
 use crate::codec::pixels::profile::{self, Profile};
 use crate::codec::pixels::raster::Raster;
 use crate::codec::pixels::rgb::divide_by_alpha;
