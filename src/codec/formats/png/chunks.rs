@@ -166,7 +166,7 @@ impl Damage {
         match self.ending {
             Ending::Proper => {}
             Ending::CutOff => {
-                notes.push("damaged: its end is missing, but every pixel is there".into());
+                notes.push("damaged: its end is missing".into());
             }
             Ending::Hidden => {
                 notes.push("damaged: what is behind its pixels can't be read".into());
