@@ -22,9 +22,9 @@ const HLG: u16 = 18;
 const BT1886: u16 = 256;
 /// SDR white (BT.2408), in cd/m².
 const WHITE: f32 = 203.0;
-/// Peak of the display that highlights are compressed from, in SDR whites. It is 1000 cd/m², which
-/// HLG means by its maximum and most PQ pictures are made for.
-const PEAK: f32 = 1000.0 / WHITE;
+/// Peak of the display that highlights are compressed from, in cd/m², unless the picture says how
+/// bright it is. HLG means it by its maximum, and most PQ pictures are made for it.
+const PEAK: f32 = 1000.0;
 
 /// Last index of the table that makes values linear. It is as fine as 12 bits.
 const LINEAR_STEPS: f32 = 4095.0;
@@ -85,13 +85,15 @@ pub(crate) struct SrgbConverter {
     gamut: Option<GamutMatrix>,
     linear: Vec<f32>,
     encoded: Vec<u8>,
-    hdr: bool,
+    /// The brightest light of an HDR picture, in SDR whites.
+    peak: Option<f32>,
     hlg: bool,
 }
 
 impl SrgbConverter {
-    /// Prepares a conversion, or returns `None` when the samples are sRGB as they are.
-    pub(crate) fn new(cicp: Cicp) -> Option<Self> {
+    /// Prepares a conversion, or returns `None` when the samples are sRGB as they are. A picture in
+    /// PQ may say how bright its brightest light is, in cd/m².
+    pub(crate) fn new(cicp: Cicp, brightest: Option<f32>) -> Option<Self> {
         let same_primaries = matches!(cicp.primaries, 0..=2);
         if same_primaries && cicp.is_srgb_curve() {
             return None;
@@ -106,7 +108,9 @@ impl SrgbConverter {
                 .then(|| multiply(&invert(&to_xyz(1)), &to_xyz(cicp.primaries))),
             linear: table(LINEAR_STEPS, &|value| linearise(cicp.transfer, value)),
             encoded: table(ENCODED_STEPS, &srgb_encode).into_iter().map(to_byte).collect(),
-            hdr: cicp.is_hdr(),
+            peak: cicp.is_hdr().then(|| {
+                brightest.filter(|_| cicp.transfer == PQ).unwrap_or(PEAK).max(WHITE) / WHITE
+            }),
             hlg: cicp.transfer == HLG,
         })
     }
@@ -118,15 +122,15 @@ impl SrgbConverter {
             // The system gamma of BT.2100 for a display of 1000 cd/m² needs the luminance by
             // BT.2020's weights.
             let luminance = 0.2627 * rgb[0] + 0.6780 * rgb[1] + 0.0593 * rgb[2];
-            let gain = luminance.max(1e-6).powf(0.2) * PEAK;
+            let gain = luminance.max(1e-6).powf(0.2) * PEAK / WHITE;
             rgb = rgb.map(|value| value * gain);
         }
         if let Some(gamut) = &self.gamut {
             rgb = gamut.map(|row| row[0] * rgb[0] + row[1] * rgb[1] + row[2] * rgb[2]);
         }
-        if self.hdr {
+        if let Some(peak) = self.peak {
             let brightest = rgb[0].max(rgb[1]).max(rgb[2]).max(1e-6);
-            let gain = compress_highlights(brightest) / brightest;
+            let gain = compress_highlights(brightest, peak) / brightest;
             rgb = rgb.map(|value| value * gain);
         }
         rgb.map(|value| self.encoded[table_index(value, ENCODED_STEPS)])
@@ -154,14 +158,14 @@ pub(crate) fn to_byte(value: f32) -> u8 {
 
 /// Brings values between the knee and the peak below SDR white and leaves darker ones alone. The
 /// curve is Reinhard's, and begins at the knee with a slope of one. The caller applies it to the
-/// brightest channel, so hues stay.
-fn compress_highlights(value: f32) -> f32 {
+/// brightest channel, so hues stay. Where the peak is SDR white, nothing has to be compressed.
+fn compress_highlights(value: f32, peak: f32) -> f32 {
     const KNEE: f32 = 0.6;
-    if value <= KNEE {
+    if value <= KNEE || peak <= 1.0 {
         return value;
     }
     let over = (value - KNEE) / (1.0 - KNEE);
-    let peak = (PEAK - KNEE) / (1.0 - KNEE);
+    let peak = (peak - KNEE) / (1.0 - KNEE);
     KNEE + (1.0 - KNEE) * over * (1.0 + over / (peak * peak)) / (1.0 + over)
 }
 
@@ -263,14 +267,14 @@ mod tests {
     #[test]
     fn srgb_and_its_relatives_are_left_alone() {
         for transfer in [1, 2, 6, 13, 14, 15] {
-            assert!(SrgbConverter::new(cicp(1, transfer)).is_none(), "transfer {transfer}");
+            assert!(SrgbConverter::new(cicp(1, transfer), None).is_none(), "transfer {transfer}");
         }
     }
 
     #[test]
     fn white_stays_white_and_grey_grey_whatever_the_primaries() {
         for primaries in [4, 5, 6, 8, 9, 10, 11, 12, 22] {
-            let convert = SrgbConverter::new(cicp(primaries, 13)).expect("other primaries");
+            let convert = SrgbConverter::new(cicp(primaries, 13), None).expect("other primaries");
             assert_eq!(convert.convert([1.0; 3]), [255; 3], "primaries {primaries}");
             let grey = convert.convert([0.5; 3]);
             assert!(
@@ -284,19 +288,24 @@ mod tests {
     fn known_colours_come_out_as_computed_by_hand() {
         // Display P3's (1, 0.5, 0): linear green is -0.0420 + 1.0421 * 0.2140 = 0.1810, which sRGB
         // encodes as 118.
-        let p3 = SrgbConverter::new(cicp(12, 13)).expect("P3").convert([1.0, 0.5, 0.0]);
+        let p3 = SrgbConverter::new(cicp(12, 13), None).expect("P3").convert([1.0, 0.5, 0.0]);
         assert!(p3[0] == 255 && p3[1].abs_diff(118) <= 1 && p3[2] == 0, "{p3:?}");
-        let linear = SrgbConverter::new(cicp(1, 8)).expect("linear").convert([0.215_86; 3]);
+        let linear = SrgbConverter::new(cicp(1, 8), None).expect("linear").convert([0.215_86; 3]);
         assert_eq!(linear, [128; 3]);
     }
 
     #[test]
     fn hdr_keeps_greys_and_orders_highlights() {
         // PQ's 0.58 is 203 cd/m²: SDR white, which lies above the knee.
-        let pq = SrgbConverter::new(cicp(9, PQ)).expect("PQ");
+        let pq = SrgbConverter::new(cicp(9, PQ), None).expect("PQ");
         let [dark, white, bright] = [0.3, 0.58, 0.75].map(|value| pq.convert([value; 3])[0]);
         assert!(dark < white && white < bright && white > 215, "{dark} {white} {bright}");
-        let hlg = SrgbConverter::new(cicp(9, HLG)).expect("HLG");
+        let of_sdr = SrgbConverter::new(cicp(9, PQ), Some(203.0)).expect("PQ");
+        assert!(of_sdr.convert([0.580_6; 3])[0] >= 254, "nothing is brighter than SDR white");
+        let brighter = SrgbConverter::new(cicp(9, PQ), Some(4000.0)).expect("PQ");
+        let [bright, brightest] = [0.75, 0.9].map(|value| brighter.convert([value; 3])[0]);
+        assert!(bright < 254 && bright < brightest, "{bright} {brightest}");
+        let hlg = SrgbConverter::new(cicp(9, HLG), None).expect("HLG");
         let [grey, white, peak] = [0.4, 0.75, 1.0].map(|value| hlg.convert([value; 3])[0]);
         assert!(grey < white && white > 215 && peak >= 254, "{grey} {white} {peak}");
     }

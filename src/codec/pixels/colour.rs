@@ -8,8 +8,8 @@ use moxcms::{
 };
 
 use super::channels::Channels;
-use super::cicp::{Cicp, HDR_NOTE, SrgbConverter, to_byte};
-use super::profile::{PowerCurve, Profile, TOO_LONG_NOTE, with_needed_tags};
+use super::cicp::{HDR_NOTE, SrgbConverter, to_byte};
+use super::profile::{CodePoints, PowerCurve, Profile, TOO_LONG_NOTE, with_needed_tags};
 
 /// Largest difference between two profiles that count as the same, in steps of an 8-bit channel.
 const SAME_WITHIN: u8 = 2;
@@ -37,7 +37,7 @@ impl Conversion {
         let (method, note) = match profile {
             None => (None, None),
             Some(Profile::TooLong) => (None, Some(TOO_LONG_NOTE.into())),
-            Some(Profile::CodePoints(cicp)) => code_points(from, *cicp),
+            Some(Profile::CodePoints(code_points)) => by_code_points(from, code_points),
             Some(Profile::Bytes(bytes)) => {
                 or_note(icc_profile(bytes).and_then(|profile| by_profile(from, &profile)))
             }
@@ -152,9 +152,9 @@ fn or_note(method: Result<Option<Method>, &'static str>) -> PreparedMethod {
 }
 
 /// Prepares a conversion by code points.
-fn code_points(from: Channels, cicp: Cicp) -> PreparedMethod {
-    let note = cicp.is_hdr().then(|| HDR_NOTE.to_owned());
-    let Some(converter) = CodePointConverter::new(cicp) else { return (None, note) };
+fn by_code_points(from: Channels, code_points: &CodePoints) -> PreparedMethod {
+    let note = code_points.cicp.is_hdr().then(|| HDR_NOTE.to_owned());
+    let Some(converter) = CodePointConverter::new(code_points) else { return (None, note) };
     let method = match from {
         Channels::Rgb | Channels::Rgba => Method::CodePoints(converter),
         Channels::Grey | Channels::GreyAlpha => {
@@ -174,10 +174,10 @@ pub(super) struct CodePointConverter {
 
 impl CodePointConverter {
     /// Prepares a conversion, or returns `None` if the samples are sRGB as they are.
-    pub(super) fn new(cicp: Cicp) -> Option<Self> {
-        let converter = SrgbConverter::new(cicp);
-        let is_needed = converter.is_some() || !cicp.full_range;
-        is_needed.then_some(Self { converter, full_range: cicp.full_range })
+    pub(super) fn new(code_points: &CodePoints) -> Option<Self> {
+        let converter = SrgbConverter::new(code_points.cicp, code_points.brightest);
+        let full_range = code_points.cicp.full_range;
+        (converter.is_some() || !full_range).then_some(Self { converter, full_range })
     }
 
     /// Converts one pixel of 16-bit samples.
@@ -281,6 +281,7 @@ fn is_identity(transform: &dyn TransformExecutor<u8>, channels: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::pixels::cicp::Cicp;
 
     const SRGB: [[f32; 2]; 4] = [[0.3127, 0.329], [0.64, 0.33], [0.3, 0.6], [0.15, 0.06]];
 
@@ -335,7 +336,8 @@ mod tests {
     #[test]
     fn code_points_are_obeyed_in_their_range() {
         let code_points = |primaries, transfer, full_range| {
-            Profile::CodePoints(Cicp { primaries, transfer, matrix: 0, full_range })
+            let cicp = Cicp { primaries, transfer, matrix: 0, full_range };
+            Profile::CodePoints(CodePoints { cicp, brightest: None })
         };
         for (profile, from, to) in [
             (code_points(1, 13, true), [9, 128, 200], [9, 128, 200]),

@@ -32,8 +32,8 @@ impl DeepConversion {
         let (shallow, note) = Conversion::new(from, profile);
         let method = match profile {
             _ if shallow.keeps_colours() => None,
-            Some(Profile::CodePoints(cicp)) => {
-                CodePointConverter::new(*cicp).map(Method::CodePoints)
+            Some(Profile::CodePoints(code_points)) => {
+                CodePointConverter::new(code_points).map(Method::CodePoints)
             }
             Some(Profile::PowerCurve(curve)) => by_profile(from, &power_profile(curve)),
             Some(Profile::Bytes(bytes)) => {
@@ -125,7 +125,7 @@ fn by_profile(from: Channels, source: &ColorProfile) -> Option<Method> {
 mod tests {
     use super::*;
     use crate::codec::pixels::cicp::Cicp;
-    use crate::codec::pixels::profile::PowerCurve;
+    use crate::codec::pixels::profile::{CodePoints, PowerCurve};
 
     fn converted(from: Channels, profile: Option<&Profile>, samples: &[u16]) -> Vec<u8> {
         let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_be_bytes()).collect();
@@ -145,7 +145,7 @@ mod tests {
         for (from, profile) in [
             (Channels::Grey, &power),
             (Channels::Grey, &grey),
-            (Channels::Grey, &Profile::CodePoints(cicp)),
+            (Channels::Grey, &Profile::CodePoints(CodePoints { cicp, brightest: None })),
         ] {
             let greys = converted(from, Some(profile), &samples);
             let greys: Vec<u8> = greys.chunks(3).map(|pixel| pixel[1]).collect();
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn alpha_stays_and_the_narrow_range_is_that_of_16_bits() {
         let cicp = Cicp { primaries: 1, transfer: 13, matrix: 0, full_range: false };
-        let narrow = Profile::CodePoints(cicp);
+        let narrow = Profile::CodePoints(CodePoints { cicp, brightest: None });
         let rgba = [16 << 8, 235 << 8, 128 << 8, 0x4321];
         assert_eq!(converted(Channels::Rgba, Some(&narrow), &rgba), [0, 255, 130, 0x43]);
         let grey = [128 << 8, 0x4321];

@@ -38,8 +38,16 @@ pub(crate) enum Profile {
     Bytes(Vec<u8>),
     /// An ICC profile that is longer than [`MAX_PROFILE_BYTES`].
     TooLong,
-    CodePoints(Cicp),
+    CodePoints(CodePoints),
     PowerCurve(PowerCurve),
+}
+
+/// Code points, and how bright an HDR picture is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CodePoints {
+    pub(crate) cicp: Cicp,
+    /// The brightest light in cd/m², if the picture says so.
+    pub(crate) brightest: Option<f32>,
 }
 
 /// Primaries and the power by which samples become light.

@@ -125,7 +125,7 @@ pub(super) fn decode<D: DecodedTile>(
             let channels = if grey { 1 } else { 3 } + usize::from(alpha);
             buffer = PixelBuffer::new(picture.colour.width, picture.colour.height, channels);
             if profile.is_none() {
-                convert = SrgbConverter::new(cicp);
+                convert = SrgbConverter::new(cicp, None);
                 notes.extend(cicp.is_hdr().then(|| HDR_NOTE.to_owned()));
             }
         }

@@ -100,7 +100,7 @@ enum Ending {
     Hidden,
 }
 
-/// What is wrong with a PNG whose pixels may all be there.
+/// What of a PNG is not shown, or doubtful, though its pixels may all be there.
 #[derive(Debug, Default)]
 pub(super) struct Damage {
     /// Kinds of chunks that are used though their checksum is wrong.
@@ -114,6 +114,8 @@ pub(super) struct Damage {
     chunk_bytes: usize,
     /// Bytes behind the end, unless all are zero.
     behind_bytes: usize,
+    /// Whether it is a document of Fireworks, whose layers are in chunks of its own.
+    has_layers: bool,
 }
 
 impl Damage {
@@ -129,6 +131,7 @@ impl Damage {
                 has_pixels = true;
             }
             last_kind = chunk.kind;
+            damage.has_layers |= chunk.kind == *b"mkBF";
             if chunk.holds_pixels() && !with_pixels || chunk.is_intact() {
                 continue;
             }
@@ -146,6 +149,11 @@ impl Damage {
             damage.ending = if rest.ends_with(END) { Ending::Hidden } else { Ending::CutOff };
         }
         damage
+    }
+
+    /// Whether the file ends before its picture does.
+    pub(super) const fn is_cut_off(&self) -> bool {
+        matches!(self.ending, Ending::CutOff)
     }
 
     /// Whether pixels may be missing because of damage inside, not at the end.
@@ -171,6 +179,9 @@ impl Damage {
             Ending::Hidden => {
                 notes.push("damaged: what is behind its pixels can't be read".into());
             }
+        }
+        if self.has_layers {
+            notes.push("its layers, of Adobe Fireworks, were left out".into());
         }
         if self.behind_bytes > 0 {
             notes.push(format!("{} bytes behind its end were left out", self.behind_bytes));
@@ -219,10 +230,10 @@ fn named(kinds: &[[u8; 4]]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    pub(crate) fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
         let mut crc = Crc::new();
         crc.update(kind);
         crc.update(content);
@@ -230,7 +241,7 @@ mod tests {
         [&length[..], kind, content, &crc.sum().to_be_bytes()].concat()
     }
 
-    fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
+    pub(crate) fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
         [b"\x89PNG\r\n\x1A\n".to_vec(), chunks.concat()].concat()
     }
 
@@ -254,16 +265,17 @@ mod tests {
         let doubtful = with_wrong_checksum(pixels.clone());
         let cut = [&2_u32.to_be_bytes()[..], b"IDATpi", &[0; 4], &end].concat();
         let without_text = png(&[header.clone(), pixels.clone(), end.clone()]);
-        let rows: [(Vec<u8>, Vec<u8>, &[&str]); 10] = [
+        let rows: [(Vec<u8>, Vec<u8>, &[&str]); 11] = [
             (whole.clone(), whole.clone(), &[]),
             (with(1, long), without_text.clone(), &[]),
             (with(3, Vec::new()), whole.clone(), &["end is missing"]),
             (whole[..whole.len() - 1].to_vec(), whole.clone(), &["end is missing"]),
-            (with(2, pixels[..10].to_vec())[..52 + 10].to_vec(), Vec::new(), &["end is missing"]),
+            (with(2, pixels[..10].to_vec())[..54 + 10].to_vec(), Vec::new(), &["end is missing"]),
             (with(2, doubtful.clone()), with(2, doubtful), &["checksum of IDAT is wrong"]),
             (with(1, with_wrong_checksum(text)), without_text, &["tEXt was left out"]),
             ([&whole[..], b"junk"].concat(), Vec::new(), &["4 bytes behind"]),
             ([&whole[..], &[0; 99]].concat(), Vec::new(), &[]),
+            (with(1, chunk(b"mkBF", b"")), with(1, chunk(b"mkBF", b"")), &["layers"]),
             (with(3, [b"\xFF\xFF\xFF\xFFtEXt", &end[..]].concat()), whole, &["can't be read"]),
         ];
         for (number, (source, expected, notes)) in rows.into_iter().enumerate() {

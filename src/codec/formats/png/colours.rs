@@ -12,7 +12,7 @@ use flate2::read::ZlibDecoder;
 
 use super::chunks::{before_pixels, chunks};
 use crate::codec::pixels::cicp::Cicp;
-use crate::codec::pixels::profile::{MAX_PROFILE_BYTES, PowerCurve, Profile};
+use crate::codec::pixels::profile::{CodePoints, MAX_PROFILE_BYTES, PowerCurve, Profile};
 
 /// White, red, green and blue of sRGB.
 const SRGB: [[f32; 2]; 4] = [[0.3127, 0.329], [0.64, 0.33], [0.3, 0.6], [0.15, 0.06]];
@@ -55,7 +55,11 @@ impl Colours {
 fn read_profile(source: &[u8], notes: &mut Vec<String>) -> Option<Profile> {
     if let Some(cicp) = before_pixels(source, b"cICP") {
         match code_points(cicp) {
-            Some(cicp) => return (cicp != SRGB_CODE_POINTS).then_some(Profile::CodePoints(cicp)),
+            Some(SRGB_CODE_POINTS) => return None,
+            Some(cicp) => {
+                let brightest = cicp.is_hdr().then(|| brightest_light(source)).flatten();
+                return Some(Profile::CodePoints(CodePoints { cicp, brightest }));
+            }
             None => notes.push("its code points of colours are unknown and were left out".into()),
         }
     }
@@ -94,6 +98,19 @@ fn code_points(content: &[u8]) -> Option<Cicp> {
     let (primaries, transfer) = (primaries.into(), transfer.into());
     let cicp = Cicp { primaries, transfer, matrix: 0, full_range: range == 1 };
     cicp.is_known().then(|| cicp.as_displayed())
+}
+
+/// Returns the brightest light of an HDR picture in cd/m², or else that of the display it was made
+/// on. 0 is unknown.
+fn brightest_light(source: &[u8]) -> Option<f32> {
+    /// Where the light of the display is, behind its primaries.
+    const DISPLAY_LIGHT_INDEX: usize = 4;
+    let of_picture = before_pixels(source, b"cLLI").and_then(|content| number(content, 0));
+    let of_picture = of_picture.filter(|light| *light > 0.0);
+    let of_display = || number(before_pixels(source, b"mDCV")?, DISPLAY_LIGHT_INDEX);
+    let light = of_picture.or_else(|| of_display().filter(|light| *light > 0.0))?;
+    // These numbers are in units of 1/10,000, the others in 1/100,000.
+    Some(light * 10.0)
 }
 
 /// Inflates a colour profile, unless it is too long. Returns `None` if it is damaged.
@@ -169,4 +186,71 @@ fn is_srgb(curve: &PowerCurve) -> bool {
     let coordinates = curve.primaries.as_flattened().iter().zip(SRGB.as_flattened());
     let is_same = |(a, b): (&f32, &f32)| (a - b).abs() <= SAME_PRIMARY_WITHIN;
     same_power && coordinates.into_iter().all(is_same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::formats::png::chunks::tests::{chunk, png};
+
+    fn profile(chunks: &[Vec<u8>]) -> (Option<Profile>, Vec<String>) {
+        let colours = Colours::read(&png(&[&[chunk(b"IHDR", &[0; 13])], chunks].concat()));
+        (colours.profile, colours.notes)
+    }
+
+    #[test]
+    fn the_light_of_hdr_pictures_is_read() {
+        let pq = chunk(b"cICP", &[9, 16, 0, 1]);
+        let light = |kind: &[u8; 4], before: usize, light: u32| {
+            chunk(kind, &[&vec![0; before][..], &light.to_be_bytes(), &[0; 4]].concat())
+        };
+        for (chunks, expected) in [
+            (vec![], None),
+            (vec![light(b"cLLI", 0, 4_000_000), light(b"mDCV", 16, 10_000_000)], Some(400.0)),
+            (vec![light(b"cLLI", 0, 0), light(b"mDCV", 16, 10_000_000)], Some(1000.0)),
+            (vec![light(b"mDCV", 16, 0)], None),
+            (vec![chunk(b"cLLI", b"")], None),
+        ] {
+            let (found, _) = profile(&[&[pq.clone()], &chunks[..]].concat());
+            let Some(Profile::CodePoints(found)) = found else { panic!("{found:?}") };
+            assert_eq!(found.brightest, expected);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_srgb_with_a_note() {
+        let gamma = |gamma: u32| chunk(b"gAMA", &gamma.to_be_bytes());
+        let primaries = |coordinates: [u32; 8]| {
+            chunk(b"cHRM", &coordinates.map(|it| (it * 1000).to_be_bytes()).concat())
+        };
+        for chunks in [
+            vec![gamma(0)],
+            vec![gamma(1)],
+            vec![gamma(u32::MAX)],
+            vec![gamma(100_000), primaries([31, 33, 30, 30, 40, 40, 50, 50])],
+            vec![gamma(100_000), primaries([31, 0, 64, 33, 30, 60, 15, 6])],
+            vec![gamma(100_000), primaries([31, 33, 64, 33, 64, 33, 15, 6])],
+            vec![gamma(100_000), primaries([31, 33, 4_000_000, 33, 30, 60, 15, 6])],
+            vec![gamma(100_000), chunk(b"cHRM", &[0; 31])],
+        ] {
+            let (profile, notes) = profile(&chunks);
+            assert!(profile.is_none() && notes[0].contains("no sense"), "{profile:?} {notes:?}");
+        }
+        let (profile, notes) =
+            profile(&[gamma(100_000), primaries([31, 33, 64, 33, 30, 60, 15, 6])]);
+        assert!(matches!(profile, Some(Profile::PowerCurve(_))) && notes.is_empty());
+    }
+
+    /// A short file may hold gigabytes.
+    #[test]
+    fn a_profile_is_not_inflated_beyond_its_limit() {
+        use std::io::Write as _;
+        let mut bomb =
+            flate2::write::ZlibEncoder::new(b"x\0\0".to_vec(), flate2::Compression::fast());
+        for _ in 0..64 {
+            bomb.write_all(&vec![0; 1 << 20]).unwrap();
+        }
+        let (profile, _) = profile(&[chunk(b"iCCP", &bomb.finish().unwrap())]);
+        assert!(matches!(profile, Some(Profile::TooLong)));
+    }
 }

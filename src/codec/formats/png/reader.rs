@@ -59,9 +59,12 @@ pub(super) fn channels(reader: &PngReader<'_>) -> Channels {
 }
 
 /// The decoder's messages, and what they mean.
-const MEANINGS: [(&str, &str); 13] = [
+const MEANINGS: [(&str, &str); 16] = [
     ("Corrupt deflate stream", "its compressed pixels are damaged"),
-    ("IDAT or fdAT chunk is missing", "a frame has no pixels"),
+    ("IDAT or fdAT chunk is missing", "it has no pixels, or a frame of its animation has none"),
+    ("Unknown filter method", "it has a filter that PNG does not know"),
+    ("CgBI", "it is of Apple's own kind (CgBI), which only iPhones show"),
+    ("appeared before IHDR", "it does not begin with its header"),
     ("fcTL chunk missing", "a frame of its animation says nothing of its place"),
     ("Sequence is not in order", "the frames of its animation are not in order"),
     ("Sub frame is out-of-bounds", "a frame of its animation lies outside the picture"),
@@ -78,6 +81,9 @@ const MEANINGS: [(&str, &str); 13] = [
 /// Messages on pixels that are missing.
 const MISSING_PIXELS: [&str; 2] = ["InsufficientInput", "does not have enough data"];
 
+/// Messages on a file that is cut off in front of its pixels, and was given an end.
+const CUT_OFF: [&str; 2] = ["IDAT or fdAT chunk is missing", "IEND"];
+
 #[derive(Debug, thiserror::Error)]
 enum PngError {
     #[error("{0}")]
@@ -92,9 +98,12 @@ enum PngError {
 pub(super) fn decode_error(error: DecodingError, damage: &Damage) -> CodecError {
     let is_end = |kind| kind == ErrorKind::UnexpectedEof;
     let text = error.to_string();
+    let is_one_of = |messages: &[&str]| messages.iter().any(|message| text.contains(message));
     let lacks_pixels = match &error {
         DecodingError::IoError(error) => is_end(error.kind()),
-        DecodingError::Format(_) => MISSING_PIXELS.iter().any(|message| text.contains(message)),
+        DecodingError::Format(_) => {
+            is_one_of(&MISSING_PIXELS) || damage.is_cut_off() && is_one_of(&CUT_OFF)
+        }
         DecodingError::Parameter(_) | DecodingError::LimitsExceeded => false,
     };
     if lacks_pixels && !damage.is_inside() {
