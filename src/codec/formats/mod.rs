@@ -1,4 +1,4 @@
-//! Reads picture formats with the crates that decode them, one file a format.
+//! Reads picture formats with the crates that decode them, one file or folder a format.
 //!
 //! Each file has `header`, which reads size and needs without decoding pixels, and `decode`, which
 //! gives a raster; formats with animations have a type with the trait `Frames`. In reading order:

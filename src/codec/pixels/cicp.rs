@@ -1,7 +1,7 @@
 //! Converts colours that are described by code points (ITU-T H.273) to 8-bit sRGB.
 //!
-//! AVIF and HEIC use code points when they carry no ICC profile, and PNG in front of one. The curves
-//! of BT.709 and its relatives are taken for sRGB's. They are camera curves that displays undo with
+//! AVIF and HEIC use code points when they carry no ICC profile, PNG even if it does. The curves of
+//! BT.709 and its relatives are taken for sRGB's. They are camera curves that displays undo with
 //! about sRGB's, so code values are shown as they are, as in browsers. Browsers do otherwise for
 //! PNG, see [`Cicp::as_displayed`]. PQ and HLG are brought to the brightness of SDR white
 //! (203 cd/m², BT.2408), and highlights above a knee are compressed (see
