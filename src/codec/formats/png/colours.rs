@@ -2,7 +2,7 @@
 //! points (cICP), a colour profile (iCCP), sRGB, and gamma (gAMA) with primaries (cHRM).
 //!
 //! Where the standard leaves a choice, colours are those that Chromium shows: primaries count only
-//! beside a gamma, and a gamma near that of sRGB is sRGB's. One thing is otherwise. ImageMagick
+//! beside a gamma, and a gamma near that of sRGB is sRGB's. One thing is otherwise. `ImageMagick`
 //! writes gamma and primaries into every PNG that is sRGB; Chromium takes that for a power without
 //! sRGB's straight end and darkens shadows. Here such a PNG is sRGB.
 
@@ -190,6 +190,8 @@ fn is_srgb(curve: &PowerCurve) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::codec::formats::png::chunks::tests::{chunk, png};
 
@@ -211,7 +213,7 @@ mod tests {
             (vec![light(b"mDCV", 16, 0)], None),
             (vec![chunk(b"cLLI", b"")], None),
         ] {
-            let (found, _) = profile(&[&[pq.clone()], &chunks[..]].concat());
+            let (found, _) = profile(&[slice::from_ref(&pq), &chunks[..]].concat());
             let Some(Profile::CodePoints(found)) = found else { panic!("{found:?}") };
             assert_eq!(found.brightest, expected);
         }

@@ -12,7 +12,7 @@ use crate::codec::decoders::tiff::exif::exif_orientation;
 /// What JPEG has in front of EXIF. Some programs copy it into other formats.
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
-/// The texts in which ImageMagick and others keep EXIF, as hexadecimal digits.
+/// The texts in which `ImageMagick` and others keep EXIF, as hexadecimal digits.
 const EXIF_KEYWORDS: [&[u8]; 2] = [b"Raw profile type exif", b"Raw profile type APP1"];
 
 /// Most texts with these keywords that are read. One may be XMP.

@@ -112,6 +112,7 @@ fn decode_samples(
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
     use std::time::Duration;
 
     use flate2::Compression;
@@ -190,16 +191,16 @@ mod tests {
         let palette = chunk(b"PLTE", &[0; 6]);
         let two = [palette.clone(), palette, half.clone()];
         let wrong_filter = chunk(b"IDAT", &compressed(&[9; 7 * 20]));
-        let mut iphone = picture(8, 2, &[half.clone()]);
+        let mut iphone = picture(8, 2, slice::from_ref(&half));
         iphone.splice(8..8, chunk(b"CgBI", &[0; 4]));
         let mut failures = Vec::new();
         for (source, expected) in [
             (picture(8, 2, &[half, end.clone()]), "truncated PNG"),
-            (picture(8, 2, &[first.clone()]), "truncated PNG"),
+            (picture(8, 2, slice::from_ref(&first)), "truncated PNG"),
             (picture(8, 2, &[first.clone(), end.clone()]), "truncated PNG"),
             (picture(8, 2, &[]), "truncated PNG"),
             (picture(8, 2, &[])[..20].to_vec(), "truncated PNG"),
-            (picture(8, 2, &[end.clone()]), "it has no pixels"),
+            (picture(8, 2, slice::from_ref(&end)), "it has no pixels"),
             (picture(8, 2, &[noise, end.clone()]), "its compressed pixels are damaged"),
             (picture(8, 2, &[first, text, second, end.clone()]), "pixels are damaged"),
             (picture(8, 2, &[unknown, pixels.clone(), end.clone()]), "no reader knows"),
