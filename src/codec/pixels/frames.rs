@@ -42,11 +42,4 @@ pub(crate) trait Frames {
     fn damage(&self) -> Vec<String> {
         Vec::new()
     }
-    /// Whether the last frame is followed by frames that can't be read.
-    fn is_truncated(&mut self) -> bool {
-        false
-    }
 }
-
-/// The note on an animation whose end can't be read.
-pub(crate) const TRUNCATED_NOTE: &str = "frames behind the last one shown are broken";
