@@ -31,9 +31,9 @@ fn open<'s>(source: &'s [u8], timer: &'s Timer) -> Result<(Libjpeg<'s>, Channels
         return Err(CodecError::Unsupported(kind));
     }
     let picture = Libjpeg::open(source, timer).map_err(failed)?;
-    let channels = picture.channels().ok_or(CodecError::Unsupported(
-        "JPEG with another number of components than 1, 3 or 4",
-    ))?;
+    let channels = picture
+        .channels()
+        .ok_or(CodecError::Unsupported("JPEG with another number of components than 1, 3 or 4"))?;
     Ok((picture, channels))
 }
 

@@ -142,10 +142,7 @@ mod tests {
         let bytes = |pieces: &[(u8, u8, &[u8])]| {
             let mut jpeg = vec![0xFF, 0xD8];
             for (number, count, piece) in pieces {
-                jpeg.extend(segment(
-                    0xE2,
-                    &[PROFILE_PREFIX, &[*number, *count], piece].concat(),
-                ));
+                jpeg.extend(segment(0xE2, &[PROFILE_PREFIX, &[*number, *count], piece].concat()));
             }
             profile(&jpeg).map(|profile| match profile {
                 Some(Profile::Bytes(bytes)) => Some(bytes),

@@ -1,8 +1,8 @@
 //! Calls libjpeg-turbo, as mozjpeg-sys builds it, and hides what is unsafe about that.
 //!
 //! What libjpeg can't go on from it reports to a function that must not return. Ours unwinds
-//! through libjpeg's frames, which are compiled for that, up to [`Libjpeg::call`]. What it can go on
-//! from are warnings, and tell whether the picture has lost something.
+//! through libjpeg's frames, which are compiled for that, up to [`Libjpeg::call`]. What it can go
+//! on from are warnings. They tell whether the picture has lost something.
 #![allow(unsafe_code)] // A library in C can't be called otherwise.
 
 use std::ffi::{c_int, c_long};
@@ -178,7 +178,8 @@ impl<'s> Libjpeg<'s> {
         let in_scans = unsafe { ffi::jpeg_has_multiple_scans(self.decoder()) } != 0;
         let down = self.decoder().max_v_samp_factor.unsigned_abs();
         let memory_of = |component: &ffi::jpeg_component_info| {
-            let [h, v] = [component.h_samp_factor, component.v_samp_factor].map(c_int::unsigned_abs);
+            let [h, v] =
+                [component.h_samp_factor, component.v_samp_factor].map(c_int::unsigned_abs);
             let across = component.width_in_blocks.next_multiple_of(h.max(1));
             let high = component.height_in_blocks.next_multiple_of(v.max(1));
             let blocks = u64::from(across) * u64::from(high);
@@ -220,24 +221,21 @@ impl<'s> Libjpeg<'s> {
         let row_bytes = width as usize * components;
         let mut samples = vec![0; row_bytes * height as usize];
         self.call(|decoder| {
-            let mut rest = samples.chunks_exact_mut(row_bytes.max(1));
-            while decoder.output_scanline < height {
+            for band in samples.chunks_mut(row_bytes * ROWS_AT_ONCE) {
                 let mut rows = [ptr::null_mut(); ROWS_AT_ONCE];
                 let mut count = 0;
-                let left = (height - decoder.output_scanline) as usize;
-                for (pointer, row) in rows.iter_mut().zip(rest.by_ref().take(left)) {
+                for (pointer, row) in rows.iter_mut().zip(band.chunks_exact_mut(row_bytes)) {
                     *pointer = row.as_mut_ptr();
                     count += 1;
                 }
                 let mut read = 0;
                 while read < count {
-                    let more = rows[read..count].as_mut_ptr();
-                    // SAFETY: there are so many rows, each as long as libjpeg says.
-                    let got = unsafe {
-                        ffi::jpeg_read_scanlines(decoder, more, (count - read).try_into().unwrap_or(0))
+                    let more = &mut rows[read as usize..count as usize];
+                    // SAFETY: there are so many rows, each as long as libjpeg says. Our source
+                    // never makes libjpeg wait, so there is always a row.
+                    read += unsafe {
+                        ffi::jpeg_read_scanlines(decoder, more.as_mut_ptr(), count - read)
                     };
-                    // Our source never makes libjpeg wait, so there is always a row.
-                    read += got as usize;
                 }
             }
         })?;
@@ -307,7 +305,8 @@ impl<'s> Libjpeg<'s> {
 
 impl Drop for Libjpeg<'_> {
     fn drop(&mut self) {
-        // SAFETY: nobody else has the box. libjpeg frees what it has allocated, and reports nothing.
+        // SAFETY: nobody else has the box. libjpeg frees what it has allocated, and reports no
+        // error.
         unsafe {
             ffi::jpeg_destroy_decompress(&mut (*self.parts).decoder);
             drop(Box::from_raw(self.parts));

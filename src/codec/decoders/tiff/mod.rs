@@ -215,8 +215,8 @@ struct ChunkRow<'p> {
     planes: &'p [Vec<u8>],
 }
 
-/// Decompresses the picture chunk by chunk and calls `visit` with each row, from a chunk's top. Tells
-/// whether a chunk is damaged.
+/// Decompresses the picture chunk by chunk and calls `visit` with each row, from a chunk's top.
+/// Tells whether a chunk is damaged.
 fn for_each_row(
     layout: &TiffLayout<'_>,
     timer: &Timer,
