@@ -25,8 +25,8 @@ const MEAN: f64 = 1.5;
 /// Largest mean difference of any row of pixels.
 const ROW_MEAN: f64 = 4.0;
 
-/// Imports the JPEGs without loss, and returns the line of the report on each. Their originals are
-/// to be deleted.
+/// Imports the JPEGs without loss, exports all images, and returns the line of the report on each.
+/// Their originals are to be deleted.
 fn import(space: &Workspace, jpegs: &[Vec<u8>], exit_code: i32) -> Vec<Value> {
     for (number, jpeg) in jpegs.iter().enumerate() {
         fs::write(space.picture(format!("{number:04}.jpg")), jpeg).unwrap();
@@ -35,6 +35,7 @@ fn import(space: &Workspace, jpegs: &[Vec<u8>], exit_code: i32) -> Vec<Value> {
     space
         .run([&["import", "--delete-originals"], &arguments[..], &["pictures"]].concat())
         .expect(exit_code);
+    space.run(["export", "--all", "exported"]).expect(0);
     let report = fs::read_to_string(space.path("report.jsonl")).unwrap();
     let lines = report.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let lines: BTreeMap<String, Value> =
@@ -48,7 +49,8 @@ fn import(space: &Workspace, jpegs: &[Vec<u8>], exit_code: i32) -> Vec<Value> {
 fn assert_shows(space: &Workspace, line: &Value, model: Model, lost: &Range<usize>) {
     let status = line["status"].as_str().unwrap();
     assert!(["imported", "duplicate"].contains(&status), "{line}");
-    let picture = decode(&space.stored(line["id"].as_str().unwrap()));
+    let id = line["id"].as_str().unwrap();
+    let picture = decode(&fs::read(space.path("exported").join(format!("{id}.webp"))).unwrap());
     assert_eq!(picture.dimensions(), (WIDTH as u32, HEIGHT as u32));
     let mut means = Vec::new();
     for y in (0..HEIGHT).filter(|y| !lost.contains(y)) {
