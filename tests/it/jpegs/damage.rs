@@ -339,6 +339,19 @@ fn unknown_kinds() -> Vec<Row> {
         ("two components", two(plain()), Refused("Invalid component ID")),
         ("fractions of samples", fractions.write(), Refused("Fractional sampling")),
         (
+            "too many scans",
+            altered(
+                in_steps(0),
+                0,
+                |part| *part == eoi(),
+                |parts, place| {
+                    let last_scan = parts[place - 2..place].to_vec();
+                    parts.splice(place..place, last_scan.repeat(200));
+                },
+            ),
+            Refused("it has more than 200 scans"),
+        ),
+        (
             "no picture",
             vec![Segment(0xD8, Vec::new()), Segment(0xFE, Vec::new()), eoi()],
             Refused("no image"),
