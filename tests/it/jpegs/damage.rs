@@ -346,7 +346,7 @@ fn unknown_kinds() -> Vec<Row> {
                 |part| *part == eoi(),
                 |parts, place| {
                     let last_scan = parts[place - 2..place].to_vec();
-                    parts.splice(place..place, last_scan.repeat(200));
+                    parts.splice(place..place, std::iter::repeat_n(last_scan, 200).flatten());
                 },
             ),
             Refused("it has more than 200 scans"),
