@@ -227,13 +227,21 @@ impl<'i> ImportWorker<'i> {
         }
         let settings =
             Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
+        let image_bytes = record.size_bytes;
+        let present: Vec<_> = record
+            .kept_renditions()
+            .map(|rendition| (rendition.width, rendition.size_bytes))
+            .collect();
         let render =
-            |source: Vec<u8>, settings: &Settings, limits: &DecodeLimits, timer: &Timer| {
-                codec::render(&source, settings, limits, timer)
+            move |source: Vec<u8>, settings: &Settings, limits: &DecodeLimits, timer: &Timer| {
+                codec::render(&source, (image_bytes, &present), settings, limits, timer)
             };
         match self.run(&mut work, bytes, settings, runner, render) {
             Ok(renditions) => {
-                work.outcome.report.notes.push(format!("{} renditions added", renditions.len()));
+                let kept = renditions.iter().filter(|(_, webp)| !webp.is_empty()).count();
+                if kept > 0 {
+                    work.outcome.report.notes.push(format!("{kept} renditions added"));
+                }
                 work.pending(id, None, renditions)
             }
             Err(error) => work.refused(&error),
@@ -300,7 +308,9 @@ impl<'i> ImportWorker<'i> {
         mut bytes: Vec<u8>,
         settings: Arc<Settings>,
         runner: &mut Runner,
-        job: fn(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>,
+        job: impl FnOnce(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>
+        + Send
+        + 'static,
     ) -> Result<T, CodecError> {
         let limits = self.options.limits;
         self.budget.wait_for_abandoned()?;
