@@ -227,9 +227,9 @@ fn transform(sample: impl Fn(usize, usize) -> f64) -> Block {
         std::array::from_fn(|at| std::array::from_fn(|frequency| wave(at, frequency)));
     let mut rows = [[0.0; 8]; 8];
     for (y, row) in rows.iter_mut().enumerate() {
-        for x in 0..8 {
+        for (x, waves) in waves.iter().enumerate() {
             let value = sample(x, y) - 128.0;
-            row.iter_mut().enumerate().for_each(|(u, sum)| *sum += value * waves[x][u]);
+            row.iter_mut().zip(waves).for_each(|(sum, wave)| *sum += value * wave);
         }
     }
     let coefficient =
