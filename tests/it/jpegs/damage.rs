@@ -109,7 +109,7 @@ fn eoi() -> Part {
 }
 
 pub fn all() -> Vec<(&'static str, Vec<u8>, Fate)> {
-    let kinds = [ends(), middles(), headers(), unknown_kinds()].concat_all();
+    let kinds = [ends(), intervals(), middles(), headers(), unknown_kinds()].concat_all();
     kinds.into_iter().map(|(name, parts, fate)| (name, join(&parts), fate)).collect()
 }
 
@@ -177,8 +177,8 @@ fn ends() -> Vec<Row> {
     ]
 }
 
-/// What is wrong in the middle.
-fn middles() -> Vec<Row> {
+/// What is wrong between or with restart markers.
+fn intervals() -> Vec<Row> {
     let restart = |number: u8| move |part: &Part| *part == Restart(number);
     let without = |parts: &mut Vec<Part>, place: usize| {
         parts.remove(place);
@@ -226,6 +226,12 @@ fn middles() -> Vec<Row> {
             with_data(restarting(), 1, |bytes| put_in(bytes, &[0xFF, 0x35])),
             Noted(14..34, DAMAGED),
         ),
+    ]
+}
+
+/// What is wrong in the middle of data.
+fn middles() -> Vec<Row> {
+    vec![
         (
             "a marker within data",
             with_data(plain(), 0, |bytes| put_in(bytes, &[0xFF, 0x35])),
