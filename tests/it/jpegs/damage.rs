@@ -151,6 +151,16 @@ fn ends() -> Vec<Row> {
         ("cut", cut(plain(), 0, &[]), Refused(CUT)),
         ("cut between restart markers", cut(restarting(), 2, &[]), Refused(CUT)),
         ("cut at a restart marker", cut(restarting(), 1, &[Restart(1)]), Refused(CUT)),
+        (
+            "cut behind damage, between restart markers",
+            altered(
+                with_data(restarting(), 1, |bytes| put_in(bytes, &[0xFF, 0x35])),
+                1,
+                is_data,
+                |parts, place| parts.truncate(place + 1),
+            ),
+            Refused(CUT),
+        ),
         ("cut in the first scan", cut(by_component(), 0, &[]), Refused(CUT)),
         ("cut in the last scan", cut(by_component(), 2, &[]), Refused(CUT)),
         ("cut in a late step", cut(in_steps(0), 8, &[]), Refused(CUT)),
