@@ -183,7 +183,7 @@ impl<'s> Libjpeg<'s> {
             let across = component.width_in_blocks.next_multiple_of(h.max(1));
             let high = component.height_in_blocks.next_multiple_of(v.max(1));
             let blocks = u64::from(across) * u64::from(high);
-            // Measured: ten rows for each that a block row has, and one of the picture's width.
+            // Ten groups of rows as they are stored, and one upsampled (jdmainct.c, jdsample.c).
             let rows = u64::from(self.decoder().image_width + 64) * 12 * u64::from(down);
             rows + if in_scans { 128 * blocks } else { 0 }
         };
