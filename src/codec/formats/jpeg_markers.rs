@@ -82,13 +82,13 @@ fn profile_pieces(jpeg: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
     })
 }
 
-struct Segment<'j> {
-    marker: u8,
-    content: &'j [u8],
+pub(crate) struct Segment<'j> {
+    pub(crate) marker: u8,
+    pub(crate) content: &'j [u8],
 }
 
 /// Walks the segments up to the first scan, as libjpeg does.
-fn before_pixels(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+pub(crate) fn before_pixels(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = 2; // Behind the start-of-image marker.
     let next = move || {
         loop {
