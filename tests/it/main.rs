@@ -41,6 +41,7 @@ mod galleries;
 mod harness;
 mod hostile_metadata;
 mod import;
+mod jpegs;
 mod keys;
 mod kinds;
 mod links;

@@ -115,7 +115,7 @@ const OWNED: &[(&str, &str)] = &[
     ("fast_image_resize", "codec"),
     ("gif", "codec"),
     ("png", "codec"),
-    ("zune_jpeg", "codec"),
+    ("mozjpeg_sys", "codec"),
     ("hayro_ccitt", "codec"),
     ("heifer_hevc_dec", "codec"),
     ("jxl_bitstream", "codec"),
