@@ -58,6 +58,13 @@ impl<'i> ImportWorker<'i> {
             WorkResult::Refused { report, source: None }
         };
         match entry {
+            FoundEntry::Excluded { path, reason, .. } => {
+                refused(path, FileStatus::Excluded, reason)
+            }
+            FoundEntry::Link { path } => {
+                let reason = "a symbolic link; links are not followed".to_owned();
+                refused(path, FileStatus::NotImage, reason)
+            }
             FoundEntry::NotAFile { path, reason } => {
                 refused(path, FileStatus::NotImage, reason.to_owned())
             }

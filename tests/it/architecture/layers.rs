@@ -123,6 +123,7 @@ const OWNED: &[(&str, &str)] = &[
     ("weezl", "codec"),
     ("zstd", "codec"),
     ("walkdir", "import"),
+    ("ignore", "import"),
     ("notify", "import"),
     ("argon2", "keys"),
     ("hmac", "keys"),
