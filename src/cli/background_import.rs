@@ -59,16 +59,7 @@ fn log_round(round: Result<ImportSummary, ImportError>) {
                 );
             }
             // Most rounds of a watched folder find nothing new.
-            if summary.imported
-                + summary.already_present
-                + summary.duplicates
-                + summary.replaced
-                + summary.removed_before
-                + summary.mended
-                + summary.failed
-                + summary.removed
-                > 0
-            {
+            if summary.pictures() + summary.removed > 0 {
                 tracing::info!("import: {}", describe(&summary, false));
             }
         }

@@ -302,7 +302,9 @@ mod tests {
             assert_eq!(parse_globs(text).unwrap(), GlobList(globs), "{text}");
         }
         for bad in ["[", "*.{gif", "a,{b"] {
-            assert!(parse_globs(bad).unwrap_err().to_string().contains(bad.trim_start_matches("a,")));
+            assert!(
+                parse_globs(bad).unwrap_err().to_string().contains(bad.trim_start_matches("a,"))
+            );
         }
     }
 

@@ -187,9 +187,7 @@ impl<'r> Excluder<'r> {
             }
         }
         match find(defaults, below, is_folder) {
-            Match::Ignore(glob) => {
-                Some(by_default(glob.original().trim_start_matches('\\')))
-            }
+            Match::Ignore(glob) => Some(by_default(glob.original().trim_start_matches('\\'))),
             _ => None,
         }
     }
@@ -286,7 +284,8 @@ mod tests {
             let name = name.replace('*', "1000");
             for name in [name.clone(), name.to_uppercase(), format!("a/b/{name}")] {
                 let path = root.join(&name);
-                let left_out = |rules: ExcludeRules| Excluder::new(&rules, root).reason(&path, true).is_some();
+                let left_out =
+                    |rules: ExcludeRules| Excluder::new(&rules, root).reason(&path, true).is_some();
                 if !left_out(rules(&[], true)) || left_out(rules(&[], false)) {
                     wrong.push(name);
                 }

@@ -67,6 +67,13 @@ pub(super) struct FileOutcome {
 }
 
 impl FileOutcome {
+    /// Takes over what a conversion says of the picture. One that its image does not show whole is
+    /// never deleted.
+    pub(super) fn note_parts(&mut self, partial: bool, notes: Vec<String>) {
+        self.source.keep_reason = partial.then_some("the image does not show all of it");
+        self.report.notes.extend(notes);
+    }
+
     /// Leaves the file out because a person removed its image. Such a file is never deleted.
     pub(super) fn leave_removed(mut self, id: ImageId) -> Self {
         self.report.status = FileStatus::RemovedBefore;

@@ -62,7 +62,6 @@ pub(super) fn import_within(
     observer.planned(entries.len() as u64, entries.iter().map(FoundEntry::size_bytes).sum());
 
     let worker = ImportWorker::new(store, options, budget);
-    let store = store.filter(|_| !options.dry_run);
     let mut committer = Committer::new(store, roots, options, observer, &mut new_state);
     let jobs = options.jobs.max(1);
     thread::scope(|scope| {

@@ -158,6 +158,11 @@ pub struct ImportSummary {
     pub failed: u64,
     /// Number of images removed because their source is gone.
     pub removed: u64,
+    /// Number of files deleted by `--delete-originals`.
+    pub originals_deleted: u64,
+    /// Number of files that `--delete-originals` kept though their images are stored; a note says
+    /// why.
+    pub originals_kept: u64,
     /// Number of symbolic links below the given paths, which are not followed.
     pub links: u64,
     /// Length of the sources of all imported and replaced images, in bytes.
@@ -181,6 +186,18 @@ pub struct ImportSummary {
 }
 
 impl ImportSummary {
+    /// Number of files that hold pictures, whatever became of them.
+    #[must_use]
+    pub fn pictures(&self) -> u64 {
+        self.imported
+            + self.already_present
+            + self.duplicates
+            + self.replaced
+            + self.removed_before
+            + self.mended
+            + self.failed
+    }
+
     pub(super) fn count(&mut self, report: &FileReport) {
         match report.status {
             FileStatus::Imported => {

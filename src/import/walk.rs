@@ -218,8 +218,7 @@ impl Walk<'_> {
 
     fn inaccessible(&self, path: PathBuf, error: io::Error) -> FoundEntry {
         let is_missing_root = path == self.root && error.kind() == io::ErrorKind::NotFound;
-        let reason =
-            if is_missing_root { NO_SUCH_PATH.to_owned() } else { error.to_string() };
+        let reason = if is_missing_root { NO_SUCH_PATH.to_owned() } else { error.to_string() };
         FoundEntry::Inaccessible { absolute: self.absolute(&path), path, reason }
     }
 

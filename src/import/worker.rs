@@ -136,7 +136,10 @@ impl<'i> ImportWorker<'i> {
         Ok(match known {
             Known::Whole(id, record) => self.add_to_known(work, bytes, id, &record, runner),
             Known::Damaged(image) => self.mend(work, bytes, image, runner),
-            Known::Nothing if self.options.dry_run => self.probe(work, bytes, runner)?,
+            // Only a conversion tells whether the image shows all of what is to be deleted.
+            Known::Nothing if self.options.dry_run && !self.options.delete_originals => {
+                self.probe(work, bytes, runner)
+            }
             Known::Nothing => self.convert(work, bytes, Arc::clone(&self.settings), runner),
         })
     }
@@ -167,17 +170,20 @@ impl<'i> ImportWorker<'i> {
     /// Converts the source of a damaged image anew, with all the renditions that the image had.
     fn mend(
         &self,
-        mut work: Work,
+        work: Work<'_>,
         bytes: Vec<u8>,
         image: DamagedImage,
         runner: &mut Runner,
     ) -> WorkResult {
         let note = mended_note(&image.problem);
-        if self.options.dry_run {
-            let report = &mut work.outcome.report;
+        let foresee = |mut outcome: FileOutcome| {
+            let report = &mut outcome.report;
             (report.status, report.id) = (FileStatus::Mended, Some(image.id));
-            report.notes.push(note);
-            return WorkResult::Settled(work.outcome);
+            report.notes.push(note.clone());
+            WorkResult::Settled(outcome)
+        };
+        if self.options.dry_run && !self.options.delete_originals {
+            return foresee(work.outcome);
         }
         let mut settings = Settings::clone(&self.settings);
         settings.renditions.extend(image.widths);
@@ -188,6 +194,7 @@ impl<'i> ImportWorker<'i> {
                 outcome.report.notes.push(note);
                 WorkResult::Mended { outcome, addition, permit, damaged: image.id }
             }
+            WorkResult::Settled(outcome) if outcome.report.reason.is_none() => foresee(outcome),
             refused => refused,
         }
     }
@@ -222,54 +229,46 @@ impl<'i> ImportWorker<'i> {
         };
         let widths = self.settings.renditions.iter().copied();
         let missing: Vec<u16> = widths.filter(|width| is_missing(*width)).collect();
+        let deletes = self.options.delete_originals;
+        let mut renditions = Vec::new();
+        if deletes || !(missing.is_empty() || self.options.dry_run) {
+            let settings =
+                Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
+            // Only a conversion tells whether the image shows all of what is to be deleted.
+            let job = if deletes { convert_again } else { render };
+            match self.run(&mut work, bytes, settings, runner, job) {
+                Ok(again) => {
+                    work.outcome.note_parts(again.partial, again.notes);
+                    renditions = again.renditions;
+                }
+                Err(error) => return work.refused(&error),
+            }
+        }
         if self.options.dry_run {
             return WorkResult::Settled(work.outcome);
         }
-        if missing.is_empty() {
-            if work.has_new_tag(record) {
-                work.outcome.report.notes.push("tags added".into());
-            }
-            drop(bytes);
-            return work.pending(id, None, Vec::new());
+        let notes = &mut work.outcome.report.notes;
+        if !renditions.is_empty() {
+            notes.push(format!("{} renditions added", renditions.len()));
+        } else if work.has_new_tag(record) {
+            work.outcome.report.notes.push("tags added".into());
         }
-        let settings =
-            Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
-        let render =
-            |source: Vec<u8>, settings: &Settings, limits: &DecodeLimits, timer: &Timer| {
-                codec::render(&source, settings, limits, timer)
-            };
-        match self.run(&mut work, bytes, settings, runner, render) {
-            Ok(renditions) => {
-                work.outcome.report.notes.push(format!("{} renditions added", renditions.len()));
-                work.pending(id, None, renditions)
-            }
-            Err(error) => work.refused(&error),
-        }
+        work.pending(id, None, renditions)
     }
 
     /// Decodes a picture and drops it, for a dry run.
-    fn probe(
-        &self,
-        mut work: Work<'_>,
-        bytes: Vec<u8>,
-        runner: &mut Runner,
-    ) -> Result<WorkResult, StoreError> {
+    fn probe(&self, mut work: Work<'_>, bytes: Vec<u8>, runner: &mut Runner) -> WorkResult {
         let probe = |source: Vec<u8>, _: &Settings, limits: &DecodeLimits, timer: &Timer| {
             codec::probe_within(&source, limits, timer)
         };
-        Ok(match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
+        match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
             Ok((width, height)) => {
                 let report = &mut work.outcome.report;
                 (report.width, report.height) = (Some(width), Some(height));
-                let hash = &work.outcome.source.hash;
-                let earlier = self.store.map(|store| store.images_of_source(hash)).transpose()?;
-                if earlier.is_some_and(|ids| !ids.is_empty()) {
-                    work.outcome.report.status = FileStatus::Replaced;
-                }
                 WorkResult::Settled(work.outcome)
             }
             Err(error) => work.refused(&error),
-        })
+        }
     }
 
     fn convert(
@@ -284,9 +283,8 @@ impl<'i> ImportWorker<'i> {
             Ok(converted) => converted,
             Err(error) => return work.refused(&error),
         };
+        work.outcome.note_parts(converted.partial, std::mem::take(&mut converted.notes));
         let FileOutcome { report, source } = &mut work.outcome;
-        source.keep_reason = converted.partial.then_some("the image does not show all of it");
-        report.notes.clone_from(&converted.notes);
         let webp = std::mem::take(&mut converted.webp);
         let renditions = std::mem::take(&mut converted.renditions);
         let mut record = into_record(converted, webp.len() as u64, source, source_bytes);
@@ -294,6 +292,9 @@ impl<'i> ImportWorker<'i> {
         let id = ImageId::of(&webp);
         report.describe(&record);
         report.id = Some(id);
+        if self.options.dry_run {
+            return WorkResult::Settled(work.outcome);
+        }
         work.pending(id, Some((Box::new(record), webp)), renditions)
     }
 
@@ -383,6 +384,34 @@ impl<'i> ImportWorker<'i> {
         opened.take(rest as u64).read_to_end(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
+}
+
+/// What is made anew of the source of a known image.
+struct MadeAgain {
+    renditions: Vec<(u16, Vec<u8>)>,
+    partial: bool,
+    notes: Vec<String>,
+}
+
+fn render(
+    source: Vec<u8>,
+    settings: &Settings,
+    limits: &DecodeLimits,
+    timer: &Timer,
+) -> Result<MadeAgain, CodecError> {
+    let renditions = codec::render(&source, settings, limits, timer)?;
+    Ok(MadeAgain { renditions, partial: false, notes: Vec::new() })
+}
+
+fn convert_again(
+    source: Vec<u8>,
+    settings: &Settings,
+    limits: &DecodeLimits,
+    timer: &Timer,
+) -> Result<MadeAgain, CodecError> {
+    let Converted { renditions, partial, notes, .. } =
+        codec::convert(source, settings, limits, timer)?;
+    Ok(MadeAgain { renditions, partial, notes })
 }
 
 /// What the gallery has of a source.
