@@ -42,7 +42,11 @@ impl BackgroundImport {
                 watch(&store, &folders, options, &stop, &mut log, log_round);
             } else {
                 let state = &mut ScanState::default();
-                log_round(import(Some(&store), &folders, &options, &stop, &mut log, state));
+                let round = import(Some(&store), &folders, &options, &stop, &mut log, state);
+                for folder in round.iter().flat_map(|summary| &summary.empty) {
+                    tracing::warn!(folder = %folder.display(), "no files below it");
+                }
+                log_round(round);
             }
         })?;
         Ok(Some(thread))

@@ -150,8 +150,9 @@ fn tell(globals: &GlobalOptions, summary: &ImportSummary, dry_run: bool) -> Exit
         return ExitReason::Interrupted;
     }
     for folder in &summary.not_pruned {
+        let what = if summary.excluded > 0 { "picture that is not left out" } else { "picture" };
         globals.say(format_args!(
-            "{}: nothing was removed for it, because there is not a single picture in it; \
+            "{}: nothing was removed for it, because there is not a single {what} in it; \
              is it mounted? `imagepool remove` takes images away",
             folder.display()
         ));

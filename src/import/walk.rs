@@ -139,7 +139,10 @@ impl Iterator for Walk<'_> {
                 Ok(entry) => self.examine(&entry),
                 Err(error) => {
                     let path = error.path().unwrap_or(self.root).to_owned();
-                    Some(self.inaccessible(path, error.into()))
+                    Some(match error.io_error() {
+                        Some(error) => self.inaccessible(path, error),
+                        None => self.inaccessible(path, &error.into()),
+                    })
                 }
             };
             if found.is_some() {
@@ -163,7 +166,7 @@ impl Walk<'_> {
         };
         let file_type = match file_type {
             Ok(file_type) => file_type,
-            Err(error) => return Some(self.inaccessible(path, error)),
+            Err(error) => return Some(self.inaccessible(path, &error)),
         };
         if let Some(reason) = self.excluder.reason(&path, file_type.is_dir()) {
             return Some(self.exclude(path, file_type.is_dir(), reason));
@@ -180,7 +183,7 @@ impl Walk<'_> {
         let metadata = if is_root { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
         let stamp = match metadata {
             Ok(metadata) => FileStamp::of(&metadata),
-            Err(error) => return Some(self.inaccessible(path, error)),
+            Err(error) => return Some(self.inaccessible(path, &error)),
         };
         let below = match path.strip_prefix(self.root) {
             Ok(below) if !below.as_os_str().is_empty() => below.to_owned(),
@@ -216,7 +219,7 @@ impl Walk<'_> {
         FoundEntry::Excluded { absolute: self.absolute(&path), path, reason }
     }
 
-    fn inaccessible(&self, path: PathBuf, error: io::Error) -> FoundEntry {
+    fn inaccessible(&self, path: PathBuf, error: &io::Error) -> FoundEntry {
         let is_missing_root = path == self.root && error.kind() == io::ErrorKind::NotFound;
         let reason = if is_missing_root { NO_SUCH_PATH.to_owned() } else { error.to_string() };
         FoundEntry::Inaccessible { absolute: self.absolute(&path), path, reason }

@@ -393,6 +393,7 @@ struct MadeAgain {
     notes: Vec<String>,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it takes the place of `convert_again`")]
 fn render(
     source: Vec<u8>,
     settings: &Settings,
