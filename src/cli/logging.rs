@@ -21,8 +21,8 @@ use super::log_writer::{self, LogWriter, WriterThread};
 
 /// Size at which the log file is rotated, in bytes, as in the Flask service.
 const ROTATE_AT_BYTES: u64 = 10 << 20;
-/// How the targets of decoders that log begin. Their lines do not say which file they are about, and
-/// what matters of them is in the file's reason or notes.
+/// How the targets of decoders that log begin. Their lines do not say which file they are about,
+/// and what matters of them is in the file's reason or notes.
 const DECODERS: &str = "jxl_";
 /// Number of rotated files that are kept, as in the Flask service.
 const FILES_KEPT: u64 = 10;

@@ -9,7 +9,8 @@ use crate::store::Access;
 /// Put tags on images (+T) and take them off (-T)
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The images' ids, and the tags: +T adds T, or several with commas between them, -T takes T off
+    /// The images' ids, and the tags: +T adds T, or several with commas between them, -T takes
+    /// T off
     #[arg(
         required = true,
         value_name = "ID|+T|-T",

@@ -235,11 +235,21 @@ impl<'i> ImportWorker<'i> {
             let settings =
                 Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
             // Only a conversion tells whether the image shows all of what is to be deleted.
-            let job = if deletes { convert_again } else { render };
+            let job: Job<_> = if deletes {
+                |source, settings, limits, timer| {
+                    codec::convert(source, settings, limits, timer)
+                        .map(|made| (made.renditions, made.partial, made.notes))
+                }
+            } else {
+                |source, settings, limits, timer| {
+                    let made = codec::render(&source, settings, limits, timer)?;
+                    Ok((made, false, Vec::new()))
+                }
+            };
             match self.run(&mut work, bytes, settings, runner, job) {
-                Ok(again) => {
-                    work.outcome.note_parts(again.partial, again.notes);
-                    renditions = again.renditions;
+                Ok((made, partial, notes)) => {
+                    work.outcome.note_parts(partial, notes);
+                    renditions = made;
                 }
                 Err(error) => return work.refused(&error),
             }
@@ -258,9 +268,7 @@ impl<'i> ImportWorker<'i> {
 
     /// Decodes a picture and drops it, for a dry run.
     fn probe(&self, mut work: Work<'_>, bytes: Vec<u8>, runner: &mut Runner) -> WorkResult {
-        let probe = |source: Vec<u8>, _: &Settings, limits: &DecodeLimits, timer: &Timer| {
-            codec::probe_within(&source, limits, timer)
-        };
+        let probe: Job<_> = |source, _, limits, timer| codec::probe_within(&source, limits, timer);
         match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
             Ok((width, height)) => {
                 let report = &mut work.outcome.report;
@@ -308,7 +316,7 @@ impl<'i> ImportWorker<'i> {
         mut bytes: Vec<u8>,
         settings: Arc<Settings>,
         runner: &mut Runner,
-        job: fn(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>,
+        job: Job<T>,
     ) -> Result<T, CodecError> {
         let limits = self.options.limits;
         self.budget.wait_for_abandoned()?;
@@ -386,34 +394,8 @@ impl<'i> ImportWorker<'i> {
     }
 }
 
-/// What is made anew of the source of a known image.
-struct MadeAgain {
-    renditions: Vec<(u16, Vec<u8>)>,
-    partial: bool,
-    notes: Vec<String>,
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it takes the place of `convert_again`")]
-fn render(
-    source: Vec<u8>,
-    settings: &Settings,
-    limits: &DecodeLimits,
-    timer: &Timer,
-) -> Result<MadeAgain, CodecError> {
-    let renditions = codec::render(&source, settings, limits, timer)?;
-    Ok(MadeAgain { renditions, partial: false, notes: Vec::new() })
-}
-
-fn convert_again(
-    source: Vec<u8>,
-    settings: &Settings,
-    limits: &DecodeLimits,
-    timer: &Timer,
-) -> Result<MadeAgain, CodecError> {
-    let Converted { renditions, partial, notes, .. } =
-        codec::convert(source, settings, limits, timer)?;
-    Ok(MadeAgain { renditions, partial, notes })
-}
+/// What a runner does with a source.
+type Job<T> = fn(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>;
 
 /// What the gallery has of a source.
 enum Known {
