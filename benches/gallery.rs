@@ -103,7 +103,7 @@ fn convert(criterion: &mut Criterion) {
         .expect("a picture can be written as JPEG");
 
     let limits = DecodeLimits::default();
-    let settings = Settings { quality: 75, lossless: Lossless::Never, renditions: Vec::new() };
+    let settings = Settings { lossless: Lossless::Never, ..Settings::default() };
     let mut group = criterion.benchmark_group("convert 1 megapixel to WebP");
     group.throughput(Throughput::Elements(u64::from(PICTURE_SIDE * PICTURE_SIDE)));
     group.sample_size(20);

@@ -141,12 +141,13 @@ impl FromStr for Orientation {
     }
 }
 
-/// A smaller copy of an image, stored beside it.
+/// A smaller copy of an image, stored beside it unless it was not worth its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendition {
     /// Width in pixels.
     pub width: u16,
-    /// Length of the rendition's WebP, in bytes.
+    /// Length of the rendition's WebP, in bytes. 0 if it is not kept: it was made, and was not
+    /// smaller than the next larger one or than the image.
     pub size_bytes: u64,
     /// The first 8 bytes of the BLAKE3 hash of the rendition's WebP.
     pub checksum: [u8; 8],
@@ -159,6 +160,12 @@ impl Rendition {
         let mut checksum = [0; 8];
         checksum.copy_from_slice(&blake3::hash(webp).as_bytes()[..8]);
         Self { width, size_bytes: webp.len() as u64, checksum }
+    }
+
+    /// Whether it is stored.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.size_bytes > 0
     }
 }
 
@@ -280,7 +287,7 @@ pub struct ImageRecord {
     /// its lowest frequencies (C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash
     /// Functions", 2010).
     pub perceptual_hash: u64,
-    /// Renditions, ascending in width.
+    /// Renditions that were made, ascending in width.
     pub renditions: Vec<Rendition>,
     /// Tags that a person put, sorted and without repeats.
     pub hand_tags: Vec<String>,
@@ -306,6 +313,11 @@ impl ImageRecord {
     #[must_use]
     pub fn animated(&self) -> bool {
         self.frames > 1
+    }
+
+    /// The renditions that are stored, ascending in width.
+    pub fn kept_renditions(&self) -> impl Iterator<Item = &Rendition> {
+        self.renditions.iter().filter(|rendition| rendition.is_kept())
     }
 }
 
@@ -352,7 +364,7 @@ impl<'a> ImageInfo<'a> {
             imported_at: rfc3339(record.imported_at),
             thumbhash: BASE64_STANDARD.encode(&record.thumbhash),
             color: format!("#{red:02x}{green:02x}{blue:02x}"),
-            renditions: record.renditions.iter().map(|rendition| rendition.width).collect(),
+            renditions: record.kept_renditions().map(|rendition| rendition.width).collect(),
             url: image_path(id),
         }
     }

@@ -7,7 +7,12 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|source: &[u8]| {
     tolerate_caught_panics();
-    let settings = Settings { quality: 1, lossless: Lossless::Never, renditions: vec![16] };
+    let settings = Settings {
+        quality: 1,
+        lossless: Lossless::Never,
+        renditions: vec![16],
+        ..Settings::default()
+    };
     let timer = Timer::new(LIMITS.decode_time);
     if codec::memory_bytes(source, &settings, &LIMITS, &timer).is_err() {
         return;

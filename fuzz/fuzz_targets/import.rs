@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
-use imagepool::codec::{Lossless, Settings};
+use imagepool::codec::Settings;
 use imagepool::import::{
     ExcludeRules, FileReport, FileStatus, ImportOptions, Observer, ScanState, import,
 };
@@ -42,7 +42,7 @@ fuzz_target!(|source: &[u8]| {
     let path: PathBuf = pictures.join("a.jpg");
     std::fs::write(&path, source).expect("a file can be written");
     let options = ImportOptions {
-        settings: Settings { quality: 1, lossless: Lossless::Auto, renditions: vec![16] },
+        settings: Settings { quality: 1, renditions: vec![16], ..Settings::default() },
         limits: LIMITS,
         jobs: 1,
         tags: Vec::new(),

@@ -12,7 +12,7 @@ use crate::import::{BadGlob, ExcludeGlob, ExcludeRules, ImportOptions};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportFlags {
-    /// WebP quality of lossy images, 0 (small) to 100 (best)
+    /// WebP quality of lossy images, 0 (small) to 100 (best); lower for a JPEG that would grow
     // The default is that of `cwebp`, and so of the old service.
     #[arg(
         long,
@@ -26,6 +26,10 @@ pub(super) struct ImportFlags {
     /// colours
     #[arg(long, env = "IMAGEPOOL_LOSSLESS", value_name = "WHEN", default_value = "auto")]
     lossless: LosslessFlag,
+
+    /// Keep thin coloured lines sharp in lossy still images, such as red text; takes longer
+    #[arg(long, env = "IMAGEPOOL_SHARP_YUV", value_parser = FalseyValueParser::new())]
+    sharp_yuv: bool,
 
     /// Widths of smaller copies stored beside each image, or none
     #[arg(
@@ -142,6 +146,7 @@ impl ImportFlags {
             settings: Settings {
                 quality: self.quality,
                 lossless: self.lossless.into(),
+                sharp_yuv: self.sharp_yuv,
                 renditions: self.renditions.0,
             },
             limits: DecodeLimits {

@@ -50,7 +50,7 @@ impl Args {
 fn write_line(stdout: &mut dyn Write, id: ImageId, record: &ImageRecord) -> io::Result<()> {
     let size = format!("{}x{}", record.width, record.height);
     let bytes = DecimalBytes(record.size_bytes).to_string();
-    let renditions = format!("+{}", record.renditions.len());
+    let renditions = format!("+{}", record.kept_renditions().count());
     let source = printable(&record.source);
     let tags = if record.tags.is_empty() {
         String::new()

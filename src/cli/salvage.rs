@@ -66,8 +66,7 @@ fn summary(salvaged: &Salvaged, args: &Args) -> String {
 /// Makes the record of an image whose record is lost. What it came from is not known.
 fn rebuild(webp: &[u8]) -> Option<ImageRecord> {
     // A WebP stays as it is, so the quality is not used.
-    let lossless = codec::Lossless::Auto;
-    let settings = codec::Settings { quality: 75, lossless, renditions: Vec::new() };
+    let settings = codec::Settings::default();
     let limits = codec::DecodeLimits::NONE;
     let timer = codec::Timer::new(limits.decode_time);
     let size_bytes = webp.len() as u64;

@@ -54,9 +54,9 @@ impl GalleryStats {
         self.bytes += record.size_bytes;
         self.source_bytes += record.source_bytes;
         self.animated += u64::from(record.animated());
-        self.renditions += record.renditions.len() as u64;
+        self.renditions += record.kept_renditions().count() as u64;
         self.rendition_bytes +=
-            record.renditions.iter().map(|rendition| rendition.size_bytes).sum::<u64>();
+            record.kept_renditions().map(|rendition| rendition.size_bytes).sum::<u64>();
         *match record.orientation() {
             Orientation::Landscape => &mut self.landscape,
             Orientation::Portrait => &mut self.portrait,

@@ -4,7 +4,9 @@
 
 use super::decode::{decode, is_animation, open_frames, read_header, recognise};
 use super::encode::animation::{AnimationOutputs, EncodedAnimation};
+use super::encode::rendition::{Rendered, keep_smaller};
 use super::encode::riff::RiffContainer;
+use super::encode::still::{EncodedStill, StillSource};
 use super::encode::webp::{MAX_WEBP_SIDE, is_too_detailed, scaled_down_note};
 use super::encode::{animation, still};
 use super::error::CodecError;
@@ -45,8 +47,9 @@ pub struct Converted {
     pub color: [u8; 3],
     /// See [`crate::image::ImageRecord::perceptual_hash`].
     pub perceptual_hash: u64,
-    /// Renditions: their widths, ascending, and their WebP.
-    pub renditions: Vec<(u16, Vec<u8>)>,
+    /// Renditions: their widths, ascending, and their WebP; empty where a rendition would not be
+    /// smaller than the next larger one, or than the image.
+    pub renditions: Vec<Rendered>,
     /// Whether the source holds more than the image does, such as further pages, or more pixels
     /// than WebP can. A note says what.
     pub partial: bool,
@@ -93,7 +96,11 @@ pub fn convert(
                 raster.partial = true;
                 raster.notes.push("its animation is broken: this is its still picture".into());
             }
-            match convert_still(raster, format, header.lossless, settings, longest_side) {
+            let still = StillSource {
+                lossless: header.lossless,
+                most_bytes: (format == PictureFormat::Jpeg).then_some(source.len()),
+            };
+            match convert_still(raster, format, still, settings, longest_side) {
                 // Only large pictures come here: decoding again takes time, but keeping the pixels
                 // beside their copies would take more memory.
                 Err(error) if is_too_detailed(&error) && longest_side > 1000 => {
@@ -105,28 +112,34 @@ pub fn convert(
     })
 }
 
-/// Makes the renditions of a source at the widths of `settings`, without the image itself.
+/// Makes the renditions of a source at the widths of `settings`, without the image itself, which
+/// takes `image_bytes`. Those that `present` names, by width and length in bytes, are there already.
+/// See [`Converted::renditions`].
 ///
 /// # Errors
 /// Returns the same errors as [`convert`].
 pub fn render(
     source: &[u8],
+    (image_bytes, present): (u64, &[(u16, u64)]),
     settings: &Settings,
     limits: &DecodeLimits,
     timer: &Timer,
-) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
+) -> Result<Vec<Rendered>, CodecError> {
     let format = recognise(source)?;
     guard(format, || {
         let header = read_header(source, format, limits, timer)?;
         if is_animation(source, format, &header) {
             let outputs = AnimationOutputs { whole: false, rendition_widths: &settings.renditions };
             let animation = encode_animation(source, format, &header, settings, &outputs, timer)?;
-            return Ok(animation.renditions);
+            let mut renditions = animation.renditions;
+            keep_smaller(image_bytes, present, &mut renditions);
+            return Ok(renditions);
         }
         let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
         let picture =
             still::shrink_to_fit(drop_opaque_alpha(raster.into_upright_srgb().0), MAX_WEBP_SIDE)?;
-        still::encode_renditions(&picture, settings)
+        let still = StillSource { lossless: header.lossless, most_bytes: None };
+        still::encode_renditions(&picture, still, (image_bytes, present), settings)
     })
 }
 
@@ -180,7 +193,9 @@ fn converted_animation(
     animation: EncodedAnimation,
     format: PictureFormat,
 ) -> Result<Converted, CodecError> {
-    let EncodedAnimation { webp, renditions, width, height, features, partial, notes } = animation;
+    let EncodedAnimation { webp, mut renditions, width, height, features, partial, notes } =
+        animation;
+    keep_smaller(webp.len() as u64, &[], &mut renditions);
     let header = webp::header(&webp)?;
     Ok(Converted {
         webp,
@@ -202,7 +217,7 @@ fn converted_animation(
 fn convert_still(
     raster: Raster,
     format: PictureFormat,
-    lossless_source: bool,
+    source: StillSource,
     settings: &Settings,
     longest_side: u32,
 ) -> Result<Converted, CodecError> {
@@ -215,11 +230,12 @@ fn convert_still(
         notes.push(scaled_down_note(size, longest_side));
     }
     let features = Features::of(&picture);
-    let renditions = still::encode_renditions(&picture, settings)?;
     let (width, height) = (picture.width(), picture.height());
     let alpha = picture.color().has_alpha();
+    let EncodedStill { webp, renditions, note } = still::encode(picture, source, settings)?;
+    notes.extend(note);
     Ok(Converted {
-        webp: still::encode(picture, lossless_source, settings)?,
+        webp,
         format,
         width,
         height,
@@ -264,18 +280,21 @@ fn convert_webp(
     let mut raster = timer.time(|| webp::decode(&source))?;
     let stored = RiffContainer::parse(&source)?.without_metadata().into_owned();
     drop(source);
+    let still = StillSource { lossless: header.lossless, most_bytes: None };
     let shown_as_stored =
         is_shown_as_stored(&raster.orientation, raster.channels, raster.profile.as_ref());
     if !shown_as_stored || !webp::is_demuxable(&stored) {
         let note = if shown_as_stored { "its container is broken" } else { "upright and in sRGB" };
         raster.notes.push(format!("encoded anew: {note}"));
         drop(stored);
-        return convert_still(raster, format, header.lossless, settings, MAX_WEBP_SIDE);
+        return convert_still(raster, format, still, settings, MAX_WEBP_SIDE);
     }
     let partial = raster.is_partial();
     let (picture, notes) = raster.into_upright_srgb();
     let picture = drop_opaque_alpha(picture);
     let features = Features::of(&picture);
+    let image_bytes = stored.len() as u64;
+    let renditions = still::encode_renditions(&picture, still, (image_bytes, &[]), settings)?;
     Ok(Converted {
         webp: stored,
         format,
@@ -286,7 +305,7 @@ fn convert_webp(
         thumbhash: features.thumbhash,
         color: features.color,
         perceptual_hash: features.perceptual_hash,
-        renditions: still::encode_renditions(&picture, settings)?,
+        renditions,
         partial,
         notes,
     })
@@ -305,10 +324,6 @@ fn is_shown_as_stored(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::settings::Lossless;
-
-    const SETTINGS: Settings =
-        Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() };
 
     /// Fuzzing found a lossless picture that goes on behind its chunk; it was stored without its
     /// end.
@@ -316,8 +331,12 @@ mod tests {
     fn a_picture_must_end_in_its_chunk() {
         let source = include_bytes!("../../tests/data/beyond-its-chunk.webp");
         let limits = DecodeLimits::default();
-        let converted =
-            convert(source.to_vec(), &SETTINGS, &limits, &Timer::new(limits.decode_time));
+        let converted = convert(
+            source.to_vec(),
+            &Settings::default(),
+            &limits,
+            &Timer::new(limits.decode_time),
+        );
         assert!(matches!(converted, Err(CodecError::Bitstream(_))), "{converted:?}");
     }
 }

@@ -24,6 +24,10 @@ const LOSSY_ALPHA_BYTES_PER_PIXEL: u64 = 40;
 /// Memory that the lossless encoder takes, in bytes a pixel. Measured: 34, for noise with alpha.
 const LOSSLESS_BYTES_PER_PIXEL: u64 = 40;
 
+/// Memory that the lossy encoder takes for an opaque picture whose YUV is to be sharp, in bytes a
+/// pixel. Measured: TODO.
+const SHARP_YUV_BYTES_PER_PIXEL: u64 = 24;
+
 /// Memory that an animation's encoder takes, in bytes a pixel of the canvas. Measured: 41.
 const ANIMATION_BYTES_PER_PIXEL: u64 = 48;
 
@@ -115,11 +119,14 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
     let encoding = match (lossless, header.alpha) {
         (true, _) => pixels * LOSSLESS_BYTES_PER_PIXEL,
         (false, true) => pixels * LOSSY_ALPHA_BYTES_PER_PIXEL,
+        (false, false) if settings.sharp_yuv => pixels * SHARP_YUV_BYTES_PER_PIXEL,
         (false, false) => 0,
     };
+    let held =
+        largest.map_or(0, |largest| Shrinker::held_bytes(width, height, largest, header.alpha));
     let (_, fitting_height) = fit_within((width, height), MAX_WEBP_SIDE);
     let fitting = resize::shrink_bytes(width, height, fitting_height, header.alpha);
-    header.decode_bytes.max(picture + encoding.max(shrinking).max(fitting))
+    header.decode_bytes.max(picture + (encoding + held).max(shrinking).max(fitting))
 }
 
 #[cfg(test)]
@@ -131,7 +138,7 @@ mod tests {
     #[test]
     fn what_needs_all_memory_there_is_gets_none() {
         let source = include_bytes!("../../tests/data/boundless-tile.avif");
-        let settings = Settings { renditions: vec![16], quality: 75, lossless: Lossless::Auto };
+        let settings = Settings { renditions: vec![16], ..Settings::default() };
         let weighed = memory_bytes(
             source,
             &settings,

@@ -18,9 +18,19 @@ pub struct Settings {
     pub quality: u8,
     /// When images are stored without loss.
     pub lossless: Lossless,
+    /// Whether lossy still images are made with libwebp's sharp conversion to YUV, which takes more
+    /// time and keeps thin coloured lines.
+    pub sharp_yuv: bool,
     /// Widths of the renditions in pixels, ascending. Those not smaller than the image are left
     /// out.
     pub renditions: Vec<u16>,
+}
+
+/// What the command line defaults to, but for renditions.
+impl Default for Settings {
+    fn default() -> Self {
+        Self { quality: 75, lossless: Lossless::Auto, sharp_yuv: false, renditions: Vec::new() }
+    }
 }
 
 impl Settings {
@@ -31,7 +41,9 @@ impl Settings {
     #[must_use]
     pub fn hash(&self) -> [u8; 8] {
         let mut hash = [0; 8];
-        let text = format!("imagepool 1: quality {}, lossless {:?}", self.quality, self.lossless);
+        let sharp = if self.sharp_yuv { ", sharp YUV" } else { "" };
+        let text =
+            format!("imagepool 1: quality {}, lossless {:?}{sharp}", self.quality, self.lossless);
         hash.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
         hash
     }

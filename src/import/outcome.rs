@@ -30,6 +30,13 @@ pub(super) enum WorkResult {
     Broken(StoreError),
 }
 
+/// Refuses a file that was not read whole.
+pub(super) fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {
+    let bytes_in = file.stamp.size_bytes;
+    let report = FileReport { bytes_in, ..FileReport::refused(file.path.clone(), status, reason) };
+    WorkResult::Refused { report, source: Some(file) }
+}
+
 /// A source that was read whole.
 pub(super) struct ReadSource {
     pub(super) file: SourceFile,

@@ -125,7 +125,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::codec::{DecodeLimits, Lossless, Settings};
+    use crate::codec::{DecodeLimits, Settings};
     use crate::import::exclude::ExcludeRules;
     use crate::import::report::FileReport;
 
@@ -148,7 +148,7 @@ mod tests {
         let file = folder.path().join("a.png");
         image::RgbImage::new(10, 10).save(&file).unwrap();
         let options = ImportOptions {
-            settings: Settings { quality: 75, lossless: Lossless::Auto, renditions: Vec::new() },
+            settings: Settings::default(),
             limits: DecodeLimits::default(),
             jobs: 1,
             tags: Vec::new(),

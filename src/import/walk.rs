@@ -73,6 +73,9 @@ impl FileStamp {
 /// What is said of a given path where nothing is.
 pub const NO_SUCH_PATH: &str = "no such file or folder";
 
+/// What is said of a symbolic link.
+pub(super) const LINK: &str = "a symbolic link; links are not followed";
+
 /// What a walk found at one path.
 #[derive(Debug)]
 pub(super) enum FoundEntry {

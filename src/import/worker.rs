@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::budget::{MemoryBudget, MemoryPermit};
 use super::options::ImportOptions;
-use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, reason_of, skipped_key};
+use super::outcome::{
+    FileOutcome, ReadSource, WorkResult, mended_note, reason_of, refuse_unread, skipped_key,
+};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
-use super::walk::{FoundEntry, SourceFile};
+use super::walk::{FoundEntry, LINK, SourceFile};
 use crate::codec::{
     self, CodecError, Converted, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, Timer,
 };
@@ -61,10 +63,7 @@ impl<'i> ImportWorker<'i> {
             FoundEntry::Excluded { path, reason, .. } => {
                 refused(path, FileStatus::Excluded, reason)
             }
-            FoundEntry::Link { path } => {
-                let reason = "a symbolic link; links are not followed".to_owned();
-                refused(path, FileStatus::NotImage, reason)
-            }
+            FoundEntry::Link { path } => refused(path, FileStatus::NotImage, LINK.to_owned()),
             FoundEntry::NotAFile { path, reason } => {
                 refused(path, FileStatus::NotImage, reason.to_owned())
             }
@@ -229,46 +228,59 @@ impl<'i> ImportWorker<'i> {
         };
         let widths = self.settings.renditions.iter().copied();
         let missing: Vec<u16> = widths.filter(|width| is_missing(*width)).collect();
-        let deletes = self.options.delete_originals;
         let mut renditions = Vec::new();
-        if deletes || !(missing.is_empty() || self.options.dry_run) {
-            let settings =
-                Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
-            // Only a conversion tells whether the image shows all of what is to be deleted.
-            let job: Job<_> = if deletes {
-                |source, settings, limits, timer| {
-                    codec::convert(source, settings, limits, timer)
-                        .map(|made| (made.renditions, made.partial, made.notes))
-                }
-            } else {
-                |source, settings, limits, timer| {
-                    let made = codec::render(&source, settings, limits, timer)?;
-                    Ok((made, false, Vec::new()))
-                }
-            };
-            match self.run(&mut work, bytes, settings, runner, job) {
-                Ok((made, partial, notes)) => {
-                    work.outcome.note_parts(partial, notes);
-                    renditions = made;
-                }
+        if self.options.delete_originals || !(missing.is_empty() || self.options.dry_run) {
+            renditions = match self.make_again(&mut work, bytes, record, missing, runner) {
+                Ok(renditions) => renditions,
                 Err(error) => return work.refused(&error),
-            }
+            };
         }
         if self.options.dry_run {
             return WorkResult::Settled(work.outcome);
         }
-        let notes = &mut work.outcome.report.notes;
-        if !renditions.is_empty() {
-            notes.push(format!("{} renditions added", renditions.len()));
+        let kept = renditions.iter().filter(|(_, webp)| !webp.is_empty()).count();
+        if kept > 0 {
+            work.outcome.report.notes.push(format!("{kept} renditions added"));
         } else if work.has_new_tag(record) {
             work.outcome.report.notes.push("tags added".into());
         }
         work.pending(id, None, renditions)
     }
 
+    /// Makes renditions of a known image's source, and converts it if it may be deleted: nothing
+    /// else tells whether the image shows all of it.
+    fn make_again(
+        &self,
+        work: &mut Work<'_>,
+        bytes: Vec<u8>,
+        record: &ImageRecord,
+        widths: Vec<u16>,
+        runner: &mut Runner,
+    ) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
+        let settings = Settings { renditions: widths, ..Settings::clone(&self.settings) };
+        let (image_bytes, deletes) = (record.size_bytes, self.options.delete_originals);
+        let present = record.kept_renditions().map(|it| (it.width, it.size_bytes));
+        let present: Vec<_> = present.collect();
+        let job = move |source: Vec<u8>, settings: &Settings, limits: &_, timer: &_| {
+            let mut made = Vec::new();
+            if !settings.renditions.is_empty() {
+                made = codec::render(&source, (image_bytes, &present), settings, limits, timer)?;
+            }
+            let image = Settings { renditions: Vec::new(), ..settings.clone() };
+            let converted = deletes.then(|| codec::convert(source, &image, limits, timer));
+            Ok((made, converted.transpose()?.map(|it| (it.partial, it.notes))))
+        };
+        let (renditions, told) = self.run(work, bytes, Arc::new(settings), runner, job)?;
+        let (partial, notes) = told.unwrap_or_default();
+        work.outcome.note_parts(partial, notes);
+        Ok(renditions)
+    }
+
     /// Decodes a picture and drops it, for a dry run.
     fn probe(&self, mut work: Work<'_>, bytes: Vec<u8>, runner: &mut Runner) -> WorkResult {
-        let probe: Job<_> = |source, _, limits, timer| codec::probe_within(&source, limits, timer);
+        let probe = |source: Vec<u8>, _: &Settings, limits: &DecodeLimits, timer: &Timer| {
+            codec::probe_within(&source, limits, timer)
+        };
         match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
             Ok((width, height)) => {
                 let report = &mut work.outcome.report;
@@ -316,7 +328,9 @@ impl<'i> ImportWorker<'i> {
         mut bytes: Vec<u8>,
         settings: Arc<Settings>,
         runner: &mut Runner,
-        job: Job<T>,
+        job: impl FnOnce(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>
+        + Send
+        + 'static,
     ) -> Result<T, CodecError> {
         let limits = self.options.limits;
         self.budget.wait_for_abandoned()?;
@@ -394,9 +408,6 @@ impl<'i> ImportWorker<'i> {
     }
 }
 
-/// What a runner does with a source.
-type Job<T> = fn(Vec<u8>, &Settings, &DecodeLimits, &Timer) -> Result<T, CodecError>;
-
 /// What the gallery has of a source.
 enum Known {
     Nothing,
@@ -461,12 +472,6 @@ impl Work<'_> {
         self.permit.try_resize(addition.size_bytes() as u64);
         WorkResult::Pending { outcome: self.outcome, addition, permit: self.permit }
     }
-}
-
-fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {
-    let bytes_in = file.stamp.size_bytes;
-    let report = FileReport { bytes_in, ..FileReport::refused(file.path.clone(), status, reason) };
-    WorkResult::Refused { report, source: Some(file) }
 }
 
 fn into_record(

@@ -63,7 +63,7 @@ pub struct Addition {
     pub image: Option<(Box<ImageRecord>, Vec<u8>)>,
     /// Tags that a person gives. Those of folders are in the origin.
     pub hand_tags: Vec<String>,
-    /// Widths and WebP of renditions.
+    /// Widths and WebP of renditions; no bytes for one that is not kept.
     pub renditions: Vec<(u16, Vec<u8>)>,
     pub source: SourceKey,
     /// The file that the image was made from; `None` if the source was skipped for another image.

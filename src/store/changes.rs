@@ -135,7 +135,9 @@ impl Writer<'_> {
             if record.renditions.iter().any(|rendition| rendition.width == *width) {
                 continue;
             }
-            self.put(Tree::Blobs, &blob_key(id, *width), webp)?;
+            if !webp.is_empty() {
+                self.put(Tree::Blobs, &blob_key(id, *width), webp)?;
+            }
             record.renditions.push(Rendition::of(*width, webp));
             record.renditions.sort_by_key(|rendition| rendition.width);
         }

@@ -123,7 +123,7 @@ impl Store {
             None if self.image(id)?.is_none() => {} // removed meanwhile
             None => verified.problems.push(Damage::new(id.to_string(), "its bytes are missing")),
         }
-        for rendition in &record.renditions {
+        for rendition in record.kept_renditions() {
             let is_right = self.blob(id, rendition.width, |webp| {
                 verified.bytes += webp.len() as u64;
                 *rendition == Rendition::of(rendition.width, webp)

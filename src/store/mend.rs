@@ -96,6 +96,10 @@ impl Writer<'_> {
         }
         let mut whole = Vec::new();
         for rendition in record.renditions {
+            if !rendition.is_kept() {
+                whole.push(rendition);
+                continue;
+            }
             let key = blob_key(id, rendition.width);
             match self.get(Tree::Blobs, &key)? {
                 Some(webp) if rendition == Rendition::of(rendition.width, &webp) => {

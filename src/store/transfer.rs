@@ -158,6 +158,10 @@ impl Store {
         };
         let mut whole = Vec::new();
         for rendition in std::mem::take(&mut record.renditions) {
+            if !rendition.is_kept() {
+                whole.push(rendition);
+                continue;
+            }
             let width = rendition.width;
             match read(width)? {
                 Ok(webp) if Rendition::of(width, &webp) == rendition => {

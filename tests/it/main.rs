@@ -25,6 +25,7 @@ mod commands;
 mod compact;
 mod connections;
 mod containers;
+mod copies;
 mod copy;
 mod crash;
 mod damage;

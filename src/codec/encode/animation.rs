@@ -5,6 +5,7 @@
 use image::DynamicImage;
 use webpx::AnimationEncoder;
 
+use super::rendition::Rendered;
 use super::webp::MAX_WEBP_SIDE;
 use super::webp::{encoding_error, scaled_down_note};
 use crate::codec::error::CodecError;
@@ -25,7 +26,7 @@ pub(crate) struct EncodedAnimation {
     /// The animation at its own size; empty unless it was asked for.
     pub(crate) webp: Vec<u8>,
     /// Renditions: their widths, ascending, and their WebP.
-    pub(crate) renditions: Vec<(u16, Vec<u8>)>,
+    pub(crate) renditions: Vec<Rendered>,
     /// Width of the animation at its own size, in pixels.
     pub(crate) width: u32,
     /// Height of the animation at its own size, in pixels.

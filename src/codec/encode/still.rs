@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use image::DynamicImage;
 
-use super::webp::{self, Effort};
+use super::rendition::{Rendered, keep_smaller};
+use super::webp::{self, Effort, LossySource};
 use crate::codec::error::CodecError;
 use crate::codec::memory::give_back_freed;
 use crate::codec::pixels::resize::{self, Shrinker, fit_within};
@@ -17,6 +18,9 @@ const MAX_AUTO_LOSSLESS_COLOURS: usize = 1024;
 /// Most pixels of a picture that [`Lossless::Auto`] tries to encode lossless, which takes much
 /// memory (`LOSSLESS_BYTES_PER_PIXEL` in `estimate`).
 pub(crate) const MAX_AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
+
+/// Least quality that a JPEG is stored at, so as not to take more bytes than the JPEG itself.
+const LEAST_QUALITY: u8 = 5;
 
 /// A fast lossless attempt this many times as large as lossy is not followed by a thorough one.
 ///
@@ -34,60 +38,194 @@ pub(crate) fn shrink_to_fit(
     if (width, height) == size { Ok(picture) } else { resize::shrink(picture, width, height) }
 }
 
-/// Encodes the renditions, each made from the next larger one. Returns them ascending in width.
-pub(crate) fn encode_renditions(
-    picture: &DynamicImage,
-    settings: &Settings,
-) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
-    let mut shrinker = None;
-    let mut renditions = Vec::new();
-    for width in
-        settings.renditions.iter().rev().filter(|width| u32::from(**width) < picture.width())
-    {
-        let wide = u32::from(*width);
-        let shrinker = match &mut shrinker {
-            Some(shrinker) => shrinker,
-            none => none.insert(Shrinker::new(picture, wide)?),
-        };
-        let copy = shrinker.copy(wide)?;
-        let webp = match settings.lossless {
-            Lossless::Always => webp::encode_lossless(&copy, Effort::Normal)?,
-            Lossless::Auto | Lossless::Never => webp::encode(copy, settings.quality, Effort::Fast)?,
-        };
-        renditions.push((*width, webp));
-    }
-    renditions.reverse();
-    drop(shrinker);
-    // The image itself is encoded next, and needs the memory.
-    give_back_freed(picture.as_bytes().len() as u64);
-    Ok(renditions)
+/// What an image's source says of how to encode the image.
+#[derive(Clone, Copy)]
+pub(crate) struct StillSource {
+    /// Whether it is stored without loss.
+    pub(crate) lossless: bool,
+    /// Length that a lossy image is not to exceed, in bytes: that of a JPEG.
+    pub(crate) most_bytes: Option<usize>,
 }
 
-/// Encodes the image itself. [`Lossless::Auto`] takes whichever of lossy and lossless is smaller.
+/// An encoded still picture.
+pub(crate) struct EncodedStill {
+    pub(crate) webp: Vec<u8>,
+    /// See [`encode_renditions`].
+    pub(crate) renditions: Vec<Rendered>,
+    /// What the user should know.
+    pub(crate) note: Option<String>,
+}
+
+/// How to encode a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Lossy {
+        quality: u8,
+    },
+    Lossless,
+    /// Whichever of both is smaller.
+    Smaller {
+        quality: u8,
+    },
+}
+
+impl Coding {
+    fn of(picture: &DynamicImage, source: StillSource, settings: &Settings) -> Self {
+        let quality = settings.quality;
+        let pixels = u64::from(picture.width()) * u64::from(picture.height());
+        match settings.lossless {
+            Lossless::Always => Self::Lossless,
+            Lossless::Auto
+                if source.lossless
+                    && pixels <= MAX_AUTO_LOSSLESS_PIXELS
+                    && has_few_colours(picture) =>
+            {
+                Self::Smaller { quality }
+            }
+            Lossless::Auto | Lossless::Never => Self::Lossy { quality },
+        }
+    }
+}
+
+/// Encodes a picture and its renditions. [`Lossless::Auto`] takes whichever of lossy and lossless
+/// is smaller.
 pub(crate) fn encode(
     picture: DynamicImage,
-    lossless_source: bool,
+    source: StillSource,
     settings: &Settings,
-) -> Result<Vec<u8>, CodecError> {
-    let pixels = u64::from(picture.width()) * u64::from(picture.height());
-    match settings.lossless {
-        Lossless::Always => webp::encode_lossless(&picture, Effort::Normal),
-        Lossless::Auto
-            if lossless_source
-                && pixels <= MAX_AUTO_LOSSLESS_PIXELS
-                && has_few_colours(&picture) =>
-        {
-            let lossy = webp::encode(picture.clone(), settings.quality, Effort::Normal)?;
-            if webp::encode_lossless(&picture, Effort::Fast)?.len()
-                > MAX_QUICK_LOSSLESS_RATIO * lossy.len()
-            {
-                return Ok(lossy);
+) -> Result<EncodedStill, CodecError> {
+    let coding = Coding::of(&picture, source, settings);
+    // The picture gives its memory to the encoder, so the copies are prepared first.
+    let copies = Copies::new(&picture, settings)?;
+    let mut note = None;
+    let (webp, coding) = match coding {
+        Coding::Lossy { quality } => {
+            let pixels = LossySource::new(picture, settings.sharp_yuv);
+            let mut webp = pixels.encode(quality, Effort::Normal)?;
+            let mut used = quality;
+            if let Some(most) = source.most_bytes.filter(|most| *most < webp.len()) {
+                match encode_within(&pixels, quality, most)? {
+                    Some((smaller, lower)) => {
+                        (webp, used) = (smaller, lower);
+                        note = Some(format!(
+                            "stored at quality {lower}: at {quality} it would be larger than the \
+                             JPEG"
+                        ));
+                    }
+                    None => note = Some("larger than the JPEG".into()),
+                }
             }
-            let lossless = webp::encode_lossless(&picture, Effort::Normal)?;
-            Ok(if lossless.len() <= lossy.len() { lossless } else { lossy })
+            (webp, Coding::Lossy { quality: used })
         }
-        Lossless::Auto | Lossless::Never => webp::encode(picture, settings.quality, Effort::Normal),
+        other => encode_as(picture, other, Effort::Normal, settings)?,
+    };
+    let renditions = copies.encode(coding, (webp.len() as u64, &[]), settings)?;
+    Ok(EncodedStill { webp, renditions, note })
+}
+
+/// Encodes the renditions of a stored image, which was made of `picture`. `stored` is the length of
+/// the image in bytes, and widths and lengths of the renditions that it has.
+///
+/// A copy that is not smaller than the next larger one, or than the image, is empty: nobody would
+/// gain by it. Returns them ascending in width.
+pub(crate) fn encode_renditions(
+    picture: &DynamicImage,
+    source: StillSource,
+    stored: (u64, &[(u16, u64)]),
+    settings: &Settings,
+) -> Result<Vec<Rendered>, CodecError> {
+    let coding = Coding::of(picture, source, settings);
+    Copies::new(picture, settings)?.encode(coding, stored, settings)
+}
+
+/// The copies of a picture that are to be encoded, each made from the next larger one.
+struct Copies<'s> {
+    /// Their widths, ascending.
+    widths: &'s [u16],
+    /// The largest copy and what makes the others; `None` without any.
+    largest: Option<(DynamicImage, Shrinker)>,
+}
+
+impl<'s> Copies<'s> {
+    fn new(picture: &DynamicImage, settings: &'s Settings) -> Result<Self, CodecError> {
+        let smaller = |width: &u16| u32::from(*width) < picture.width();
+        let widths = &settings.renditions[..settings.renditions.partition_point(smaller)];
+        let Some(largest) = widths.last() else { return Ok(Self { widths, largest: None }) };
+        let mut shrinker = Shrinker::new(picture, u32::from(*largest))?;
+        let copy = shrinker.copy(u32::from(*largest))?;
+        // The image itself is encoded next, and needs the memory.
+        give_back_freed(picture.as_bytes().len() as u64);
+        Ok(Self { widths, largest: Some((copy, shrinker)) })
     }
+
+    /// Encodes all copies.
+    fn encode(
+        self,
+        coding: Coding,
+        (image_bytes, present): (u64, &[(u16, u64)]),
+        settings: &Settings,
+    ) -> Result<Vec<Rendered>, CodecError> {
+        let Some((copy, mut shrinker)) = self.largest else { return Ok(Vec::new()) };
+        let mut largest = Some(copy);
+        let mut renditions = Vec::new();
+        for width in self.widths.iter().rev() {
+            let copy = match largest.take() {
+                Some(copy) => copy,
+                None => shrinker.copy(u32::from(*width))?,
+            };
+            renditions.push((*width, encode_as(copy, coding, Effort::Fast, settings)?.0));
+        }
+        renditions.reverse();
+        keep_smaller(image_bytes, present, &mut renditions);
+        Ok(renditions)
+    }
+}
+
+/// Encodes a picture, and says whether that was done with or without loss.
+fn encode_as(
+    picture: DynamicImage,
+    coding: Coding,
+    effort: Effort,
+    settings: &Settings,
+) -> Result<(Vec<u8>, Coding), CodecError> {
+    let quality = match coding {
+        Coding::Lossless => return Ok((webp::encode_lossless(&picture, Effort::Normal)?, coding)),
+        Coding::Lossy { quality } => {
+            let pixels = LossySource::new(picture, settings.sharp_yuv);
+            return Ok((pixels.encode(quality, effort)?, coding));
+        }
+        Coding::Smaller { quality } => quality,
+    };
+    let lossy = LossySource::new(picture.clone(), settings.sharp_yuv).encode(quality, effort)?;
+    let with_loss = Coding::Lossy { quality };
+    if webp::encode_lossless(&picture, Effort::Fast)?.len() > MAX_QUICK_LOSSLESS_RATIO * lossy.len()
+    {
+        return Ok((lossy, with_loss));
+    }
+    let lossless = webp::encode_lossless(&picture, Effort::Normal)?;
+    Ok(if lossless.len() <= lossy.len() { (lossless, coding) } else { (lossy, with_loss) })
+}
+
+/// Encodes a picture at the highest quality below `quality` that takes at most `most` bytes, as far
+/// as four attempts find it.
+fn encode_within(
+    pixels: &LossySource,
+    quality: u8,
+    most: usize,
+) -> Result<Option<(Vec<u8>, u8)>, CodecError> {
+    let (mut fits, mut too_large) = (LEAST_QUALITY, quality);
+    let mut best = None;
+    while fits < too_large {
+        let tried = fits.midpoint(too_large);
+        let webp = pixels.encode(tried, Effort::Normal)?;
+        if webp.len() <= most {
+            best = Some((webp, tried));
+            fits = tried + 4;
+        } else {
+            too_large = tried.saturating_sub(3);
+        }
+    }
+    Ok(best)
 }
 
 fn has_few_colours(picture: &DynamicImage) -> bool {
@@ -105,4 +243,31 @@ fn has_few_colours(picture: &DynamicImage) -> bool {
         _ => picture.as_bytes().as_chunks().0.iter().any(|[r, g, b]| is_new([*r, *g, *b, 255])),
     };
     !too_many
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage};
+
+    use super::*;
+
+    #[test]
+    fn copies_of_a_drawing_are_stored_without_loss_where_that_is_smaller() {
+        let stripes = RgbImage::from_fn(1280, 400, |x, y| {
+            Rgb(if (x / 64 + y / 40) % 3 == 0 { [250, 250, 250] } else { [0, 60, 160] })
+        });
+        let settings =
+            |lossless| Settings { lossless, renditions: vec![640], ..Settings::default() };
+        let is_lossless = |source_lossless, lossless| {
+            let source = StillSource { lossless: source_lossless, most_bytes: None };
+            let stored = (u64::MAX, &[] as &[(u16, u64)]);
+            let picture = DynamicImage::from(stripes.clone());
+            let renditions = encode_renditions(&picture, source, stored, &settings(lossless));
+            renditions.unwrap()[0].1[12..].starts_with(b"VP8L")
+        };
+        assert!(is_lossless(true, Lossless::Auto));
+        assert!(!is_lossless(false, Lossless::Auto));
+        assert!(!is_lossless(true, Lossless::Never));
+        assert!(is_lossless(false, Lossless::Always));
+    }
 }

@@ -45,38 +45,71 @@ pub(crate) enum Effort {
     Normal,
 }
 
-/// Encodes RGB or RGBA pixels, lossy.
+/// A picture on its way to lossy WebP. It can be encoded several times.
 ///
 /// Large pictures may have too much detail for the 512 KiB in which VP8 holds the prediction modes
 /// of all blocks, see [`is_too_detailed`].
-pub(crate) fn encode(
-    picture: DynamicImage,
-    quality: u8,
-    effort: Effort,
-) -> Result<Vec<u8>, CodecError> {
-    let (width, height) = (picture.width(), picture.height());
-    let pixels = u64::from(width) * u64::from(height);
-    let method = if pixels > LARGE_PIXELS || effort == Effort::Fast { FAST_METHOD } else { METHOD };
-    // When the modes do not fit, libwebp tries again with lower limits. With this method that
-    // changes nothing, so it starts with the lowest.
-    let limit = if method == FAST_METHOD { 100 } else { 0 };
-    let segments = if pixels > HUGE_PIXELS { 1 } else { 4 };
-    let config = EncoderConfig::new()
-        .quality(f32::from(quality))
-        .method(method)
-        .partition_limit(limit)
-        .segments(segments);
-    let encoded = match picture {
-        DynamicImage::ImageRgb8(rgb) => {
-            // Given RGB, libwebp would copy the pixels twice on its way to the same planes.
-            let yuv = Yuv::from_rgb(rgb.into_raw(), width, height);
-            webpx::Encoder::new_yuv(yuv.planes()).config(config).encode(Unstoppable)
-        }
-        rgba => webpx::Encoder::new_rgba(pixels_of(&rgba).0, width, height)
-            .config(config)
-            .encode(Unstoppable),
-    };
-    encoded.map_err(encoding_error)
+pub(crate) struct LossySource {
+    pixels: LossyPixels,
+    width: u32,
+    height: u32,
+}
+
+enum LossyPixels {
+    /// Given RGB, libwebp would copy the pixels twice on its way to the same planes.
+    Planes(Yuv),
+    /// libwebp makes the planes, because they are to be sharp or have alpha.
+    Pixels { picture: DynamicImage, sharp_yuv: bool },
+}
+
+impl LossySource {
+    /// Takes RGB or RGBA pixels.
+    pub(crate) fn new(picture: DynamicImage, sharp_yuv: bool) -> Self {
+        let (width, height) = (picture.width(), picture.height());
+        let pixels = match picture {
+            DynamicImage::ImageRgb8(rgb) if !sharp_yuv => {
+                LossyPixels::Planes(Yuv::from_rgb(rgb.into_raw(), width, height))
+            }
+            picture => LossyPixels::Pixels { picture, sharp_yuv },
+        };
+        Self { pixels, width, height }
+    }
+
+    /// Encodes the picture.
+    pub(crate) fn encode(&self, quality: u8, effort: Effort) -> Result<Vec<u8>, CodecError> {
+        let (width, height) = (self.width, self.height);
+        let pixels = u64::from(width) * u64::from(height);
+        let method =
+            if pixels > LARGE_PIXELS || effort == Effort::Fast { FAST_METHOD } else { METHOD };
+        // When the modes do not fit, libwebp tries again with lower limits. With this method that
+        // changes nothing, so it starts with the lowest.
+        let limit = if method == FAST_METHOD { 100 } else { 0 };
+        let segments = if pixels > HUGE_PIXELS { 1 } else { 4 };
+        let config = EncoderConfig::new()
+            .quality(f32::from(quality))
+            .method(method)
+            .partition_limit(limit)
+            .segments(segments);
+        let encoded = match &self.pixels {
+            LossyPixels::Planes(yuv) => {
+                webpx::Encoder::new_yuv(yuv.planes()).config(config).encode(Unstoppable)
+            }
+            LossyPixels::Pixels { picture, sharp_yuv } => {
+                encoder_of(picture).config(config.sharp_yuv(*sharp_yuv)).encode(Unstoppable)
+            }
+        };
+        encoded.map_err(encoding_error)
+    }
+}
+
+/// Returns libwebp's encoder of RGB or RGBA pixels.
+fn encoder_of(picture: &DynamicImage) -> webpx::Encoder<'_> {
+    let (bytes, channels) = pixels_of(picture);
+    if channels == 4 {
+        webpx::Encoder::new_rgba(bytes, picture.width(), picture.height())
+    } else {
+        webpx::Encoder::new_rgb(bytes, picture.width(), picture.height())
+    }
 }
 
 /// Whether the error says that lossy WebP of this size can't hold the picture's detail (RFC 6386,
@@ -98,13 +131,7 @@ pub(crate) fn encode_lossless(
         Effort::Fast => QUICK_LOSSLESS_LEVEL,
         Effort::Normal => LOSSLESS_LEVEL,
     });
-    let (bytes, channels) = pixels_of(picture);
-    let encoder = if channels == 4 {
-        webpx::Encoder::new_rgba(bytes, picture.width(), picture.height())
-    } else {
-        webpx::Encoder::new_rgb(bytes, picture.width(), picture.height())
-    };
-    encoder.config(config).encode(Unstoppable).map_err(encoding_error)
+    encoder_of(picture).config(config).encode(Unstoppable).map_err(encoding_error)
 }
 
 /// Returns the note on a picture that was scaled down because WebP can't hold it.

@@ -81,6 +81,13 @@ impl Shrinker {
         }
     }
 
+    /// Returns the memory that is held after the copy of the width `largest` was made, with that
+    /// copy, in bytes.
+    pub(crate) fn held_bytes(width: u32, height: u32, largest: u32, alpha: bool) -> u64 {
+        let copy = u64::from(largest) * u64::from(scaled_height(width, height, largest));
+        copy.min(u64::from(width) * u64::from(height)) * if alpha { 12 } else { 9 }
+    }
+
     /// Makes a copy of this width, which must not be larger than the one before.
     ///
     /// # Errors

@@ -107,7 +107,9 @@ pub(super) fn find_variant(
     let Some(width) = width else { return Ok(Some(Variant { id, position, rendition: None })) };
     let record = gallery.store.image(id).map_err(|error| unreadable(id, &error))?;
     let Some(record) = record else { return Ok(None) };
-    let is_wide = |(_, rendition): &(usize, Rendition)| u32::from(rendition.width) >= width;
+    let is_wide = |(_, rendition): &(usize, Rendition)| {
+        rendition.is_kept() && u32::from(rendition.width) >= width
+    };
     let rendition = record.renditions.into_iter().enumerate().find(is_wide);
     Ok(Some(Variant { id, position, rendition }))
 }

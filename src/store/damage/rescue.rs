@@ -196,7 +196,9 @@ impl<'r> Rescue<'r> {
                 self.miss(id, "its bytes can't be found, or are not those that its id names");
             } else if let Some(mut record) = self.claims.records.get(&id).cloned() {
                 let stored = &self.renditions;
-                let is_stored = |rendition: &Rendition| stored.contains(&(id, rendition.width));
+                let is_stored = |rendition: &Rendition| {
+                    !rendition.is_kept() || stored.contains(&(id, rendition.width))
+                };
                 let (whole, lost) = record.renditions.into_iter().partition(is_stored);
                 record.renditions = whole;
                 for Rendition { width, .. } in lost {

@@ -108,7 +108,7 @@ impl Survey<'_> {
                 id,
                 size: (record.width, record.height),
                 size_bytes: record.size_bytes,
-                renditions: record.renditions.into(),
+                renditions: record.kept_renditions().cloned().collect(),
                 seen: AtomicU32::new(0),
             });
         });
