@@ -25,6 +25,7 @@ use super::pixels::rgb::drop_opaque_alpha;
 use super::settings::Settings;
 use super::sniff::PictureFormat;
 use super::timer::Timer;
+use super::unshown::unshown;
 
 /// A source, converted to what a gallery keeps.
 #[derive(Debug)]
@@ -70,7 +71,8 @@ pub fn convert(
     timer: &Timer,
 ) -> Result<Converted, CodecError> {
     let format = recognise(&source)?;
-    guard(format, || {
+    let unshown = guard(format, || Ok(unshown(&source, format)))?;
+    let mut converted = guard(format, || {
         let header = read_header(&source, format, limits, timer)?;
         if format == PictureFormat::WebP {
             return convert_webp(source, &header, settings, timer);
@@ -109,12 +111,16 @@ pub fn convert(
                 done => return done,
             }
         }
-    })
+    })?;
+    converted.partial |= !unshown.is_empty();
+    converted.notes.extend(unshown);
+    Ok(converted)
 }
 
-/// Makes the renditions of a source at the widths of `settings`, without the image itself, which
-/// takes `image_bytes`. Those that `present` names, by width and length in bytes, are there already.
-/// See [`Converted::renditions`].
+/// Makes the renditions of a source at the widths of `settings`, see [`Converted::renditions`].
+///
+/// The image itself, which takes `image_bytes`, is there, and so are the renditions that `present`
+/// names by width and length in bytes.
 ///
 /// # Errors
 /// Returns the same errors as [`convert`].
@@ -270,8 +276,10 @@ fn convert_webp(
         let outputs =
             AnimationOutputs { whole: !shown_as_stored, rendition_widths: &settings.renditions };
         let mut animation = encode_animation(&source, format, header, settings, &outputs, timer)?;
+        let container = RiffContainer::parse(&source)?;
+        animation.notes.extend(webp::further_profiles_note(&container));
         if shown_as_stored {
-            animation.webp = RiffContainer::parse(&source)?.without_metadata().into_owned();
+            animation.webp = container.without_metadata().into_owned();
         } else {
             animation.notes.push("encoded anew: upright and in sRGB".into());
         }

@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "avif", feature = "heic"))]
 use super::decoders::heif;
-use super::decoders::tiff;
+use super::decoders::{raw, tiff};
 use super::error::CodecError;
 use super::formats::gif::GifFrames;
 #[cfg(feature = "jxl")]
@@ -12,8 +12,7 @@ use super::formats::webp::WebPFrames;
 use super::formats::{gif, ico, image_crate, jpeg, png, webp};
 use super::header::Header;
 use super::limits::DecodeLimits;
-use super::pixels::channels::Channels;
-use super::pixels::frames::{Frames, TRUNCATED_NOTE};
+use super::pixels::frames::Frames;
 use super::pixels::raster::Raster;
 use super::sniff::{PictureFormat, Sniffed, sniff};
 use super::timer::Timer;
@@ -21,8 +20,13 @@ use super::timer::Timer;
 /// Returns the format of a source.
 pub(super) fn recognise(source: &[u8]) -> Result<PictureFormat, CodecError> {
     match sniff(source) {
+        // Most camera raw files are TIFFs, and only their directories tell.
+        Sniffed::Picture(PictureFormat::Tiff) if raw::is_raw_tiff(source) => {
+            Ok(PictureFormat::CameraRaw)
+        }
         Sniffed::Picture(format) => Ok(format),
         Sniffed::Unsupported(name) => Err(CodecError::Unsupported(name)),
+        Sniffed::Other(what) => Err(CodecError::OtherKind(what)),
         Sniffed::Nothing => Err(CodecError::NotAPicture),
     }
 }
@@ -35,7 +39,7 @@ pub(super) fn read_header(
     timer: &Timer,
 ) -> Result<Header, CodecError> {
     let header = timer.time(|| match format {
-        PictureFormat::Gif => gif::header(source, timer),
+        PictureFormat::Gif => gif::header(source),
         #[cfg(feature = "avif")]
         PictureFormat::Avif => {
             heif::avif::header(source).map_err(|source| CodecError::Decode { format, source })
@@ -48,6 +52,7 @@ pub(super) fn read_header(
         PictureFormat::Jxl => {
             jxl::header(source).map_err(|source| CodecError::Decode { format, source })
         }
+        PictureFormat::CameraRaw => raw::header(source, timer),
         PictureFormat::Ico => ico::header(source, timer),
         PictureFormat::Jpeg => jpeg::header(source, timer),
         PictureFormat::Png => png::header(source, timer),
@@ -75,21 +80,7 @@ pub(super) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     match format {
-        PictureFormat::Gif => {
-            let mut frames = GifFrames::open(source, header, timer)?;
-            let first = frames.next()?.ok_or(CodecError::Container("it has no picture in it"))?;
-            let is_truncated = frames.is_truncated();
-            Ok(Raster {
-                width: header.width,
-                height: header.height,
-                channels: Channels::Rgba,
-                samples: first.rgba,
-                profile: frames.profile(),
-                orientation: frames.orientation(),
-                partial: is_truncated,
-                notes: is_truncated.then(|| TRUNCATED_NOTE.into()).into_iter().collect(),
-            })
-        }
+        PictureFormat::Gif => gif::decode(source, header, timer),
         #[cfg(feature = "avif")]
         PictureFormat::Avif => heif::avif::decode(source, limits.memory_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),
@@ -99,6 +90,7 @@ pub(super) fn decode(
         #[cfg(feature = "jxl")]
         PictureFormat::Jxl => jxl::decode(source, header.decode_bytes, timer)
             .map_err(|source| CodecError::Decode { format, source }),
+        PictureFormat::CameraRaw => raw::decode(source, limits.memory_bytes, timer),
         PictureFormat::Ico => ico::decode(source, limits.memory_bytes, timer),
         PictureFormat::Jpeg => jpeg::decode(source, timer),
         PictureFormat::Png => png::decode(source, timer),

@@ -12,8 +12,16 @@ pub(crate) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 pub enum CodecError {
     #[error("not a picture")]
     NotAPicture,
-    #[error("{0}: not supported by this build")]
+    /// What is known and no picture, with what to do.
+    #[error("{0}")]
+    OtherKind(&'static str),
+    #[error("{0}: not supported by this build; export it as PNG or JPEG")]
     Unsupported(&'static str),
+    #[error(
+        "camera raw ({kind}) without a full-size preview: not supported by this build; export it \
+         as JPEG or TIFF"
+    )]
+    RawWithoutPreview { kind: &'static str },
     #[error("corrupt or unsupported {format}: {source}")]
     Decode { format: PictureFormat, source: BoxedError },
     #[error("truncated {0}: the end of the picture is missing")]

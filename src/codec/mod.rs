@@ -4,22 +4,24 @@
 //!
 //! # Rooms, in reading order
 //! Entry points: `convert` takes one picture all the way and `estimate` says how much memory that
-//! will need. Both go through `decode`, the one place that knows every format's decoder.
+//! will need. Both go through `decode`, the one place that knows every format's decoder. `unshown`
+//! finds what a file holds beside the picture that is shown.
 //!
 //! - `formats/` wraps the crates that decode pictures, one file a format.
 //! - `decoders/` holds the readers that are our own, for TIFF and for HEIC and AVIF.
 //! - `encode/` writes WebP, still and animated.
 //! - `pixels/` works on decoded pixels: colour, orientation, scaling, features.
 //!
-//! What all of them share lies beside this file: `sniff` (the formats and how they are recognised),
-//! `header` (what a decoder reads before any pixel), `settings` and `limits` (what the caller asks
-//! for and allows), `timer` and `guard` (decoders that run too long, or panic), `memory` (freed
-//! memory goes back to the system) and `error`.
+//! What all of them share lies beside this file: `sniff` (the formats and how they are recognised)
+//! with `signatures` (how everything else is), `header` (what a decoder reads before any pixel),
+//! `settings` and `limits` (what the caller asks for and allows), `timer` and `guard` (decoders
+//! that run too long, or panic), `memory` (freed memory goes back to the system) and `error`.
 //!
-//! Imports go one way: `convert`, `estimate` → `decode` → `formats` and `decoders` → `encode` →
-//! `pixels` → the shared files. `formats` and `decoders` stand on one floor and use each other
-//! twice, without a circle between files: the strips of a TIFF may be JPEG or WebP, and EXIF, which
-//! JPEG, PNG and WebP carry, is a TIFF directory (`decoders/tiff/exif.rs`).
+//! Imports go one way: `convert`, `estimate` → `unshown`, `decode` → `formats` and `decoders` →
+//! `encode` → `pixels` → the shared files. `formats` and `decoders` stand on one floor and use each
+//! other, without a circle between files: the strips of a TIFF may be JPEG or WebP, the preview of
+//! camera raw is a JPEG, and EXIF, which JPEG, PNG and WebP carry, is a TIFF directory
+//! (`decoders/tiff/exif.rs`).
 //!
 //! # Adding a picture format
 //! 1. `sniff.rs`: a variant of [`PictureFormat`], its name, and the bytes that it starts with.
@@ -34,6 +36,8 @@
 
 mod convert;
 mod estimate;
+
+mod unshown;
 
 mod decode;
 mod formats;
@@ -50,6 +54,7 @@ mod header;
 mod limits;
 mod memory;
 mod settings;
+mod signatures;
 mod sniff;
 mod timer;
 

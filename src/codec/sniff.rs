@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use super::signatures::{Signature, media_file, signature};
+
 /// A format that this build decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PictureFormat {
     Avif,
     Bmp,
+    /// The raw data of a camera, taken by its preview.
+    CameraRaw,
     Gif,
     Heic,
     Ico,
@@ -27,6 +31,7 @@ impl PictureFormat {
         match self {
             Self::Avif => "AVIF",
             Self::Bmp => "BMP",
+            Self::CameraRaw => "camera raw",
             Self::Gif => "GIF",
             Self::Heic => "HEIC",
             Self::Ico => "ICO",
@@ -55,16 +60,21 @@ pub enum Sniffed {
     Picture(PictureFormat),
     /// A picture in a format that this build does not decode, with the format's name.
     Unsupported(&'static str),
+    /// No picture, with what it is and what to do.
+    Other(&'static str),
     /// No picture.
     Nothing,
 }
 
 /// Number of bytes from the start of a file after which [`sniff`] learns nothing more.
-pub const SNIFF_BYTES: usize = 32;
+///
+/// A drawing in SVG may have a long prologue. Camera raw in a TIFF is told by its directories.
+pub const SNIFF_BYTES: usize = 4096;
 
 /// Recognises a picture by its first [`SNIFF_BYTES`] bytes.
 #[must_use]
 pub fn sniff(head: &[u8]) -> Sniffed {
+    let head = head.get(..SNIFF_BYTES).unwrap_or(head);
     let picture = Sniffed::Picture;
     match head {
         [0xFF, 0xD8, 0xFF, ..] => picture(PictureFormat::Jpeg),
@@ -75,21 +85,34 @@ pub fn sniff(head: &[u8]) -> Sniffed {
         }
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => picture(PictureFormat::Tiff),
         [b'B', b'M', ..] if has_bitmap_header(head) => picture(PictureFormat::Bmp),
-        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => sniff_brand(brand),
+        [a, b, c, d, b'f', b't', b'y', b'p', brands @ ..] => {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            sniff_brands(brands.get(..length.saturating_sub(8)).unwrap_or(brands))
+        }
         [0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => {
             built_in(PictureFormat::Jxl, cfg!(feature = "jxl"))
         }
-        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xFF, 0x4F, 0xFF, 0x51, ..] => {
-            Sniffed::Unsupported("JPEG 2000")
-        }
-        [b'8', b'B', b'P', b'S', 0, 1 | 2, ..] => Sniffed::Unsupported("Photoshop document"),
         [b'q', b'o', b'i', b'f', ..] => picture(PictureFormat::Qoi),
         // Icons and cursors: how many there are, then the first one's width, height, colours and a
         // zero.
         [0, 0, 1 | 2, 0, images, 0, _, _, _, 0, ..] if *images > 0 => picture(PictureFormat::Ico),
         [b'P', b'1'..=b'7', rest @ ..] if has_netpbm_header(rest) => picture(PictureFormat::Pnm),
-        _ if has_targa_header(head) => picture(PictureFormat::Tga),
-        _ => Sniffed::Nothing,
+        _ => match signature(head) {
+            Some(signature) => signature.into(),
+            // TGA has no magic number, so everything else comes first.
+            None if has_targa_header(head) => picture(PictureFormat::Tga),
+            None => Sniffed::Nothing,
+        },
+    }
+}
+
+impl From<Signature> for Sniffed {
+    fn from(signature: Signature) -> Self {
+        match signature {
+            Signature::Picture(name) => Self::Unsupported(name),
+            Signature::CameraRaw => Self::Picture(PictureFormat::CameraRaw),
+            Signature::Other(what) => Self::Other(what),
+        }
     }
 }
 
@@ -130,21 +153,22 @@ const fn built_in(format: PictureFormat, is_built_in: bool) -> Sniffed {
     if is_built_in { Sniffed::Picture(format) } else { Sniffed::Unsupported(format.name()) }
 }
 
-/// Tells still pictures from films by the brands of an ISO media file.
+/// Tells pictures from films by the brands of an ISO media file.
 ///
 /// The file's own brand comes first, then its version, then the brands that it is compatible with.
 /// `mif1` and `msf1` say only that it is a picture.
-fn sniff_brand(brands: &[u8]) -> Sniffed {
+fn sniff_brands(brands: &[u8]) -> Sniffed {
     let avif = built_in(PictureFormat::Avif, cfg!(feature = "avif"));
     let heic = built_in(PictureFormat::Heic, cfg!(feature = "heic"));
+    let others = brands.get(8..).unwrap_or_default().as_chunks::<4>().0;
     match brands.first_chunk::<4>() {
         Some(b"avif" | b"avis") => avif,
         Some(b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis") => heic,
-        Some(b"mif1" | b"msf1") => {
-            let others = brands.get(8..).unwrap_or_default().as_chunks::<4>().0;
-            if others.iter().any(|brand| matches!(brand, b"avif" | b"avis")) { avif } else { heic }
-        }
-        _ => Sniffed::Nothing,
+        Some(_) if others.iter().any(|brand| matches!(brand, b"avif" | b"avis")) => avif,
+        Some(b"mif1" | b"msf1") => heic,
+        Some(_) if others.iter().any(|brand| matches!(brand, b"heic" | b"heix" | b"mif1")) => heic,
+        Some(brand) => media_file(brand).into(),
+        None => Sniffed::Nothing,
     }
 }
 
@@ -158,7 +182,7 @@ mod tests {
             (&b"\xFF\xD8\xFF\xE0"[..], Sniffed::Picture(PictureFormat::Jpeg)),
             (b"GIF89a", Sniffed::Picture(PictureFormat::Gif)),
             (b"RIFF\0\0\0\0WEBPVP8 ", Sniffed::Picture(PictureFormat::WebP)),
-            (b"RIFF\0\0\0\0WAVEfmt ", Sniffed::Nothing),
+            (b"RIFF\0\0\0\0WAVEfmt ", Sniffed::Other("a sound (WAV)")),
             (b"II*\0", Sniffed::Picture(PictureFormat::Tiff)),
             (b"BMW is a car, and this is a text.", Sniffed::Nothing),
             (b"BM\0\0\0\0\0\0\0\0\0\0\0\0\x28\0\0\0", Sniffed::Picture(PictureFormat::Bmp)),
@@ -167,9 +191,15 @@ mod tests {
                 b"\0\0\0\x1Cftypmif1\0\0\0\0mif1avif",
                 built_in(PictureFormat::Avif, cfg!(feature = "avif")),
             ),
+            (
+                b"\0\0\0\x18ftypMiHE\0\0\0\0heicmif1",
+                built_in(PictureFormat::Heic, cfg!(feature = "heic")),
+            ),
+            // What follows the brands does not count.
+            (b"\0\0\0\x14ftypisom\0\0\0\0isomheic", Sniffed::Other("a film (MP4)")),
             (b"\0\0\0\x0Cjxlc", Sniffed::Nothing),
             (b"8BPS\0\x01", Sniffed::Unsupported("Photoshop document")),
-            (b"\0\0\0\x1Cftypisom", Sniffed::Nothing),
+            (b"\0\0\0\x1Cftypisom", Sniffed::Other("a film (MP4)")),
             (b"P6\n# a comment\n2 2", Sniffed::Picture(PictureFormat::Pnm)),
             (b"P7\nWIDTH 2", Sniffed::Picture(PictureFormat::Pnm)),
             (b"P1 is the first of our products", Sniffed::Nothing),

@@ -391,6 +391,7 @@ impl<'i> ImportWorker<'i> {
             Sniffed::Unsupported(name) => {
                 return Err((FileStatus::Failed, CodecError::Unsupported(name).to_string()));
             }
+            Sniffed::Other(what) => return Err((FileStatus::NotImage, what.to_owned())),
             Sniffed::Nothing => {
                 return Err((FileStatus::NotImage, CodecError::NotAPicture.to_string()));
             }
@@ -442,7 +443,7 @@ impl Work<'_> {
     }
 
     fn refused(mut self, error: &CodecError) -> WorkResult {
-        let not_a_picture = matches!(error, CodecError::NotAPicture);
+        let not_a_picture = matches!(error, CodecError::NotAPicture | CodecError::OtherKind(_));
         let report = &mut self.outcome.report;
         report.status = if not_a_picture { FileStatus::NotImage } else { FileStatus::Failed };
         report.reason = Some(reason_of(error));

@@ -66,6 +66,8 @@ struct Kind {
     untouched: bool,
     /// A word that the report's notes must have.
     note: Option<String>,
+    /// Whether `--delete-originals` keeps the source, because the image does not show all of it.
+    kept: Option<bool>,
 }
 
 impl Kind {
@@ -289,6 +291,21 @@ fn every_kind_of_picture_looks_as_it_must() {
             assert_times(&truth, &stored);
             assert_pixels(kind, &truth, &stored);
         });
+    }
+}
+
+#[test]
+fn originals_that_are_not_shown_whole_are_kept() {
+    let (space, kinds) = (Workspace::file(), read_index());
+    let told: Vec<_> =
+        kinds.iter().filter(|kind| kind.is_built_in() && kind.kept.is_some()).collect();
+    for kind in &told {
+        fs::copy(kinds_path().join("sources").join(&kind.file), space.picture(&kind.file)).unwrap();
+    }
+    space.run(["import", "--renditions", "none", "--delete-originals", "pictures"]).expect(0);
+    let mut failures = Failures::new();
+    for kind in told {
+        failures.check(kind, || assert_eq!(Some(space.picture(&kind.file).exists()), kind.kept));
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod api;
 mod architecture;
+mod beside;
 mod commands;
 mod compact;
 mod connections;
@@ -47,6 +48,7 @@ mod kinds;
 mod links;
 mod logs;
 mod originals;
+mod other_kinds;
 mod output;
 mod pictures;
 mod policy;

@@ -12,7 +12,7 @@ use crate::codec::error::CodecError;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::colour::Conversion;
 use crate::codec::pixels::features::Features;
-use crate::codec::pixels::frames::{Frames, TRUNCATED_NOTE};
+use crate::codec::pixels::frames::Frames;
 use crate::codec::pixels::orientation::apply_orientation;
 use crate::codec::pixels::profile::Profile;
 use crate::codec::pixels::resize::fit_within;
@@ -104,11 +104,9 @@ pub(crate) fn encode(
         }
     }
     renditions.reverse();
-    let is_truncated = frames.is_truncated();
-    if is_truncated {
-        notes.push(TRUNCATED_NOTE.into());
-    }
-    let partial = is_truncated || lacks_profile || (width, height) != size;
+    let damage = frames.damage();
+    let partial = !damage.is_empty() || lacks_profile || (width, height) != size;
+    notes.extend(damage);
     Ok(EncodedAnimation { webp, renditions, width, height, features, partial, notes })
 }
 

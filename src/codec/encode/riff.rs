@@ -19,6 +19,8 @@ const MAX_FRAME_CHUNKS: usize = 16;
 const FLAG_XMP: u8 = 0x04;
 /// Flag of the `VP8X` chunk: the file has EXIF metadata.
 const FLAG_EXIF: u8 = 0x08;
+/// Flag of the `VP8X` chunk: pixels may be transparent.
+const FLAG_ALPHA: u8 = 0x10;
 /// Flag of the `VP8X` chunk: the file has a colour profile.
 const FLAG_ICC: u8 = 0x20;
 
@@ -63,17 +65,44 @@ impl<'w> RiffContainer<'w> {
         self.chunks().find(|chunk| chunk.0 == name).map(|chunk| chunk.1)
     }
 
+    /// Returns the payload of the first chunk with this name, if the header says that there is one:
+    /// libwebp and browsers pass others by.
+    fn announced(&self, name: &'static [u8; 4], flag: u8) -> Option<&'w [u8]> {
+        let flags = *self.chunk(b"VP8X")?.first()?;
+        if flags & flag == 0 { None } else { self.chunk(name) }
+    }
+
+    /// Returns the colour profile.
+    pub(crate) fn profile(&self) -> Option<&'w [u8]> {
+        self.announced(b"ICCP", FLAG_ICC)
+    }
+
+    /// Whether there are further colour profiles, which do not count.
+    pub(crate) fn has_further_profiles(&self) -> bool {
+        self.profile().is_some() && self.chunks().filter(|chunk| chunk.0 == b"ICCP").count() > 1
+    }
+
+    /// Returns the EXIF metadata.
+    pub(crate) fn exif(&self) -> Option<&'w [u8]> {
+        self.announced(b"EXIF", FLAG_EXIF)
+    }
+
     /// Returns the number of frames of an animation, or 1 for a still picture.
     pub(crate) fn frames(&self) -> usize {
         self.chunks().filter(|chunk| chunk.0 == b"ANMF").count().max(1)
     }
 
-    /// Returns the file without EXIF, XMP, colour profile, and chunks that WebP does not define.
+    /// Returns the file without EXIF, XMP, colour profile, and chunks that WebP does not define, or
+    /// that the header says are not there.
     ///
     /// A file without any of them is returned byte for byte.
     pub(crate) fn without_metadata(&self) -> Cow<'w, [u8]> {
-        let needed = |chunk: &Chunk<'_>| {
-            matches!(chunk.0, b"VP8X" | b"VP8 " | b"VP8L" | b"ALPH" | b"ANIM" | b"ANMF")
+        let header = self.chunk(b"VP8X").and_then(|header| header.first());
+        let has_alpha = header.is_none_or(|flags| flags & FLAG_ALPHA != 0);
+        let needed = |chunk: &Chunk<'_>| match chunk.0 {
+            // Browsers pass it by. libwebp does not.
+            b"ALPH" => has_alpha,
+            name => matches!(name, b"VP8X" | b"VP8 " | b"VP8L" | b"ANIM" | b"ANMF"),
         };
         if self.chunks().all(|chunk| needed(&chunk)) {
             return Cow::Borrowed(self.file);
@@ -165,10 +194,41 @@ mod tests {
             (b"junk", b"?"),
         ]);
         assert_eq!(RiffContainer::parse(&tagged).unwrap().without_metadata(), plain);
-        assert_eq!(
-            RiffContainer::parse(&tagged).unwrap().chunk(b"EXIF"),
-            Some(b"where I live".as_slice())
-        );
+        assert_eq!(RiffContainer::parse(&tagged).unwrap().exif(), Some(b"where I live".as_slice()));
+    }
+
+    #[test]
+    fn metadata_counts_only_where_the_header_announces_it() {
+        let parts: [(&[u8; 4], &[u8]); 4] =
+            [(b"ICCP", b"one"), (b"VP8 ", b"abc"), (b"ICCP", b"two"), (b"EXIF", b"turned")];
+        let found = |header: &[(&[u8; 4], &[u8])]| {
+            let file = file(&[header, &parts].concat());
+            let container = RiffContainer::parse(&file).unwrap();
+            let text = |payload: Option<&[u8]>| String::from_utf8(payload?.to_vec()).ok();
+            let (profile, exif) = (text(container.profile()), text(container.exif()));
+            (profile, exif, container.has_further_profiles())
+        };
+        let (profile, exif) = (Some("one".to_owned()), Some("turned".to_owned()));
+        assert_eq!(found(&[]), (None, None, false));
+        assert_eq!(found(&[(b"VP8X", &[])]), (None, None, false));
+        assert_eq!(found(&[(b"VP8X", &[!FLAG_ICC & !FLAG_EXIF])]), (None, None, false));
+        assert_eq!(found(&[(b"VP8X", &[FLAG_ICC])]), (profile.clone(), None, true));
+        assert_eq!(found(&[(b"VP8X", &[FLAG_EXIF])]), (None, exif.clone(), false));
+        assert_eq!(found(&[(b"VP8X", &[FLAG_EXIF | FLAG_ICC])]), (profile, exif, true));
+    }
+
+    #[test]
+    fn alpha_that_is_not_announced_goes() {
+        let alpha: (&[u8; 4], &[u8]) = (b"ALPH", b"abcd");
+        let picture: (&[u8; 4], &[u8]) = (b"VP8 ", b"abcd");
+        let unannounced: (&[u8; 4], &[u8]) = (b"VP8X", &[0, 0]);
+        let announced: (&[u8; 4], &[u8]) = (b"VP8X", &[FLAG_ALPHA, 0]);
+        let stored = |chunks: &[_]| {
+            RiffContainer::parse(&file(chunks)).unwrap().without_metadata().into_owned()
+        };
+        assert_eq!(stored(&[unannounced, alpha, picture]), file(&[unannounced, picture]));
+        let whole = [announced, alpha, picture];
+        assert_eq!(stored(&whole), file(&whole));
     }
 
     #[test]

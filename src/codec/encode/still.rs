@@ -1,11 +1,12 @@
 //! Encodes still pictures: the image itself, lossy or lossless, and its renditions.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use image::DynamicImage;
 
 use super::rendition::{Rendered, keep_smaller};
-use super::webp::{self, Effort, LossySource};
+use super::webp::{self, Effort, LosslessLevel, LossySource};
 use crate::codec::error::CodecError;
 use crate::codec::memory::give_back_freed;
 use crate::codec::pixels::resize::{self, Shrinker, fit_within};
@@ -22,11 +23,17 @@ pub(crate) const MAX_AUTO_LOSSLESS_PIXELS: u64 = 10_000_000;
 /// Least quality that a JPEG is stored at, so as not to take more bytes than the JPEG itself.
 const LEAST_QUALITY: u8 = 5;
 
-/// A fast lossless attempt this many times as large as lossy is not followed by a thorough one.
+/// A fast lossless attempt with more than this many tenths of the bytes of lossy is not followed by
+/// a thorough one.
 ///
 /// Among some hundred pictures, those with few colours that end up smaller lossless were at most
-/// 2.4 times as large after the fast attempt.
-const MAX_QUICK_LOSSLESS_RATIO: usize = 3;
+/// 2.4 times as large after the fast attempt. Of a copy less is to be gained.
+const fn most_quick_tenths(effort: Effort) -> usize {
+    match effort {
+        Effort::Normal => 30,
+        Effort::Fast => 15,
+    }
+}
 
 /// Scales a picture down if its longer side has more than `longest_side` pixels.
 pub(crate) fn shrink_to_fit(
@@ -95,30 +102,28 @@ pub(crate) fn encode(
     settings: &Settings,
 ) -> Result<EncodedStill, CodecError> {
     let coding = Coding::of(&picture, source, settings);
+    let Coding::Lossy { quality } = coding else {
+        let (webp, coding) = encode_as(Cow::Borrowed(&picture), coding, Effort::Normal, settings)?;
+        let copies = Copies::new(&picture, settings)?;
+        let renditions = copies.encode(coding, (webp.len() as u64, &[]), settings)?;
+        return Ok(EncodedStill { webp, renditions, note: None });
+    };
     // The picture gives its memory to the encoder, so the copies are prepared first.
     let copies = Copies::new(&picture, settings)?;
-    let mut note = None;
-    let (webp, coding) = match coding {
-        Coding::Lossy { quality } => {
-            let pixels = LossySource::new(picture, settings.sharp_yuv);
-            let mut webp = pixels.encode(quality, Effort::Normal)?;
-            let mut used = quality;
-            if let Some(most) = source.most_bytes.filter(|most| *most < webp.len()) {
-                match encode_within(&pixels, quality, most)? {
-                    Some((smaller, lower)) => {
-                        (webp, used) = (smaller, lower);
-                        note = Some(format!(
-                            "stored at quality {lower}: at {quality} it would be larger than the \
-                             JPEG"
-                        ));
-                    }
-                    None => note = Some("larger than the JPEG".into()),
-                }
+    let pixels = LossySource::new(Cow::Owned(picture), settings.sharp_yuv);
+    let mut webp = pixels.encode(quality, Effort::Normal)?;
+    let (mut used, mut note) = (quality, None);
+    if let Some(most) = source.most_bytes.filter(|most| *most < webp.len()) {
+        note = Some(match encode_within(&pixels, quality, most)? {
+            Some((smaller, lower)) => {
+                (webp, used) = (smaller, lower);
+                format!("stored at quality {lower}: at {quality} it would be larger than the JPEG")
             }
-            (webp, Coding::Lossy { quality: used })
-        }
-        other => encode_as(picture, other, Effort::Normal, settings)?,
-    };
+            None => "larger than the JPEG".into(),
+        });
+    }
+    drop(pixels);
+    let coding = Coding::Lossy { quality: used };
     let renditions = copies.encode(coding, (webp.len() as u64, &[]), settings)?;
     Ok(EncodedStill { webp, renditions, note })
 }
@@ -173,7 +178,8 @@ impl<'s> Copies<'s> {
                 Some(copy) => copy,
                 None => shrinker.copy(u32::from(*width))?,
             };
-            renditions.push((*width, encode_as(copy, coding, Effort::Fast, settings)?.0));
+            renditions
+                .push((*width, encode_as(Cow::Owned(copy), coding, Effort::Fast, settings)?.0));
         }
         renditions.reverse();
         keep_smaller(image_bytes, present, &mut renditions);
@@ -183,33 +189,37 @@ impl<'s> Copies<'s> {
 
 /// Encodes a picture, and says whether that was done with or without loss.
 fn encode_as(
-    picture: DynamicImage,
+    picture: Cow<'_, DynamicImage>,
     coding: Coding,
     effort: Effort,
     settings: &Settings,
 ) -> Result<(Vec<u8>, Coding), CodecError> {
     let quality = match coding {
-        Coding::Lossless => return Ok((webp::encode_lossless(&picture, Effort::Normal)?, coding)),
+        Coding::Lossless => {
+            let webp = webp::encode_lossless(&picture, LosslessLevel::Normal)?;
+            return Ok((webp, coding));
+        }
         Coding::Lossy { quality } => {
             let pixels = LossySource::new(picture, settings.sharp_yuv);
             return Ok((pixels.encode(quality, effort)?, coding));
         }
         Coding::Smaller { quality } => quality,
     };
-    let lossy = LossySource::new(picture.clone(), settings.sharp_yuv).encode(quality, effort)?;
+    let lossy =
+        LossySource::new(Cow::Borrowed(&picture), settings.sharp_yuv).encode(quality, effort)?;
     let with_loss = Coding::Lossy { quality };
-    if webp::encode_lossless(&picture, Effort::Fast)?.len() > MAX_QUICK_LOSSLESS_RATIO * lossy.len()
-    {
+    let quick = webp::encode_lossless(&picture, LosslessLevel::Quick)?;
+    if quick.len() * 10 > most_quick_tenths(effort) * lossy.len() {
         return Ok((lossy, with_loss));
     }
-    let lossless = webp::encode_lossless(&picture, Effort::Normal)?;
+    let lossless = webp::encode_lossless(&picture, LosslessLevel::of(effort))?;
     Ok(if lossless.len() <= lossy.len() { (lossless, coding) } else { (lossy, with_loss) })
 }
 
 /// Encodes a picture at the highest quality below `quality` that takes at most `most` bytes, as far
 /// as four attempts find it.
 fn encode_within(
-    pixels: &LossySource,
+    pixels: &LossySource<'_>,
     quality: u8,
     most: usize,
 ) -> Result<Option<(Vec<u8>, u8)>, CodecError> {

@@ -2,6 +2,8 @@
 //!
 //! What is encoded how is decided in `still` and `animation`.
 
+use std::borrow::Cow;
+
 use image::DynamicImage;
 use webpx::{EncoderConfig, Unstoppable};
 
@@ -30,12 +32,6 @@ const LARGE_PIXELS: u64 = 8_000_000;
 /// for each block of such a picture.
 const HUGE_PIXELS: u64 = 1 << 27;
 
-/// Level of libwebp's presets for lossless pictures (`WebPConfigLosslessPreset`). 6 is its default.
-const LOSSLESS_LEVEL: u8 = 6;
-
-/// Level of the fast lossless attempt, which tells whether [`LOSSLESS_LEVEL`] is worth its time.
-const QUICK_LOSSLESS_LEVEL: u8 = 0;
-
 /// How much time an encoding may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -45,32 +41,53 @@ pub(crate) enum Effort {
     Normal,
 }
 
+/// How much time an encoding without loss may take. Each is a level of libwebp's presets, see
+/// `WebPConfigLosslessPreset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LosslessLevel {
+    /// Tells whether one of the others is worth its time.
+    Quick = 0,
+    /// For renditions: two thirds of the time of `Normal`, and some percent more bytes.
+    Fast = 4,
+    /// The default of libwebp.
+    Normal = 6,
+}
+
+impl LosslessLevel {
+    /// Returns the level of a thorough attempt.
+    pub(crate) const fn of(effort: Effort) -> Self {
+        match effort {
+            Effort::Fast => Self::Fast,
+            Effort::Normal => Self::Normal,
+        }
+    }
+}
+
 /// A picture on its way to lossy WebP. It can be encoded several times.
 ///
 /// Large pictures may have too much detail for the 512 KiB in which VP8 holds the prediction modes
 /// of all blocks, see [`is_too_detailed`].
-pub(crate) struct LossySource {
-    pixels: LossyPixels,
+pub(crate) struct LossySource<'p> {
+    pixels: LossyPixels<'p>,
     width: u32,
     height: u32,
 }
 
-enum LossyPixels {
+enum LossyPixels<'p> {
     /// Given RGB, libwebp would copy the pixels twice on its way to the same planes.
     Planes(Yuv),
-    /// libwebp makes the planes, because they are to be sharp or have alpha.
-    Pixels { picture: DynamicImage, sharp_yuv: bool },
+    /// The planes are made by libwebp, because they are to be sharp or have alpha.
+    Pixels { picture: Cow<'p, DynamicImage>, sharp_yuv: bool },
 }
 
-impl LossySource {
+impl<'p> LossySource<'p> {
     /// Takes RGB or RGBA pixels.
-    pub(crate) fn new(picture: DynamicImage, sharp_yuv: bool) -> Self {
+    pub(crate) fn new(picture: Cow<'p, DynamicImage>, sharp_yuv: bool) -> Self {
         let (width, height) = (picture.width(), picture.height());
-        let pixels = match picture {
-            DynamicImage::ImageRgb8(rgb) if !sharp_yuv => {
-                LossyPixels::Planes(Yuv::from_rgb(rgb.into_raw(), width, height))
-            }
-            picture => LossyPixels::Pixels { picture, sharp_yuv },
+        let pixels = if picture.color().has_alpha() || sharp_yuv {
+            LossyPixels::Pixels { picture, sharp_yuv }
+        } else {
+            LossyPixels::Planes(Yuv::from_rgb(picture.into_owned().into_bytes(), width, height))
         };
         Self { pixels, width, height }
     }
@@ -125,12 +142,9 @@ pub(crate) fn is_too_detailed(error: &CodecError) -> bool {
 /// Encodes RGB or RGBA pixels, lossless.
 pub(crate) fn encode_lossless(
     picture: &DynamicImage,
-    effort: Effort,
+    level: LosslessLevel,
 ) -> Result<Vec<u8>, CodecError> {
-    let config = EncoderConfig::new_lossless_level(match effort {
-        Effort::Fast => QUICK_LOSSLESS_LEVEL,
-        Effort::Normal => LOSSLESS_LEVEL,
-    });
+    let config = EncoderConfig::new_lossless_level(level as u8);
     encoder_of(picture).config(config).encode(Unstoppable).map_err(encoding_error)
 }
 

@@ -1,7 +1,7 @@
 //! Decodes what the image crate reads: BMP, ICO, PNM, QOI and TGA.
 //!
-//! Files that its decoders refuse and other programs show are corrected first, see `bmp`, `tga` and
-//! `ico`.
+//! Files that its decoders refuse and other programs show are corrected first, see `bmp`, `tga`,
+//! `ends` and `ico`.
 
 use std::borrow::Cow;
 
@@ -12,6 +12,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageResult};
 
 use super::bmp::{RunLengthBitmap, without_os2_fields};
+use super::ends;
 use super::tga::with_valid_alpha_bits;
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
@@ -41,12 +42,16 @@ fn open<'s>(
     })
 }
 
-/// Returns the source as the decoder takes it.
-fn corrected(source: &[u8], format: PictureFormat) -> Cow<'_, [u8]> {
-    match format {
+/// Returns the source as the decoder takes it, and whether its end was missing.
+fn corrected(source: &[u8], format: PictureFormat) -> (Cow<'_, [u8]>, bool) {
+    let source = match format {
         PictureFormat::Bmp => without_os2_fields(source),
         PictureFormat::Tga => with_valid_alpha_bits(source),
         _ => Cow::Borrowed(source),
+    };
+    match ends::completed(&source, format) {
+        Some(completed) => (Cow::Owned(completed), true),
+        None => (source, false),
     }
 }
 
@@ -61,7 +66,7 @@ pub(crate) fn header(
     format: PictureFormat,
     timer: &Timer,
 ) -> Result<Header, CodecError> {
-    let mut source = corrected(source, format);
+    let (mut source, _) = corrected(source, format);
     let mut unpacked = match &source {
         Cow::Owned(copy) => copy.len() as u64,
         Cow::Borrowed(_) => 0,
@@ -105,7 +110,7 @@ pub(crate) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     let decode_error = |error| decode_error(format, error);
-    let mut source = corrected(source, format);
+    let (mut source, lacks_end) = corrected(source, format);
     if let Some(runs) = runs(&source, format) {
         source = Cow::Owned(runs.unpack(&source));
     }
@@ -132,8 +137,8 @@ pub(crate) fn decode(
         samples,
         profile,
         orientation,
-        partial: false,
-        notes: Vec::new(),
+        partial: lacks_end,
+        notes: lacks_end.then(|| ends::NOTE.to_owned()).into_iter().collect(),
     })
 }
 

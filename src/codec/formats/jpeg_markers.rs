@@ -129,14 +129,15 @@ const fn is_metadata(marker: u8) -> bool {
     matches!(marker, 0xE1..=0xED | 0xEF)
 }
 
-struct Segment<'j> {
-    marker: u8,
-    content: &'j [u8],
+pub(crate) struct Segment<'j> {
+    pub(crate) marker: u8,
+    pub(crate) content: &'j [u8],
     /// The bytes of the marker and the segment.
     place: Range<usize>,
 }
 
-fn before_pixels(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
+/// Walks the segments before the first scan.
+pub(crate) fn before_pixels(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     segments(jpeg).take_while(|segment| segment.marker != START_OF_SCAN)
 }
 

@@ -35,6 +35,8 @@ const PROFILE_SURPLUS_BYTES: u64 = 1 << 16;
 const MAX_HIDDEN_FRAMES: usize = 256;
 /// Most frames of every kind.
 const MAX_FRAMES: usize = 200_000;
+/// The first box of a file that is not a bare codestream.
+pub(super) const CONTAINER: &[u8] = b"\0\0\0\x0CJXL \r\n\x87\n";
 /// Memory that decoding takes for each sample of the canvas, beside the result, in bytes. Measured:
 /// 8 to 9 for lossy pictures, 15 with noise, 2 to 3 for lossless ones of 8 bits.
 const BYTES_PER_SAMPLE: u64 = 15;
@@ -46,7 +48,7 @@ const RETAINED_BYTES_PER_SAMPLE: u64 = 4;
 
 /// The reason why a picture is refused here, before or beside the decoder's own errors.
 #[derive(Debug, thiserror::Error)]
-enum JxlError {
+pub(super) enum JxlError {
     #[error("the file ends too early")]
     Truncated,
     #[error("its boxes contradict themselves")]
@@ -333,7 +335,7 @@ fn untracked_bytes(image: &ImageHeader, source_bytes: usize) -> u64 {
 ///
 /// The decoder reserves memory for as long a profile as a few bytes say, so the length is checked
 /// before.
-fn image_header(codestream: &[u8]) -> Result<(ImageHeader, usize), BoxedError> {
+pub(super) fn image_header(codestream: &[u8]) -> Result<(ImageHeader, usize), BoxedError> {
     let mut bits = Bitstream::new(codestream);
     let header = ImageHeader::parse(&mut bits, ())?;
     if !header.metadata.colour_encoding.want_icc() {
@@ -386,8 +388,7 @@ fn take_all(tracker: &AllocTracker) {
 
 /// Returns the codestream: the whole file, or what its `jxlc` box or `jxlp` boxes hold (ISO/IEC
 /// 18181-2).
-fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
-    const CONTAINER: &[u8] = b"\0\0\0\x0CJXL \r\n\x87\n";
+pub(super) fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
     let Some(mut rest) = source.strip_prefix(CONTAINER) else { return Ok(Cow::Borrowed(source)) };
     let mut parts = Vec::new();
     while !rest.is_empty() {
@@ -410,10 +411,10 @@ fn codestream(source: &[u8]) -> Result<Cow<'_, [u8]>, JxlError> {
 }
 
 /// The kind of a box, its content, and the bytes behind it.
-type BoxAndRest<'s> = (&'s [u8], &'s [u8], &'s [u8]);
+pub(super) type BoxAndRest<'s> = (&'s [u8], &'s [u8], &'s [u8]);
 
 /// Reads the first box. One that is cut short ends with the file.
-fn next_box(bytes: &[u8]) -> Result<BoxAndRest<'_>, JxlError> {
+pub(super) fn next_box(bytes: &[u8]) -> Result<BoxAndRest<'_>, JxlError> {
     let (head, rest) = bytes.split_at_checked(8).ok_or(JxlError::Truncated)?;
     let (size, kind) = head.split_at(4);
     let size = size.iter().fold(0_u64, |size, byte| size << 8 | u64::from(*byte));

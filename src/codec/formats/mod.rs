@@ -2,15 +2,19 @@
 //!
 //! Each file has `header`, which reads size and needs without decoding pixels, and `decode`, which
 //! gives a raster; formats with animations have a type with the trait `Frames`. In reading order:
-//! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp` and `tga` preparing
-//! what it does not take; `png` and `ico`, which may hold PNGs; `jpeg` with `jpeg_markers`; `gif`,
-//! `webp` and `jxl`. TIFF, HEIC and AVIF have readers of our own, in `decoders/`.
+//! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp`, `tga` and `ends`
+//! preparing what it does not take; `png` and `ico`, which may hold PNGs; `jpeg` with
+//! `jpeg_markers` and `jpeg_extent`; `gif` with `gif_blocks`, which finds the frames of damaged
+//! files; `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have readers of our own, in
+//! `decoders/`.
 
 pub(super) mod image_crate;
 
 mod bmp;
 
 mod tga;
+
+mod ends;
 
 pub(super) mod png;
 
@@ -20,9 +24,16 @@ pub(super) mod jpeg;
 
 pub(super) mod jpeg_markers;
 
+pub(super) mod jpeg_extent;
+
 pub(super) mod gif;
+
+mod gif_blocks;
 
 pub(super) mod webp;
 
 #[cfg(feature = "jxl")]
 pub(super) mod jxl;
+
+#[cfg(feature = "jxl")]
+pub(super) mod jxl_boxes;

@@ -35,7 +35,7 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
     };
     // What is without metadata is copied, and libwebp's animation decoder has a copy of its own.
     let copies = if info.has_animation { 2 } else { 1 };
-    let profile_bytes = profile::memory_bytes(container.chunk(b"ICCP").unwrap_or_default().len());
+    let profile_bytes = profile::memory_bytes(container.profile().unwrap_or_default().len());
     Ok(Header {
         width: info.width,
         height: info.height,
@@ -44,6 +44,12 @@ pub(crate) fn header(source: &[u8]) -> Result<Header, CodecError> {
         alpha: info.has_alpha,
         lossless,
     })
+}
+
+/// Returns a note on a file with several colour profiles.
+pub(crate) fn further_profiles_note(container: &RiffContainer<'_>) -> Option<String> {
+    let note = "it has more than one colour profile: the first counts";
+    container.has_further_profiles().then(|| note.into())
 }
 
 /// Whether the container says that it is an animation, even of one frame.
@@ -82,10 +88,10 @@ pub(crate) fn decode(source: &[u8]) -> Result<Raster, CodecError> {
         height,
         channels,
         samples,
-        profile: container.chunk(b"ICCP").and_then(Profile::new),
+        profile: container.profile().and_then(Profile::new),
         orientation: orientation(&container),
         partial: false,
-        notes: Vec::new(),
+        notes: further_profiles_note(&container).into_iter().collect(),
     })
 }
 
@@ -118,7 +124,7 @@ impl Frames for WebPFrames<'_> {
     }
 
     fn profile(&self) -> Option<Profile> {
-        self.container.chunk(b"ICCP").and_then(Profile::new)
+        self.container.profile().and_then(Profile::new)
     }
 
     fn orientation(&self) -> Orientation {
@@ -128,6 +134,6 @@ impl Frames for WebPFrames<'_> {
 
 /// Returns the orientation in the EXIF chunk, which some programs begin with JPEG's `Exif\0\0`.
 fn orientation(container: &RiffContainer<'_>) -> Orientation {
-    let exif = container.chunk(b"EXIF").map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
+    let exif = container.exif().map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
     exif.map_or(Orientation::NoTransforms, exif_orientation)
 }

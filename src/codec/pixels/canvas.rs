@@ -128,7 +128,7 @@ impl Canvas {
 /// Composites one pixel over another, their alpha not premultiplied.
 ///
 /// Source: PNG specification (third edition), 12.2.
-fn over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
+pub(crate) fn over(above: [u8; 4], below: [u8; 4]) -> [u8; 4] {
     match (above[3], below[3]) {
         (255, _) | (_, 0) => above,
         (0, _) => below,

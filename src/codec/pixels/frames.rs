@@ -23,11 +23,8 @@ pub(crate) trait Frames {
     fn profile(&self) -> Option<Profile>;
     /// Returns how to turn the frames upright.
     fn orientation(&self) -> Orientation;
-    /// Whether the last frame is followed by frames that can't be read.
-    fn is_truncated(&mut self) -> bool {
-        false
+    /// Returns a note on everything that the frames do not show. Known once all are decoded.
+    fn damage(&self) -> Vec<String> {
+        Vec::new()
     }
 }
-
-/// The note on an animation whose end can't be read.
-pub(crate) const TRUNCATED_NOTE: &str = "frames behind the last one shown are broken";

@@ -6,6 +6,7 @@
 //! As in libvips, whole blocks of pixels are averaged first if the picture is far larger than the
 //! copy.
 
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use fast_image_resize::images::Image;
@@ -22,8 +23,12 @@ const MIN_FILTER_RATIO: u32 = 2;
 /// does all.
 const MAX_AVERAGED_PIXELS: u64 = 10_000_000;
 
-/// Number of rows of a copy that are made at once.
-const BAND_ROWS: u32 = 16;
+/// Least and most rows of a copy that are made at once. The rows of the picture that two bands
+/// share are filtered twice.
+const BAND_ROWS: RangeInclusive<u32> = 16..=64;
+
+/// Bytes of a band that may make it higher than it must be: what processors keep close at hand.
+const BAND_BYTES: u64 = 4 << 20;
 
 /// A maker of copies of a picture, each from the one before. Ask for the largest first.
 pub(crate) struct Shrinker {
@@ -139,8 +144,16 @@ pub(crate) fn shrink_bytes(width: u32, height: u32, copy_height: u32, alpha: boo
     // A band with the rows that its filter reaches, in linear light: as rows, as a picture, and
     // with alpha premultiplied.
     let pixel_bytes = if alpha { 8 * 3 } else { 6 * 2 };
-    let rows = u64::from(BAND_ROWS + 6) * u64::from(height.div_ceil(copy_height.max(1)));
+    let band = band_rows(width, height, copy_height);
+    let rows = u64::from(band + 6) * u64::from(height.div_ceil(copy_height.max(1)));
     rows * u64::from(width) * pixel_bytes
+}
+
+/// Returns the number of rows of a copy that are made at once.
+fn band_rows(width: u32, height: u32, copy_height: u32) -> u32 {
+    let row_bytes = u64::from(width) * 6 * u64::from(height.div_ceil(copy_height.max(1)));
+    let rows = u32::try_from(BAND_BYTES / row_bytes.max(1)).unwrap_or(u32::MAX);
+    rows.clamp(*BAND_ROWS.start(), *BAND_ROWS.end())
 }
 
 /// A copy that is made while the picture passes row by row.
@@ -189,8 +202,9 @@ impl RowShrinker {
         // Catmull-Rom reaches two pixels of the copy to either side.
         let reach = 2.0 * scale + 1.0;
         let mut copied = Vec::new();
+        let band_rows = band_rows(self.width, self.height, self.copy_height);
         while self.rows_copied < self.copy_height {
-            let until = (self.rows_copied + BAND_ROWS).min(self.copy_height);
+            let until = (self.rows_copied + band_rows).min(self.copy_height);
             let needed = (f64::from(until) * scale + reach).min(f64::from(self.height));
             if f64::from(self.rows_read) < needed {
                 break;

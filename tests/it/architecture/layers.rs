@@ -51,7 +51,8 @@ const HTTP: Table = &[
 ];
 
 const CODEC: Table = &[
-    ("sniff", &[]),
+    ("signatures", &[]),
+    ("sniff", &["signatures"]),
     ("header", &[]),
     ("settings", &[]),
     ("memory", &[]),
@@ -81,6 +82,7 @@ const CODEC: Table = &[
             "formats",
         ],
     ),
+    ("unshown", &["sniff", "formats", "decoders"]),
     ("decode", &["sniff", "header", "error", "timer", "limits", "pixels", "formats", "decoders"]),
     (
         "estimate",
@@ -90,7 +92,7 @@ const CODEC: Table = &[
         "convert",
         &[
             "sniff", "header", "settings", "error", "timer", "guard", "limits", "pixels", "encode",
-            "formats", "decode",
+            "formats", "decode", "unshown",
         ],
     ),
     ("mod", &[]),

@@ -10,14 +10,15 @@ use re_rav1d::{Decoder, Error, PixelLayout, PlanarImageComponent, Settings, pixe
 use super::boxes::HeifContainer;
 use super::cicp::Cicp;
 use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
-use super::primary::PrimaryPicture;
+use super::primary::{Coding, PrimaryPicture};
 use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::timer::Timer;
 
-const ITEM_TYPE: [u8; 4] = *b"av01";
+/// The size of a coded picture is always in the container.
+const CODING: Coding = Coding { item_type: *b"av01", size_of: |_, _| None };
 
 /// Most frames in the bytes of one picture: at most four spatial layers, one frame each. A hidden
 /// frame of a hundred bytes costs as much time and memory as a visible one.
@@ -39,8 +40,8 @@ enum AvifError {
 /// and the frames' headers.
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
     let container = HeifContainer::parse(source)?;
-    let picture = container.primary_picture(ITEM_TYPE)?;
-    read_header(&container, &picture, source.len())
+    let header_of = |picture: &PrimaryPicture| read_header(&container, picture, source.len());
+    container.primary(&CODING)?.header(header_of)
 }
 
 /// Decodes the primary picture within `memory_limit` bytes.
@@ -50,11 +51,12 @@ pub(in crate::codec) fn decode(
     timer: &Timer,
 ) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
-    let picture = container.primary_picture(ITEM_TYPE)?;
-    let header = read_header(&container, &picture, source.len())?;
-    tiles::decode(&picture, &header, memory_limit, timer, |tile| {
-        decode_tile(&container, tile, timer)
-    })
+    let decode_tile = |tile: &CodedTile| decode_tile(&container, tile, timer);
+    container.primary(&CODING)?.decode(
+        memory_limit,
+        |picture| read_header(&container, picture, source.len()),
+        |picture| tiles::decode(picture, timer, decode_tile),
+    )
 }
 
 fn read_header(

@@ -352,24 +352,25 @@ impl<'s> HeifContainer<'s> {
             .map_or(&[], |reference| &reference.to)
     }
 
+    /// Whether an item is the alpha of others.
+    pub(super) fn is_alpha(&self, id: u32) -> bool {
+        self.properties_of(id).any(|property| {
+            matches!(
+                property,
+                ItemProperty::Auxiliary(
+                    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha" | b"urn:mpeg:hevc:2015:auxid:1"
+                )
+            )
+        })
+    }
+
     /// Returns the item that holds the alpha of a picture.
     pub(super) fn alpha_of(&self, id: u32) -> Option<u32> {
-        let is_alpha = |from: u32| {
-            self.properties_of(from).any(|property| {
-                matches!(
-                    property,
-                    ItemProperty::Auxiliary(
-                        b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"
-                            | b"urn:mpeg:hevc:2015:auxid:1"
-                    )
-                )
-            })
-        };
         self.references
             .iter()
             .filter(|reference| &reference.kind == b"auxl" && reference.to.contains(&id))
             .map(|reference| reference.from)
-            .find(|from| is_alpha(*from))
+            .find(|from| self.is_alpha(*from))
     }
 }
 
@@ -450,6 +451,15 @@ impl<'s> BoxReader<'s> {
         if wide { self.u32() } else { self.u16().map(u32::from) }
     }
 
+    /// Reads a number with a sign, of 32 bits if `wide`, else of 16.
+    pub(super) fn offset(&mut self, wide: bool) -> Result<i64> {
+        if wide {
+            self.u32().map(|offset| offset.cast_signed().into())
+        } else {
+            self.u16().map(|offset| offset.cast_signed().into())
+        }
+    }
+
     /// Reads a number of `bytes` bytes, at most eight. No bytes mean zero.
     fn number(&mut self, bytes: u16) -> Result<u64> {
         if bytes > 8 {
@@ -465,7 +475,7 @@ impl<'s> BoxReader<'s> {
 
     /// Returns the type and content of the next box. The last one may be shorter than it says, as
     /// in a file that was cut off.
-    fn next_box(&mut self) -> Result<Option<([u8; 4], &'s [u8])>> {
+    pub(super) fn next_box(&mut self) -> Result<Option<([u8; 4], &'s [u8])>> {
         if self.0.len() < 8 {
             return Ok(None);
         }

@@ -13,13 +13,14 @@ use super::boxes::HeifContainer;
 use super::cicp::Cicp;
 use super::heic_clock::{TimedSink, stop_by_panic};
 use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
+use super::primary::{Coding, PrimaryPicture};
 use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::timer::Timer;
 
-const ITEM_TYPE: [u8; 4] = *b"hvc1";
+const CODING: Coding = Coding { item_type: *b"hvc1", size_of: coded_size };
 
 /// Cost of decoding. Measured: 8 bytes a pixel in 4:4:4, of which 6 are samples and the rest is for
 /// blocks and filters, and 4 in 4:2:0.
@@ -48,11 +49,12 @@ enum HeicError {
 /// Reads the size of the primary picture, and the memory that decoding takes, from the container
 /// alone.
 pub(in crate::codec) fn header(source: &[u8]) -> Result<Header, BoxedError> {
-    Ok(tiles::estimate_header(
-        &HeifContainer::parse(source)?.primary_picture(ITEM_TYPE)?,
-        source.len(),
-        &COST,
-    ))
+    let container = HeifContainer::parse(source)?;
+    container.primary(&CODING)?.header(|picture| Ok(header_of(picture, source)))
+}
+
+fn header_of(picture: &PrimaryPicture, source: &[u8]) -> Header {
+    tiles::estimate_header(picture, source.len(), &COST)
 }
 
 /// Decodes the primary picture within `memory_limit` bytes.
@@ -62,11 +64,25 @@ pub(in crate::codec) fn decode(
     timer: &Timer,
 ) -> Result<Raster, BoxedError> {
     let container = HeifContainer::parse(source)?;
-    let picture = container.primary_picture(ITEM_TYPE)?;
-    let header = tiles::estimate_header(&picture, source.len(), &COST);
-    tiles::decode(&picture, &header, memory_limit, timer, |tile| {
-        decode_tile(&container, tile, timer)
-    })
+    let decode_tile = |tile: &CodedTile| decode_tile(&container, tile, timer);
+    container.primary(&CODING)?.decode(
+        memory_limit,
+        |picture| Ok(header_of(picture, source)),
+        |picture| tiles::decode(picture, timer, decode_tile),
+    )
+}
+
+/// Reads the size of a coded picture from its parameter sets.
+fn coded_size(container: &HeifContainer<'_>, item_id: u32) -> Option<(u32, u32)> {
+    let units = split_nal_units(container.configuration(item_id)?, &[]).ok()?;
+    let mut sets = ParameterSets::default();
+    for unit in &units {
+        sets.add(unit).ok()?;
+    }
+    let sps = sets.sps.iter().flatten().next()?;
+    let coded = (sps.pic_width_in_luma_samples, sps.pic_height_in_luma_samples);
+    let [_, width, _, height] = window_of(sps, coded)?;
+    Some((width, height))
 }
 
 /// A decoded HEVC picture and the window of it that is shown.
@@ -222,8 +238,9 @@ fn decode_slices<'t>(
     Ok((picture.finish(false), sps))
 }
 
-/// Applies the conformance window (ITU-T H.265, 7.4.3.2.1), which is given in chroma samples.
-fn crop_to_window(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
+/// Returns the conformance window (ITU-T H.265, 7.4.3.2.1) of a picture of this size: left, width,
+/// top and height. In the file it is given in chroma samples.
+fn window_of(sps: &Sps, (width, height): (u32, u32)) -> Option<[u32; 4]> {
     let (unit_x, unit_y) = sps.chroma_subsampling();
     let [left, right, top, bottom] = sps.conf_win_offsets;
     let window = |before: u32, behind: u32, unit: u32, whole: u32| {
@@ -231,8 +248,14 @@ fn crop_to_window(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
         let rest = whole.checked_sub(before)?.checked_sub(behind)?;
         (rest > 0).then_some((before, rest))
     };
-    let (left, width) = window(left, right, unit_x, frame.widths[0]).ok_or(HeicError::Window)?;
-    let (top, height) = window(top, bottom, unit_y, frame.heights[0]).ok_or(HeicError::Window)?;
+    let (left, width) = window(left, right, unit_x, width)?;
+    let (top, height) = window(top, bottom, unit_y, height)?;
+    Some([left, width, top, height])
+}
+
+fn crop_to_window(frame: Frame, sps: &Sps) -> Result<HevcTile, BoxedError> {
+    let [left, width, top, height] =
+        window_of(sps, (frame.widths[0], frame.heights[0])).ok_or(HeicError::Window)?;
     let vui = sps.vui.as_ref();
     let cicp = Cicp {
         primaries: vui.map_or(2, |vui| vui.colour_primaries.into()),
@@ -252,7 +275,7 @@ mod tests {
     fn a_picture_is_given_up_within_a_slice_once_its_time_is_over() {
         let source = include_bytes!("../../../../tests/data/kinds/sources/heic.heic");
         let container = HeifContainer::parse(source).unwrap();
-        let picture = container.primary_picture(ITEM_TYPE).unwrap().colour;
+        let picture = container.picture(&[container.primary], &CODING).unwrap().colour;
         let tile = CodedTile {
             item_id: picture.tiles[0],
             width: picture.tile_width,

@@ -1,9 +1,10 @@
 //! Reads AVIF and HEIC: pictures coded as video frames, in the container they share.
 //!
 //! In reading order: `boxes` reads the container's boxes, `primary` finds which coded pictures make
-//! up the primary picture, `tiles` decodes these one by one and puts them together, `avif` and
-//! `heic` (with `heic_clock`) give it a decoder of one coded picture each, and `planes` and `cicp`
-//! turn what comes out into sRGB.
+//! up a picture, `overlay` which pictures make up what is shown, `tiles` decodes the coded ones one
+//! by one and puts them together, `avif` and `heic` (with `heic_clock`) give it a decoder of one
+//! coded picture each, and `planes` and `cicp` turn what comes out into sRGB. `beside` says what
+//! else is in the file.
 //!
 //! The container reader is our own because no crate's memory and time are bounded by the file's
 //! length. heifer-isobmff, at 0.3.22, takes quadratic time, and copies an item's location for each
@@ -12,12 +13,14 @@
 
 #[cfg(feature = "avif")]
 pub(in crate::codec) mod avif;
+pub(in crate::codec) mod beside;
 mod boxes;
 mod cicp;
 #[cfg(feature = "heic")]
 pub(in crate::codec) mod heic;
 #[cfg(feature = "heic")]
 mod heic_clock;
+mod overlay;
 mod planes;
 mod primary;
 mod tiles;

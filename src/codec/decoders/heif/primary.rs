@@ -1,15 +1,13 @@
 //! Finds which coded pictures make up the primary picture of a HEIC or AVIF file.
 //!
 //! It also says what is to be done to them (ISO/IEC 23008-12, and 23000-22 for what real files keep
-//! to). Boxes are read by `boxes`, and `tiles` decodes. Image sequences, overlays, layers,
-//! thumbnails, gain maps and Exif, whose orientation does not count in these formats, are left out
-//! on purpose.
-
-use std::collections::BTreeSet;
+//! to). Boxes are read by `boxes`, `tiles` decodes, and pictures laid over each other are in
+//! `overlay`. Image sequences, layers, thumbnails, gain maps and Exif, whose orientation does not
+//! count in these formats, are left out on purpose.
 
 use image::metadata::Orientation;
 
-use super::boxes::{BoxReader, HeifContainer, HeifError, HeifItem, ItemProperty, Result};
+use super::boxes::{BoxReader, HeifContainer, HeifError, ItemProperty, Result};
 use super::cicp::Cicp;
 
 use HeifError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
@@ -31,6 +29,35 @@ pub(super) struct CropWindow {
     pub(super) height: u32,
 }
 
+impl CropWindow {
+    /// Cuts the window out of a picture of this width.
+    pub(super) fn cut(self, pixels: &mut Vec<u8>, width: usize, pixel_bytes: usize) {
+        let (left, top) = (self.left as usize, self.top as usize);
+        let row_bytes = self.width as usize * pixel_bytes;
+        for y in 0..self.height as usize {
+            let start = ((top + y) * width + left) * pixel_bytes;
+            pixels.copy_within(start..start + row_bytes, y * row_bytes);
+        }
+        pixels.truncate(row_bytes * self.height as usize);
+    }
+}
+
+/// What is done to a picture once it is decoded.
+#[derive(Clone, Copy)]
+pub(super) struct Transform {
+    /// The window to cut out first.
+    pub(super) crop: Option<CropWindow>,
+    /// The orientation to apply to what was cut out.
+    pub(super) orientation: Orientation,
+}
+
+impl Transform {
+    /// Returns the width and height of what is shown of a picture, before the orientation.
+    pub(super) fn size(&self, whole: (u32, u32)) -> (u32, u32) {
+        self.crop.map_or(whole, |crop| (crop.width, crop.height))
+    }
+}
+
 /// A picture made of equal coded pictures, row by row; often of only one.
 pub(super) struct TileGrid {
     pub(super) width: u32,
@@ -42,28 +69,34 @@ pub(super) struct TileGrid {
     pub(super) tiles: Vec<u32>,
 }
 
-/// The primary picture: what to decode, and what to do with it afterwards.
+/// How the coded pictures of a format are told and read.
+pub(super) struct Coding {
+    /// Type of their items: `hvc1` or `av01`.
+    pub(super) item_type: [u8; 4],
+    /// Reads the size of a coded picture that the container does not tell, as old files leave it
+    /// out.
+    pub(super) size_of: fn(&HeifContainer<'_>, u32) -> Option<(u32, u32)>,
+}
+
+/// A picture as its items describe it: what to decode, and what to do with it afterwards. It is the
+/// primary one, or a part of it that lies over others.
 pub(super) struct PrimaryPicture<'s> {
     pub(super) colour: TileGrid,
     pub(super) alpha: Option<TileGrid>,
     /// Whether colours were multiplied by alpha.
     pub(super) premultiplied: bool,
-    /// The window to cut out first.
-    pub(super) crop: Option<CropWindow>,
-    /// The orientation to apply to what was cut out.
-    pub(super) orientation: Orientation,
+    pub(super) transform: Transform,
     pub(super) profile: Option<&'s [u8]>,
     /// Code points by the container, which outrank those in the coded picture.
     pub(super) cicp: Option<Cicp>,
     /// Code points of alpha, of which only the range matters.
     pub(super) alpha_cicp: Option<Cicp>,
-    pub(super) notes: Vec<String>,
 }
 
 impl PrimaryPicture<'_> {
     /// Returns the width and height of what is shown, before the orientation is applied.
     pub(super) fn size(&self) -> (u32, u32) {
-        self.crop.map_or((self.colour.width, self.colour.height), |crop| (crop.width, crop.height))
+        self.transform.size((self.colour.width, self.colour.height))
     }
 }
 
@@ -88,11 +121,9 @@ impl<'s> HeifContainer<'s> {
         of(id).or_else(|| of(*grid.tiles.first()?))
     }
 
-    /// Returns the primary picture, if it consists of coded pictures of this type (`hvc1`, `av01`).
-    pub(super) fn primary_picture(&self, item_type: [u8; 4]) -> Result<PrimaryPicture<'s>> {
-        let mut turn = Turn::default();
-        let mut aperture = None;
-        let mut identities = vec![self.primary];
+    /// Returns an item, and those that it stands for (`iden`): the last has the pixels.
+    pub(super) fn identities(&self, id: u32) -> Result<Vec<u32>> {
+        let mut identities = vec![id];
         while let Some(id) = identities
             .last()
             .copied()
@@ -106,9 +137,14 @@ impl<'s> HeifContainer<'s> {
             }
             identities.push(*next);
         }
-        let shown = identities.last().copied().ok_or(NoSuchItem)?;
-        let colour = self.tile_grid(shown, item_type)?;
-        // The innermost picture's transformations come first.
+        Ok(identities)
+    }
+
+    /// Returns what is done to a picture of this size. The innermost item's transformations come
+    /// first.
+    pub(super) fn transform(&self, identities: &[u32], width: u32, height: u32) -> Transform {
+        let mut turn = Turn::default();
+        let mut aperture = None;
         for property in identities.iter().rev().flat_map(|id| self.properties_of(*id)) {
             match property {
                 ItemProperty::Aperture(fields) => aperture = Some(*fields),
@@ -117,17 +153,24 @@ impl<'s> HeifContainer<'s> {
                 _ => {}
             }
         }
-        let crop = aperture.and_then(|fields| clean_aperture(fields, colour.width, colour.height));
+        let crop = aperture.and_then(|fields| clean_aperture(fields, width, height));
+        Transform { crop, orientation: turn.into() }
+    }
+
+    /// Returns a picture, if it consists of coded pictures of this kind.
+    pub(super) fn picture(
+        &self,
+        identities: &[u32],
+        coding: &Coding,
+    ) -> Result<PrimaryPicture<'s>> {
+        let item_type = coding.item_type;
+        let shown = identities.last().copied().ok_or(NoSuchItem)?;
+        let colour = self.tile_grid(shown, coding)?;
         let alpha_item = identities.iter().find_map(|id| self.alpha_of(*id));
         let alpha = match alpha_item {
-            Some(id) => Some(self.tile_grid(id, item_type)?),
+            Some(id) => Some(self.tile_grid(id, coding)?),
             None => self.alpha_of_tiles(&colour, item_type)?,
         };
-        let tiles = colour.tiles.iter().chain(alpha.iter().flat_map(|alpha| &alpha.tiles));
-        let bytes = tiles.map(|tile| self.data_bytes(*tile)).fold(0, u64::saturating_add);
-        if bytes > MAX_REUSE.saturating_mul(self.source_bytes()) {
-            return Err(TooMuch("iloc"));
-        }
         let alpha_cicp =
             alpha.as_ref().and_then(|grid| self.cicp_of(grid, alpha_item.unwrap_or_default()));
         let premultiplied = alpha_item.is_some_and(|alpha| {
@@ -135,21 +178,42 @@ impl<'s> HeifContainer<'s> {
         });
         Ok(PrimaryPicture {
             premultiplied,
-            crop,
-            orientation: turn.into(),
+            transform: self.transform(identities, colour.width, colour.height),
             profile: self.profile_of(&colour, shown),
             cicp: self.cicp_of(&colour, shown),
             alpha_cicp,
-            notes: self.notes(),
             colour,
             alpha,
         })
     }
 
-    fn tile_grid(&self, id: u32, item_type: [u8; 4]) -> Result<TileGrid> {
+    /// Checks that equal coded pictures do not make much work of few bytes.
+    pub(super) fn check_reuse<'p>(
+        &self,
+        pictures: impl Iterator<Item = &'p PrimaryPicture<'s>>,
+    ) -> Result<()>
+    where
+        's: 'p,
+    {
+        let grids = pictures.flat_map(|picture| picture.alpha.iter().chain([&picture.colour]));
+        let tiles = grids.flat_map(|grid| &grid.tiles);
+        let bytes = tiles.map(|tile| self.data_bytes(*tile)).fold(0, u64::saturating_add);
+        if bytes > MAX_REUSE.saturating_mul(self.source_bytes()) {
+            return Err(TooMuch("iloc"));
+        }
+        Ok(())
+    }
+
+    fn tile_grid(&self, id: u32, coding: &Coding) -> Result<TileGrid> {
         let kind = self.item(id)?.kind;
+        let item_type = coding.item_type;
         if kind == item_type {
-            let (width, height) = self.size_of(id)?;
+            let (width, height) = match self.size_of(id) {
+                Err(missing @ HeifError::Missing(_)) => {
+                    (coding.size_of)(self, id).ok_or(missing)?
+                }
+                told => told?,
+            };
             let (tile_width, tile_height) = (width, height);
             return Ok(TileGrid {
                 width,
@@ -214,33 +278,6 @@ impl<'s> HeifContainer<'s> {
             }
         }
         Ok(Some(TileGrid { tiles, ..*colour }))
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.brands.iter().any(|brand| matches!(brand, b"avis" | b"msf1" | b"hevc" | b"hevx")) {
-            notes.push("only the first picture of a sequence".into());
-        }
-        let mut parts = BTreeSet::new();
-        for reference in &self.references {
-            match &reference.kind {
-                b"dimg" => parts.extend(&reference.to),
-                b"thmb" | b"auxl" => parts.extend([reference.from]),
-                _ => {}
-            }
-        }
-        let is_picture = |item: &HeifItem| {
-            !item.hidden && matches!(&item.kind, b"hvc1" | b"av01" | b"grid" | b"iden" | b"iovl")
-        };
-        let others = self
-            .items
-            .iter()
-            .filter(|(id, item)| is_picture(item) && **id != self.primary && !parts.contains(id))
-            .count();
-        if others > 0 {
-            notes.push(format!("only the main one of {} pictures", others + 1));
-        }
-        notes
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct DecodeCost {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum TileError {
+pub(super) enum TileError {
     #[error("a coded picture is smaller than the container says")]
     TooSmall,
     #[error("its colour matrix is not supported")]
@@ -91,19 +91,14 @@ pub(super) fn estimate_header(
 /// Decodes a picture. `decode_tile` is called with one coded picture at a time.
 pub(super) fn decode<D: DecodedTile>(
     picture: &PrimaryPicture,
-    header: &Header,
-    memory_limit: u64,
     timer: &Timer,
     decode_tile: impl Fn(&CodedTile) -> Result<D, BoxedError>,
 ) -> Result<Raster, BoxedError> {
-    if header.decode_bytes > memory_limit {
-        return Err(TileError::Memory { needed: header.decode_bytes, limit: memory_limit }.into());
-    }
     let decode_tile = |tile: &CodedTile| {
         timer.check()?;
         decode_tile(tile)
     };
-    let mut notes = picture.notes.clone();
+    let mut notes = Vec::new();
     let mut profile = picture.profile;
     let alpha = picture.alpha.is_some();
     let mut buffer = PixelBuffer { width: 0, height: 0, channels: 0, bytes: Vec::new() };
@@ -145,14 +140,8 @@ fn crop_into_raster(
     profile: Option<&[u8]>,
     notes: Vec<String>,
 ) -> Raster {
-    if let Some(crop) = picture.crop {
-        let (left, top) = (crop.left as usize, crop.top as usize);
-        let row_bytes = crop.width as usize * buffer.channels;
-        for y in 0..crop.height as usize {
-            let start = ((top + y) * buffer.width + left) * buffer.channels;
-            buffer.bytes.copy_within(start..start + row_bytes, y * row_bytes);
-        }
-        buffer.bytes.truncate(row_bytes * crop.height as usize);
+    if let Some(crop) = picture.transform.crop {
+        crop.cut(&mut buffer.bytes, buffer.width, buffer.channels);
     }
     let (width, height) = picture.size();
     let channels = match buffer.channels {
@@ -168,8 +157,8 @@ fn crop_into_raster(
         channels,
         samples: buffer.bytes,
         profile,
-        orientation: picture.orientation,
-        partial: !picture.notes.is_empty(),
+        orientation: picture.transform.orientation,
+        partial: false,
         notes,
     }
 }

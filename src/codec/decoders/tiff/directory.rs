@@ -4,7 +4,7 @@
 //! read one at a time, so a million strip offsets take no memory. What the tags mean is decided in
 //! `layout`.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use super::error::TiffError;
 
@@ -39,6 +39,32 @@ pub(super) mod tag {
     pub(in super::super) const YCBCR_SUBSAMPLING: u16 = 530;
     pub(in super::super) const REFERENCE_BLACK_WHITE: u16 = 532;
     pub(in super::super) const ICC_PROFILE: u16 = 34675;
+
+    pub(in super::super) const SENSOR_WIDTH: u16 = 2;
+    pub(in super::super) const SENSOR_HEIGHT: u16 = 3;
+    pub(in super::super) const MAKE: u16 = 271;
+    pub(in super::super) const SUB_DIRECTORIES: u16 = 330;
+    pub(in super::super) const LAYERS: u16 = 37724;
+    pub(in super::super) const CR2_SLICES: u16 = 50752;
+    pub(in super::super) const DNG_VERSION: u16 = 50706;
+
+    pub(super) const SURROUNDINGS: [u16; 15] = [
+        SENSOR_WIDTH,
+        SENSOR_HEIGHT,
+        NEW_SUBFILE_TYPE,
+        IMAGE_WIDTH,
+        IMAGE_LENGTH,
+        COMPRESSION,
+        PHOTOMETRIC,
+        MAKE,
+        STRIP_OFFSETS,
+        ORIENTATION,
+        TILE_OFFSETS,
+        SUB_DIRECTORIES,
+        LAYERS,
+        CR2_SLICES,
+        DNG_VERSION,
+    ];
 
     pub(super) const ALL: [u16; 29] = [
         NEW_SUBFILE_TYPE,
@@ -75,6 +101,8 @@ pub(super) mod tag {
 
 /// Most directories that are visited to count the pages.
 const MAX_PAGES: usize = 1_000;
+/// Most directories that are visited to tell camera raw from other TIFFs. Real ones have six.
+const MAX_SURROUNDINGS: usize = 64;
 
 /// Most tags of a directory. Classic TIFF can't hold more.
 const MAX_ENTRIES: u64 = 0xFFFF;
@@ -114,8 +142,22 @@ pub(super) struct Directory<'s> {
     pub(super) file: TiffFile<'s>,
     entries: Vec<DirectoryEntry>,
     /// Offset of the next directory, or 0 if there is none.
-    next: u64,
+    pub(super) next: u64,
 }
+
+/// Which tags of a directory are read, and whether values outside the file are an error.
+#[derive(Clone, Copy)]
+struct Wanted {
+    tags: &'static [u16],
+    is_strict: bool,
+}
+
+/// What a page is made of. Values outside the file are an error, because any of them, such as the
+/// bits of a sample, could change the picture.
+const PAGE: Wanted = Wanted { tags: &tag::ALL, is_strict: true };
+
+/// What tells camera raw from other TIFFs, and what a page lies beside.
+const SURROUNDINGS: Wanted = Wanted { tags: &tag::SURROUNDINGS, is_strict: false };
 
 struct DirectoryEntry {
     tag: u16,
@@ -177,7 +219,8 @@ impl<'s> TiffFile<'s> {
         };
         let mut file = Self { source, byte_order, big: false, first: 0 };
         match file.read_number(2, 2)? {
-            42 => file.first = file.read_number(4, 4)?,
+            // Panasonic and Olympus write numbers of their own into raw files.
+            42 | 0x55 | 0x4F52 | 0x5352 => file.first = file.read_number(4, 4)?,
             43 if file.read_number(4, 2)? == 8 => {
                 file.big = true;
                 file.first = file.read_number(8, 8)?;
@@ -193,7 +236,29 @@ impl<'s> TiffFile<'s> {
     /// # Errors
     /// Fails when the file ends before the directory does.
     pub(super) fn read_first_page(&self) -> Result<Directory<'s>, TiffError> {
-        self.read_directory(self.first)
+        self.read_directory(self.first, PAGE)
+    }
+
+    /// Reads the first directories of the file and those within them, each once: their tags that do
+    /// not change how a page looks, and whether it lies within another. Damage ends the list.
+    pub(super) fn surroundings(&self) -> Vec<(bool, Directory<'s>)> {
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        let mut next = VecDeque::from([(false, self.first)]);
+        while let Some((is_inner, at)) = next.pop_front() {
+            if at == 0 || seen.len() == MAX_SURROUNDINGS || !seen.insert(at) {
+                continue;
+            }
+            let Ok(directory) = self.read_directory(at, SURROUNDINGS) else { continue };
+            if !is_inner {
+                next.push_back((false, directory.next));
+                let inner = directory.count(tag::SUB_DIRECTORIES).min(MAX_SURROUNDINGS as u64);
+                let inner =
+                    (0..inner).filter_map(|index| directory.number(tag::SUB_DIRECTORIES, index));
+                next.extend(inner.map(|at| (true, at)));
+            }
+            found.push((is_inner, directory));
+        }
+        found
     }
 
     /// Counts the pages that are pictures of their own, up to [`MAX_PAGES`]. Smaller versions and
@@ -203,7 +268,7 @@ impl<'s> TiffFile<'s> {
         const SMALLER_OR_MASK: u64 = 0b101;
         let (mut pages, mut seen, mut at) = (0, HashSet::new(), self.first);
         while at != 0 && seen.len() < MAX_PAGES && seen.insert(at) {
-            let Ok(directory) = self.read_directory(at) else { break };
+            let Ok(directory) = self.read_directory(at, PAGE) else { break };
             let subfile = directory.number(tag::NEW_SUBFILE_TYPE, 0).unwrap_or_default();
             let is_picture =
                 directory.number(tag::IMAGE_WIDTH, 0).is_some() && subfile & SMALLER_OR_MASK == 0;
@@ -215,7 +280,7 @@ impl<'s> TiffFile<'s> {
         pages
     }
 
-    fn read_directory(&self, at: u64) -> Result<Directory<'s>, TiffError> {
+    fn read_directory(&self, at: u64, wanted: Wanted) -> Result<Directory<'s>, TiffError> {
         let (count_bytes, entry_bytes, offset_bytes) =
             if self.big { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.read_number(at, count_bytes)?;
@@ -230,22 +295,25 @@ impl<'s> TiffFile<'s> {
             let count = self.read_number(entry_at + 4, offset_bytes)?;
             let value_at = entry_at + 4 + offset_bytes;
             entry_at += entry_bytes;
-            let known = tag::ALL.into_iter().find(|known| u64::from(*known) == tag);
-            let (Some(tag), Some(field_type)) = (known, field_type) else { continue };
+            let known = wanted.tags.iter().find(|known| u64::from(**known) == tag);
+            let (Some(&tag), Some(field_type)) = (known, field_type) else { continue };
             // The first of two equal tags counts, as in libtiff.
             if entries.iter().any(|entry| entry.tag == tag) {
                 continue;
             }
-            // Values that fit into the field for their offset stand in it. Values outside the file
-            // are an error, because any of them, such as the bits of a sample, could change the
-            // picture.
+            // Values that fit into the field for their offset stand in it.
             let bytes = count.checked_mul(field_type.bytes()).ok_or(TiffError::Truncated)?;
             let offset = if bytes <= offset_bytes {
                 value_at
             } else {
                 self.read_number(value_at, offset_bytes)?
             };
-            self.bytes(offset, bytes).ok_or(TiffError::Truncated)?;
+            if self.bytes(offset, bytes).is_none() {
+                if wanted.is_strict {
+                    return Err(TiffError::Truncated);
+                }
+                continue;
+            }
             entries.push(DirectoryEntry { tag, field_type, count, offset });
         }
         // A file that was cut off right behind its only directory is complete but for this number.

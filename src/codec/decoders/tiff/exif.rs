@@ -10,8 +10,12 @@ use super::directory::{Directory, TiffFile, tag};
 /// Returns the orientation in EXIF metadata. Some programs write it as a number of another type
 /// than the standard's, which is read as well.
 pub(in crate::codec) fn exif_orientation(exif: &[u8]) -> Orientation {
-    let known = Orientation::from_exif_chunk(exif).or_else(|| lenient(exif));
-    known.unwrap_or(Orientation::NoTransforms)
+    stated_orientation(exif).unwrap_or(Orientation::NoTransforms)
+}
+
+/// As [`exif_orientation`], or `None` if the metadata states none.
+pub(in crate::codec) fn stated_orientation(exif: &[u8]) -> Option<Orientation> {
+    Orientation::from_exif_chunk(exif).or_else(|| lenient(exif))
 }
 
 fn lenient(exif: &[u8]) -> Option<Orientation> {

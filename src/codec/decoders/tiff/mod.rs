@@ -3,16 +3,18 @@
 //! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
 //! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
 //! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
-//! other formats, and `error` says why a TIFF can't be shown. This file ties them together.
+//! other formats, `raw` tells camera raw from other TIFFs, `beside` says what else is in one, and
+//! `error` why a TIFF can't be shown. This file ties them together.
 //!
 //! TIFF 6.0, Adobe's technical notes and `BigTIFF` are covered, but only the first page of a file
-//! is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC, LZMA and raw camera data are refused by name.
+//! is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC and LZMA are refused by name.
 //!
 //! This reader is our own because the tiff crate, at 0.11, decodes no palettes, CIE L*a*b*,
 //! subsampled YCbCr, mixtures of sample formats or files without byte counts, and panics at tiled
 //! planar pictures (<https://github.com/image-rs/image-tiff/issues/403>). It goes when the crate
 //! decodes these: not before its release 0.12, and not before that issue is fixed.
 
+pub(in crate::codec) mod beside;
 mod decompress;
 mod directory;
 mod error;
@@ -21,6 +23,7 @@ mod fax;
 mod lab;
 mod layout;
 mod paint;
+pub(in crate::codec) mod raw;
 mod samples;
 
 use image::metadata::Orientation;
