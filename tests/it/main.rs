@@ -36,6 +36,8 @@ mod durability;
 mod endpoints;
 mod every_kind_of_picture;
 mod file_rights;
+mod folders;
+mod foresight;
 mod format;
 mod galleries;
 mod harness;

@@ -125,6 +125,7 @@ const OWNED: &[(&str, &str)] = &[
     ("weezl", "codec"),
     ("zstd", "codec"),
     ("walkdir", "import"),
+    ("ignore", "import"),
     ("notify", "import"),
     ("argon2", "keys"),
     ("hmac", "keys"),
