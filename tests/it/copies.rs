@@ -8,7 +8,7 @@ use image::{Rgb, RgbImage};
 use serde_json::Value;
 
 use crate::harness::{Failures, Workspace, on_each_engine};
-use crate::pictures::{decode, noise, photo, save};
+use crate::pictures::{animation, decode, noise, photo, save};
 
 on_each_engine!(copies_that_are_not_smaller_are_left_out_once_and_for_all);
 
@@ -82,6 +82,19 @@ fn copies_that_are_not_smaller_are_left_out_once_and_for_all(space: &Workspace) 
     };
     assert!(widths("photo.png").iter().any(|width| *width == 700));
     assert!(widths("pixels.png").iter().all(|width| *width != 700), "larger than the image");
+}
+
+#[test]
+fn copies_of_animations_are_animations() {
+    let space = Workspace::file();
+    fs::write(space.picture("a.webp"), animation(320, 240)).unwrap();
+    space.run(["import", "--renditions", "160", "pictures"]).expect(0);
+    let (server, key) = space.serve_with_key();
+    let key = ("Authorization", &*format!("Bearer {key}"));
+    let id = space.list()[0]["id"].as_str().unwrap().to_owned();
+    let copy = server.request("GET", &format!("/images/{id}?w=160"), &[key]).body;
+    let copy = webpx::AnimationDecoder::new(&copy).unwrap();
+    assert_eq!((copy.info().width, copy.info().frame_count), (160, 3));
 }
 
 #[test]

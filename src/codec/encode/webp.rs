@@ -49,7 +49,7 @@ pub(crate) enum LosslessLevel {
     Quick = 0,
     /// For renditions: two thirds of the time of `Normal`, and some percent more bytes.
     Fast = 4,
-    /// libwebp's default.
+    /// The default of libwebp.
     Normal = 6,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct LossySource<'p> {
 enum LossyPixels<'p> {
     /// Given RGB, libwebp would copy the pixels twice on its way to the same planes.
     Planes(Yuv),
-    /// libwebp makes the planes, because they are to be sharp or have alpha.
+    /// The planes are made by libwebp, because they are to be sharp or have alpha.
     Pixels { picture: Cow<'p, DynamicImage>, sharp_yuv: bool },
 }
 

@@ -22,6 +22,8 @@ pub(in crate::codec) struct PngFrames<'s> {
     colours: Colours,
     /// Converts samples of 16 bits, before frames are composed.
     conversion: Option<DeepConversion>,
+    /// What is to be known of that conversion.
+    notes: Vec<String>,
     reader: PngReader<'s>,
     canvas: Canvas,
     channels: Channels,
@@ -45,10 +47,11 @@ impl<'s> PngFrames<'s> {
             reader.next_frame(&mut buffer).map_err(fail)?;
         }
         let channels = channels(&reader);
+        let mut notes = Vec::new();
         let conversion = is_deep.then(|| {
             let profile = colours.profile.take();
             let (conversion, note) = DeepConversion::new(channels, profile.as_ref());
-            colours.notes.extend(note);
+            notes.extend(note);
             conversion
         });
         Ok(Self {
@@ -56,6 +59,7 @@ impl<'s> PngFrames<'s> {
             damage,
             colours,
             conversion,
+            notes,
             canvas: Canvas::new(width, height),
             channels,
             reader,
@@ -129,11 +133,11 @@ impl Frames for PngFrames<'_> {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.colours.notes.clone()
+        self.notes.clone()
     }
 
     fn damage(&self) -> Vec<String> {
-        self.damage.notes()
+        [self.damage.notes(), self.colours.notes.clone()].concat()
     }
 }
 

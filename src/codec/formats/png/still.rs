@@ -79,13 +79,13 @@ pub(in crate::codec) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, C
     let decoded = decoded.map_err(|error| decode_error(error, &damage))?;
     let Decoded { size: (width, height), mut channels, mut samples } = decoded;
     let Colours { mut profile, mut notes } = colours;
+    let partial = !damage_notes.is_empty() || !notes.is_empty();
     if is_deep {
         let (conversion, note) = DeepConversion::new(channels, profile.take().as_ref());
         notes.extend(note);
         samples = conversion.apply(&samples, width as usize);
         channels = if channels.has_alpha() { Channels::Rgba } else { Channels::Rgb };
     }
-    let partial = !damage_notes.is_empty();
     notes.extend(damage_notes);
     let orientation = orientation(source);
     Ok(Raster { width, height, channels, samples, profile, orientation, partial, notes })
