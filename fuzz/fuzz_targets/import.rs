@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use imagepool::codec::Settings;
-use imagepool::import::{FileReport, FileStatus, ImportOptions, Observer, ScanState, import};
+use imagepool::import::{
+    ExcludeRules, FileReport, FileStatus, ImportOptions, Observer, ScanState, import,
+};
 use imagepool::store::{Access, Locator, Store};
 use imagepool_fuzz::{LIMITS, tolerate_caught_panics};
 use libfuzzer_sys::fuzz_target;
@@ -46,6 +48,7 @@ fuzz_target!(|source: &[u8]| {
         tags: Vec::new(),
         folder_tags: true,
         metadata_tags: true,
+        excludes: ExcludeRules::new([], true),
         skip_similar: false,
         again: false,
         // Each run removes the image of the one before, so that the gallery stays small.

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms
 
-from . import compare, display
+from . import compare, display, png_colours
 from .display import Refused
 
 Array = np.ndarray
@@ -82,7 +82,7 @@ class Opened:
     """A picture as one reference sees it: frames on demand, and how long each lasts, in ms."""
 
     def __init__(self, path: str, animated: bool) -> None:
-        self.path, self.kept = path, (None, None)
+        self.path, self.kept, self.conversion = path, (None, None), None
         with Image.open(path) as image:
             self.format = image.format
             if image.width * image.height > PIXEL_LIMIT:
@@ -105,7 +105,8 @@ class Opened:
             with Image.open(self.path) as image:
                 if self.count > 1 or self.first:
                     image.seek(number + self.first)
-                self.kept = (number, intent), display.frame_of(image, intent)
+                shown = display.frame_of(image, intent)
+                self.kept = (number, intent), self.conversion(shown) if self.conversion else shown
         return self.kept[1]
 
     def ends(self) -> Array:
@@ -162,6 +163,7 @@ def shown(path: str, kind: str, scratch: Path) -> Iterator[tuple[str, Opened | N
             else:
                 tool = by_vips if name == "vips" else by_imagemagick
                 theirs = tool(path, kind, scratch)
+            theirs.conversion = png_colours.conversion(path) if kind == "PNG" else None
             theirs.frame(0)
         except Refused as refusal:
             yield name, None, str(refusal)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use roaring::RoaringBitmap;
 
 use super::index::{Catalog, Position, RecordStamp, count_u32};
-use crate::image::{ImageId, Orientation};
+use crate::image::{ImageId, Orientation, nfc};
 
 /// What a catalog is told of an image.
 #[derive(Clone, Copy, Debug)]
@@ -96,9 +96,12 @@ impl<'c> CatalogBuilder<'c> {
     pub fn push(&mut self, entry: CatalogEntry<'_>) {
         let index = count_u32(self.pushed.len());
         for tag in entry.tags {
-            match self.tags.get_mut(*tag) {
+            let tag = nfc(tag);
+            match self.tags.get_mut(&*tag) {
+                // Two spellings of one tag are one.
+                Some(indices) if indices.last() == Some(&index) => {}
                 Some(indices) => indices.push(index),
-                None => drop(self.tags.insert((*tag).into(), vec![index])),
+                None => drop(self.tags.insert(tag.into(), vec![index])),
             }
         }
         if entry.animated {

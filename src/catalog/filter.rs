@@ -1,7 +1,7 @@
 //! The conditions of a filter, and whether the image of one record meets them. A whole catalog is
 //! filtered in `matches`.
 
-use crate::image::{BadTag, ImageRecord, Orientation, TakenAt, parse_tag};
+use crate::image::{BadTag, ImageRecord, Orientation, TakenAt, nfc, parse_tag};
 
 /// Conditions that an image has to meet, all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -96,7 +96,8 @@ impl Filter {
     /// Whether the image of this record meets every condition.
     #[must_use]
     pub fn matches(&self, record: &ImageRecord) -> bool {
-        self.tags.iter().all(|term| record.tags.contains(&term.tag) == term.wanted)
+        let has = |tag: &String| record.tags.iter().any(|other| nfc(other) == *tag);
+        self.tags.iter().all(|term| has(&term.tag) == term.wanted)
             && self.orientation.is_none_or(|orientation| record.orientation() == orientation)
             && self.fits(record.width, record.height)
             && self.animated.is_none_or(|animated| record.animated() == animated)

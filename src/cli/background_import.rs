@@ -42,7 +42,11 @@ impl BackgroundImport {
                 watch(&store, &folders, options, &stop, &mut log, log_round);
             } else {
                 let state = &mut ScanState::default();
-                log_round(import(Some(&store), &folders, &options, &stop, &mut log, state));
+                let round = import(Some(&store), &folders, &options, &stop, &mut log, state);
+                for folder in round.iter().flat_map(|summary| &summary.empty) {
+                    tracing::warn!(folder = %folder.display(), "no files below it");
+                }
+                log_round(round);
             }
         })?;
         Ok(Some(thread))
@@ -59,16 +63,7 @@ fn log_round(round: Result<ImportSummary, ImportError>) {
                 );
             }
             // Most rounds of a watched folder find nothing new.
-            if summary.imported
-                + summary.already_present
-                + summary.duplicates
-                + summary.replaced
-                + summary.removed_before
-                + summary.mended
-                + summary.failed
-                + summary.removed
-                > 0
-            {
+            if summary.pictures() + summary.removed > 0 {
                 tracing::info!("import: {}", describe(&summary, false));
             }
         }

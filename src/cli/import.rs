@@ -12,9 +12,10 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::import_flags::ImportFlags;
+use super::left_out::LeftOut;
 use super::{output, signals};
 use crate::import::{
-    FileReport, FileStatus, ImportOptions, ImportSummary, Observer, ScanState, import,
+    FileReport, FileStatus, ImportOptions, ImportSummary, NO_SUCH_PATH, Observer, ScanState, import,
 };
 use crate::store::{Access, Store, StoreError};
 
@@ -33,29 +34,24 @@ pub(super) struct Args {
     #[command(flatten)]
     flags: ImportFlags,
 
-    /// Remove images whose files are gone from PATH
+    /// Remove images whose files are gone from PATH, or left out now
     #[arg(
         long,
         env = "IMAGEPOOL_PRUNE",
         value_parser = FalseyValueParser::new(),
-        conflicts_with_all = ["dry_run", "delete_originals"]
+        conflicts_with = "delete_originals"
     )]
     prune: bool,
 
     /// Delete each picture below PATH once its image is safely stored
-    #[arg(
-        long,
-        env = "IMAGEPOOL_DELETE_ORIGINALS",
-        value_parser = FalseyValueParser::new(),
-        conflicts_with = "dry_run"
-    )]
+    #[arg(long, env = "IMAGEPOOL_DELETE_ORIGINALS", value_parser = FalseyValueParser::new())]
     delete_originals: bool,
 
     /// Import pictures whose images were removed before, too
     #[arg(long, env = "IMAGEPOOL_AGAIN", value_parser = FalseyValueParser::new())]
     again: bool,
 
-    /// Only say what would be done
+    /// Only say what would be done, also by --prune and --delete-originals
     #[arg(long, env = "IMAGEPOOL_DRY_RUN", value_parser = FalseyValueParser::new())]
     dry_run: bool,
 
@@ -83,7 +79,8 @@ impl Args {
         };
         let stop = signals::stop_flag()?;
         let bar = progress_bar(globals);
-        let mut console = ImportConsole { globals, bar, files: 0, files_done: 0, report };
+        let left_out = LeftOut::new(self.paths.clone());
+        let mut console = ImportConsole { globals, bar, files: 0, files_done: 0, report, left_out };
         let summary = import(
             store.as_ref(),
             &self.paths,
@@ -94,6 +91,7 @@ impl Args {
         );
         console.bar.finish_and_clear();
         let summary = summary?;
+        console.left_out.tell(globals, &summary);
         let reason = tell(globals, &summary, self.dry_run);
         if self.json {
             output::print_line(serde_json::to_string(&summary)?)?;
@@ -113,7 +111,11 @@ impl Args {
             };
         }
         let failure = |path: &PathBuf| {
-            look_into(path).err().map(|error| format!("{}: {error}", path.display()))
+            let reason = match look_into(path).err()? {
+                error if error.kind() == io::ErrorKind::NotFound => NO_SUCH_PATH.to_owned(),
+                error => error.to_string(),
+            };
+            Some(format!("{}: {reason}", path.display()))
         };
         let failures: Vec<_> = self.paths.iter().filter_map(failure).collect();
         anyhow::ensure!(
@@ -148,8 +150,9 @@ fn tell(globals: &GlobalOptions, summary: &ImportSummary, dry_run: bool) -> Exit
         return ExitReason::Interrupted;
     }
     for folder in &summary.not_pruned {
+        let what = if summary.excluded > 0 { "picture that is not left out" } else { "picture" };
         globals.say(format_args!(
-            "{}: nothing was removed for it, because there is not a single picture in it; \
+            "{}: nothing was removed for it, because there is not a single {what} in it; \
              is it mounted? `imagepool remove` takes images away",
             folder.display()
         ));
@@ -168,15 +171,23 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
             (DecimalBytes(summary.bytes_in), DecimalBytes(summary.bytes_out));
         format!("{} imported ({bytes_in} became {bytes_out})", HumanCount(summary.imported))
     }];
+    let done = |what: &'static str, foreseen: &'static str| if dry_run { foreseen } else { what };
     for (count, what) in [
         (summary.already_present, "already present"),
         (summary.duplicates, "duplicates"),
-        (summary.replaced, "replaced"),
+        (summary.replaced, done("replaced", "would be replaced")),
         (summary.removed_before, "removed before"),
-        (summary.mended, "mended"),
-        (summary.not_images, "not pictures"),
+        (summary.mended, done("mended", "would be mended")),
+        (summary.not_images.saturating_sub(summary.links), "not pictures"),
+        (summary.links, "symbolic links not followed"),
+        (summary.excluded, "left out by their names"),
         (summary.failed, "failed"),
-        (summary.removed, "removed"),
+        (summary.removed, done("removed", "images would be removed")),
+        (summary.originals_deleted, done("originals deleted", "originals would be deleted")),
+        (
+            summary.originals_kept,
+            done("originals kept (the report says why)", "originals would be kept"),
+        ),
     ] {
         if count > 0 {
             parts.push(format!("{} {what}", HumanCount(count)));
@@ -224,6 +235,7 @@ struct ImportConsole<'g> {
     files: u64,
     files_done: u64,
     report: Option<ReportFile>,
+    left_out: LeftOut,
 }
 
 impl Observer for ImportConsole<'_> {
@@ -242,13 +254,13 @@ impl Observer for ImportConsole<'_> {
             (FileStatus::Failed, Some(reason)) => {
                 Some(format!("failed: {}: {reason}", report.path.display()))
             }
-            (FileStatus::NotImage, Some(reason)) if self.globals.verbose => {
-                Some(format!("skipped: {}: {reason}", report.path.display()))
-            }
             (FileStatus::Mended, _) => {
                 Some(format!("mended: {}: {}", report.path.display(), report.notes.join("; ")))
             }
-            _ => None,
+            _ => {
+                let line = self.left_out.note(report, self.globals.verbose);
+                line.filter(|_| !self.globals.quiet)
+            }
         };
         if let Some(line) = line {
             self.bar.suspend(|| output::say(line));

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
 
 use crate::codec::{DecodeLimits, Lossless, MAX_WEBP_SIDE, Settings};
-use crate::image::parse_tag;
-use crate::import::ImportOptions;
+use crate::image::{BadTag, parse_tags};
+use crate::import::{BadGlob, ExcludeGlob, ExcludeRules, ImportOptions};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportFlags {
@@ -50,9 +50,18 @@ pub(super) struct ImportFlags {
     )]
     jobs: Option<u16>,
 
-    /// A tag for every image (repeatable)
-    #[arg(long, env = "IMAGEPOOL_TAG", value_name = "T", value_parser = parse_tag)]
-    tag: Vec<String>,
+    /// A tag for every image, or several with commas between them (repeatable)
+    #[arg(long, env = "IMAGEPOOL_TAG", value_name = "T", value_parser = parse_tag_list)]
+    tag: Vec<TagList>,
+
+    /// Leave out what matches, as in a .gitignore file (repeatable, or with commas in between)
+    #[arg(long, env = "IMAGEPOOL_EXCLUDE", value_name = "GLOB", value_parser = parse_globs)]
+    exclude: Vec<GlobList>,
+
+    /// Also take what is left out by default: trash, thumbnails and other files of programs,
+    /// folders with a .nomedia file, names in .ignore files
+    #[arg(long, env = "IMAGEPOOL_NO_DEFAULT_EXCLUDES", value_parser = FalseyValueParser::new())]
+    no_default_excludes: bool,
 
     /// Do not make a tag of each folder below PATH
     #[arg(long, env = "IMAGEPOOL_NO_DIR_TAGS", value_parser = FalseyValueParser::new())]
@@ -153,7 +162,11 @@ impl ImportFlags {
                 decode_time: self.decode_time,
             },
             jobs: self.jobs.map_or_else(cores, usize::from),
-            tags: self.tag,
+            tags: self.tag.into_iter().flat_map(|list| list.0).collect(),
+            excludes: ExcludeRules::new(
+                self.exclude.into_iter().flat_map(|list| list.0),
+                !self.no_default_excludes,
+            ),
             folder_tags: !self.no_dir_tags,
             metadata_tags: self.metadata_tags,
             skip_similar: self.skip_similar,
@@ -210,6 +223,43 @@ fn parse_widths(text: &str) -> Result<RenditionWidths, String> {
     Ok(RenditionWidths(widths))
 }
 
+/// The tags of one flag.
+#[derive(Clone, Debug)]
+struct TagList(Vec<String>);
+
+fn parse_tag_list(text: &str) -> Result<TagList, BadTag> {
+    parse_tags(text).map(TagList)
+}
+
+/// The globs of one flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct GlobList(Vec<ExcludeGlob>);
+
+/// Parses globs with commas between them. A comma within braces or brackets, or behind a
+/// backslash, is part of a glob.
+fn parse_globs(text: &str) -> Result<GlobList, BadGlob> {
+    let (mut start, mut depth, mut escaped) = (0, 0_u32, false);
+    let mut globs = Vec::new();
+    let mut push = |glob: &str| {
+        (!glob.trim().is_empty()).then(|| glob.parse().map(|glob| globs.push(glob))).transpose()
+    };
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                push(&text[start..at])?;
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    push(&text[start..])?;
+    Ok(GlobList(globs))
+}
+
 /// Parses a number of bytes, with an optional unit: kB, MB, GB (powers of 1,000) or KiB, MiB, GiB
 /// (of 1,024).
 fn parse_size(text: &str) -> Result<u64, &'static str> {
@@ -247,6 +297,24 @@ mod tests {
         }
         for bad in ["", "MB", "-1", "1.5GB", "1TB", "99999999999GB", "12 34"] {
             assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn globs_are_parted_by_commas_outside_of_braces() {
+        for (text, globs) in [
+            ("*.gif", &["*.gif"] as &[&str]),
+            ("*.{gif,png}, raw/**,", &["*.{gif,png}", " raw/**"]),
+            ("a\\,b,[,;]", &["a\\,b", "[,;]"]),
+            ("", &[]),
+        ] {
+            let globs = globs.iter().map(|glob| glob.parse().unwrap()).collect();
+            assert_eq!(parse_globs(text).unwrap(), GlobList(globs), "{text}");
+        }
+        for bad in ["[", "*.{gif", "a,{b"] {
+            assert!(
+                parse_globs(bad).unwrap_err().to_string().contains(bad.trim_start_matches("a,"))
+            );
         }
     }
 

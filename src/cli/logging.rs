@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use logroller::{LogRollerBuilder, Rotation, RotationSize};
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -21,6 +21,9 @@ use super::log_writer::{self, LogWriter, WriterThread};
 
 /// Size at which the log file is rotated, in bytes, as in the Flask service.
 const ROTATE_AT_BYTES: u64 = 10 << 20;
+/// How the targets of decoders that log begin. Their lines do not say which file they are about,
+/// and what matters of them is in the file's reason or notes.
+const DECODERS: &str = "jxl_";
 /// Number of rotated files that are kept, as in the Flask service.
 const FILES_KEPT: u64 = 10;
 
@@ -52,7 +55,10 @@ pub(super) fn start(format: LogFormat, level: Level, file: Option<&Path>) -> any
             Some(layer(format, writer, false))
         }
     };
-    let filter = Targets::new().with_target("imagepool", level).with_default(Level::WARN);
+    let filter = Targets::new()
+        .with_target("imagepool", level)
+        .with_target(DECODERS, LevelFilter::OFF)
+        .with_default(Level::WARN);
     tracing_subscriber::registry().with(to_stderr).with(to_file).with(filter).init();
     Ok(Log { _writers: writers })
 }

@@ -8,7 +8,7 @@
 //!   (files that get their name when they are whole), `check` (whether such a file is whole),
 //!   `threads`, `panics`;
 //! - the log: `logging`, `log_format`, `log_writer`;
-//! - filling the gallery: `import`, `import_flags`;
+//! - filling the gallery: `import`, `import_flags`, `left_out`;
 //! - the server: `serve` with `limit_flags`, `policy_flags` and `background_import`, `signals`,
 //!   `health`;
 //! - keys: `key`, `new_key`;
@@ -32,6 +32,7 @@ mod health;
 mod import;
 mod import_flags;
 mod key;
+mod left_out;
 mod limit_flags;
 mod list;
 mod log_format;

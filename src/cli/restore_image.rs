@@ -9,7 +9,9 @@ use super::global::{ExitReason, GlobalOptions};
 use super::import_flags::ImportFlags;
 use super::{output, signals};
 use crate::image::ImageId;
-use crate::import::{FileReport, FileStatus, ImportOptions, Observer, ScanState, import};
+use crate::import::{
+    ExcludeRules, FileReport, FileStatus, ImportOptions, Observer, ScanState, import,
+};
 use crate::store::{Access, RemovedMark};
 
 /// Bring a removed image back from its picture, which must still be where it was imported from
@@ -35,7 +37,9 @@ impl Args {
             return Ok(ExitReason::Failed);
         }
         let pictures: BTreeSet<PathBuf> = marks.iter().flat_map(find_pictures).collect();
-        let options = ImportOptions { again: true, ..self.flags.into_options() };
+        // The picture is known, so nothing about its name counts.
+        let excludes = ExcludeRules::new([], false);
+        let options = ImportOptions { again: true, excludes, ..self.flags.into_options() };
         let roots: Vec<_> = pictures.into_iter().collect();
         let mut console = RestoreConsole::default();
         let stop = signals::stop_flag()?;

@@ -3,13 +3,14 @@
 use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::output;
 use super::show::no_such_image;
-use crate::image::{ImageId, parse_tag};
+use crate::image::{ImageId, parse_tag, parse_tags};
 use crate::store::Access;
 
 /// Put tags on images (+T) and take them off (-T)
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The images' ids, and the tags: +T adds T, -T takes it off
+    /// The images' ids, and the tags: +T adds T, or several with commas between them, -T takes
+    /// T off
     #[arg(
         required = true,
         value_name = "ID|+T|-T",
@@ -24,10 +25,10 @@ impl Args {
         let (mut ids, mut add, mut drop) = (Vec::new(), Vec::new(), Vec::new());
         for term in &self.terms {
             let wrong = |error: &dyn std::fmt::Display| UsageError(format!("{term:?}: {error}"));
-            let tag = |text: &str| parse_tag(text).map_err(|error| wrong(&error));
             match term.split_at_checked(1) {
-                Some(("+", text)) => add.push(tag(text)?),
-                Some(("-", text)) => drop.push(tag(text)?),
+                Some(("+", text)) => add.extend(parse_tags(text).map_err(|error| wrong(&error))?),
+                // A folder's name, and so its tag, may have a comma in it.
+                Some(("-", text)) => drop.push(parse_tag(text).map_err(|error| wrong(&error))?),
                 _ => ids.push(term.parse::<ImageId>().map_err(|error| wrong(&error))?),
             }
         }

@@ -83,9 +83,9 @@ pub fn convert(
             match encode_animation(&source, format, &header, settings, &outputs, timer) {
                 Ok(animation) => return converted_animation(animation, format),
                 // A PNG also holds a still picture, for programs without animations.
-                Err(CodecError::Decode { .. } | CodecError::Container(_))
-                    if format == PictureFormat::Png =>
-                {
+                Err(
+                    CodecError::Decode { .. } | CodecError::Container(_) | CodecError::Truncated(_),
+                ) if format == PictureFormat::Png => {
                     broken_animation = true;
                 }
                 Err(error) => return Err(error),

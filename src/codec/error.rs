@@ -45,6 +45,22 @@ pub enum CodecError {
         limit_mb = limit / 1_000_000
     )]
     TooMuchMemory { width: u32, height: u32, needed: u64, limit: u64 },
+    #[error(
+        "{width} x {height} pixels take up to {needed_mb} MB to convert with {given}, \
+         more than --memory {limit_mb}MB; {instead}, or raise --memory to {needed_mb}MB",
+        needed_mb = needed.div_ceil(1_000_000),
+        limit_mb = limit / 1_000_000
+    )]
+    FlagTakesMemory {
+        width: u32,
+        height: u32,
+        needed: u64,
+        limit: u64,
+        /// The flag without which the picture would keep the limit.
+        given: &'static str,
+        /// What to do about it.
+        instead: &'static str,
+    },
     #[error("decoding took longer than --decode-time {}", humantime::format_duration(*limit))]
     TooSlow { limit: Duration },
     #[error("it could not be made smaller: {0}")]

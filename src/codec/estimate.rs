@@ -57,18 +57,41 @@ pub fn memory_bytes(
     let format = recognise(source)?;
     guard(format, || {
         let header = read_header(source, format, limits, timer)?;
-        let needed = estimate(&header, settings).saturating_add(source.len() as u64);
-        if needed > limits.memory_bytes {
+        let needed_with =
+            |settings: &Settings| estimate(&header, settings).saturating_add(source.len() as u64);
+        let (needed, limit) = (needed_with(settings), limits.memory_bytes);
+        if needed > limit {
             let Header { width, height, .. } = header;
-            return Err(CodecError::TooMuchMemory {
-                width,
-                height,
-                needed,
-                limit: limits.memory_bytes,
+            return Err(match flag_to_blame(settings, |other| needed_with(other) <= limit) {
+                Some((given, instead)) => {
+                    CodecError::FlagTakesMemory { width, height, needed, limit, given, instead }
+                }
+                None => CodecError::TooMuchMemory { width, height, needed, limit },
             });
         }
         Ok(needed)
     })
+}
+
+/// Finds the flag without which a picture fits that does not fit under these settings, and what to
+/// do about it.
+fn flag_to_blame(
+    settings: &Settings,
+    fits: impl Fn(&Settings) -> bool,
+) -> Option<(&'static str, &'static str)> {
+    let fits_with = |lossless| fits(&Settings { lossless, ..settings.clone() });
+    let always = "--lossless always";
+    match settings.lossless {
+        Lossless::Always if fits_with(Lossless::Auto) => {
+            Some((always, "leave out --lossless always"))
+        }
+        Lossless::Always if fits_with(Lossless::Never) => Some((always, "give --lossless never")),
+        Lossless::Auto if fits_with(Lossless::Never) => {
+            Some(("--lossless auto", "give --lossless never"))
+        }
+        _ => fits(&Settings { renditions: Vec::new(), ..settings.clone() })
+            .then_some(("these --renditions", "give smaller ones or none")),
+    }
 }
 
 /// Returns the peak memory beside the source, in bytes.

@@ -27,7 +27,7 @@
 //! # Adding a picture format
 //! 1. `sniff.rs`: a variant of [`PictureFormat`], its name, and the bytes that it starts with.
 //! 2. `formats/NAME.rs`: `header` and `decode`, and a type with the trait `Frames` if the format
-//!    has animations. `formats/png.rs` is a short example with all three. If the image crate
+//!    has animations. `formats/webp.rs` is a short example with all three. If the image crate
 //!    decodes the format, one arm in `open` of `formats/image_crate.rs` does it all.
 //! 3. `decode.rs`: one arm in `read_header`, one in `decode`, and one in `open_frames` for
 //!    animations. Formats without an arm go to `formats/image_crate.rs`.

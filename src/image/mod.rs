@@ -5,11 +5,13 @@
 
 mod metadata;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::{Deserialize, Serialize};
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 pub use metadata::{BadDate, Credit, PictureMetadata, TakenAt, is_url, parse_offset};
 
@@ -181,11 +183,60 @@ const MAX_TAG_BYTES: usize = 200;
 )]
 pub struct BadTag;
 
-/// Checks a tag that a person gave, and drops white space around it.
+/// Characters that separate tags where a list of them is typed: all punctuation that Unicode names
+/// a comma, from `UnicodeData.txt`. The server's page has the same list.
+pub const COMMAS: [char; 26] = [
+    ',',
+    '\u{55D}',
+    '\u{60C}',
+    '\u{7F8}',
+    '\u{1363}',
+    '\u{1802}',
+    '\u{1808}',
+    '\u{2E32}',
+    '\u{2E34}',
+    '\u{2E41}',
+    '\u{2E49}',
+    '\u{2E4C}',
+    '\u{3001}',
+    '\u{A4FE}',
+    '\u{A60D}',
+    '\u{A6F5}',
+    '\u{FE10}',
+    '\u{FE11}',
+    '\u{FE50}',
+    '\u{FE51}',
+    '\u{FF0C}',
+    '\u{FF64}',
+    '\u{1144D}',
+    '\u{1145A}',
+    '\u{16E97}',
+    '\u{1DA87}',
+];
+
+/// Returns a text in NFC, in which names and tags are compared: macOS writes an `é` in a file's
+/// name as two characters, and keyboards as one.
+#[must_use]
+pub fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc(text) { text.into() } else { text.nfc().collect() }
+}
+
+/// Parses tags that a person typed, with commas between them.
+///
+/// # Errors
+/// [`BadTag`], if one of them can't be a tag or there is none.
+pub fn parse_tags(text: &str) -> Result<Vec<String>, BadTag> {
+    let typed = text.split(COMMAS).filter(|tag| !tag.trim().is_empty());
+    let tags = typed.map(parse_tag).collect::<Result<Vec<_>, _>>()?;
+    if tags.is_empty() { Err(BadTag) } else { Ok(tags) }
+}
+
+/// Checks a tag that a person gave, drops white space around it, and brings it to NFC.
 ///
 /// # Errors
 /// [`BadTag`].
 pub fn parse_tag(text: &str) -> Result<String, BadTag> {
+    let text = nfc(text);
     let tag = text.trim();
     let fits = !tag.is_empty()
         && tag.len() <= MAX_TAG_BYTES
@@ -363,6 +414,18 @@ mod tests {
     #[test]
     fn an_id_is_the_start_of_the_blake3_hash() {
         assert_eq!(ImageId::of(b"").to_string(), "af1349b9f5f9a1a6a0404dea36dcc949");
+    }
+
+    #[test]
+    fn typed_tags_are_parted_by_the_commas_of_every_script() {
+        for comma in COMMAS {
+            let parsed = parse_tags(&format!("cafe\u{301}{comma} sea{comma}")).unwrap();
+            assert_eq!(parsed, ["café", "sea"], "{comma:?}");
+        }
+        assert_eq!(parse_tags("one; two. three").unwrap(), ["one; two. three"]);
+        for bad in ["", " , ", "sea,-draft", "sea,a\nb"] {
+            assert!(parse_tags(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -65,6 +65,7 @@ mod tests {
     use super::*;
     use crate::codec::SourceMetadata;
     use crate::image::{ImageId, PictureMetadata};
+    use crate::import::exclude::ExcludeRules;
     use crate::import::outcome::ReadSource;
     use crate::import::report::FileReport;
     use crate::import::walk::{FoundEntry, walk};
@@ -72,7 +73,10 @@ mod tests {
 
     fn push(batch: &mut Batch, webp_bytes: usize, now: Instant) {
         let this_file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let Some(FoundEntry::Source(file)) = walk(&this_file).next() else { panic!("not found") };
+        let rules = ExcludeRules::new([], true);
+        let Some(FoundEntry::Source(file)) = walk(&this_file, &rules).next() else {
+            panic!("not found")
+        };
         let source = ReadSource {
             file,
             hash: [0; 32],

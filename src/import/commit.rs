@@ -1,6 +1,7 @@
 //! The committer: stores what the workers send, in batches, and reports each file once its commit
 //! is durable.
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::batch::Batch;
 use super::options::ImportOptions;
 use super::originals::{self, Pruned};
-use super::outcome::{FileOutcome, SKIPPED, WorkResult, mended_note, skipped_key};
+use super::outcome::{FileOutcome, ReadSource, SKIPPED, WorkResult, mended_note, skipped_key};
 use super::report::{FileReport, FileStatus, ImportError, ImportSummary, Observer};
 use super::scan_state::ScanState;
 use super::similar::SimilarImages;
@@ -20,6 +21,8 @@ use crate::store::{Added, Addition, Condition, SourceKey, Store, StoreError};
 pub(super) struct Committer<'i> {
     /// `None` in a dry run.
     store: Option<&'i Store>,
+    /// The gallery to read; `None` only in a dry run without one.
+    gallery: Option<&'i Store>,
     roots: &'i [PathBuf],
     /// The absolute paths of the roots, without links.
     canonical_roots: Vec<PathBuf>,
@@ -31,19 +34,24 @@ pub(super) struct Committer<'i> {
     batch: Batch,
     /// Files with the same bytes as another file of this import.
     repeated: Vec<(FileOutcome, SourceKey)>,
+    /// Sources that were settled with a stored image, and why the file must not be deleted.
+    settled: HashMap<[u8; 32], Option<&'static str>>,
+    /// In a dry run, the images that would have got an origin.
+    foreseen: HashSet<ImageId>,
     similar: SimilarImages,
 }
 
 impl<'i> Committer<'i> {
     pub(super) fn new(
-        store: Option<&'i Store>,
+        gallery: Option<&'i Store>,
         roots: &'i [PathBuf],
         options: &'i ImportOptions,
         observer: &'i mut dyn Observer,
         state: &'i mut ScanState,
     ) -> Self {
         Self {
-            store,
+            store: gallery.filter(|_| !options.dry_run),
+            gallery,
             roots,
             canonical_roots: roots.iter().filter_map(|root| root.canonicalize().ok()).collect(),
             options,
@@ -52,6 +60,8 @@ impl<'i> Committer<'i> {
             summary: ImportSummary::default(),
             batch: Batch::default(),
             repeated: Vec::new(),
+            settled: HashMap::new(),
+            foreseen: HashSet::new(),
             similar: SimilarImages::default(),
         }
     }
@@ -187,7 +197,14 @@ impl<'i> Committer<'i> {
         key: SourceKey,
     ) -> Result<(), ImportError> {
         outcome.report.status = FileStatus::Duplicate;
-        let Some(store) = self.store else { return self.settle(outcome) };
+        let settled = self.settled.get(&outcome.source.hash).copied();
+        outcome.source.keep_reason = settled.flatten();
+        let Some(store) = self.store else {
+            return match settled {
+                Some(_) => self.settle(outcome),
+                None => self.settle_failed_repeat(outcome),
+            };
+        };
         if let Some(id) = store.source_id(&key)?
             && let Condition::Whole(record) = store.condition(id)?
         {
@@ -215,6 +232,10 @@ impl<'i> Committer<'i> {
             outcome.report.status = FileStatus::Duplicate;
             return self.settle(outcome);
         }
+        self.settle_failed_repeat(outcome)
+    }
+
+    fn settle_failed_repeat(&mut self, mut outcome: FileOutcome) -> Result<(), ImportError> {
         let reason = "the same bytes as another file of this import, which was not imported";
         outcome.report.status = FileStatus::Failed;
         outcome.report.reason = Some(reason.into());
@@ -224,14 +245,17 @@ impl<'i> Committer<'i> {
     /// Removes the images whose files are gone from the roots, if `prune` is set, and returns the
     /// sums.
     pub(super) fn finish(mut self, prune: bool) -> Result<ImportSummary, ImportError> {
-        if let Some(store) = self.store.filter(|_| prune) {
-            let Pruned { removed, left_alone } = originals::prune(store, self.roots, self.state)?;
+        if let Some(store) = self.gallery.filter(|_| prune) {
+            let foreseen = self.options.dry_run.then_some(&self.foreseen);
+            let Pruned { removed, left_alone } =
+                originals::prune(store, self.roots, self.state, foreseen)?;
             for (path, id) in removed {
-                self.report(&FileReport {
-                    status: FileStatus::Removed,
-                    id: Some(id),
-                    ..FileReport::new(path)
-                })?;
+                let is_excluded = self.state.is_excluded(&path);
+                let mut report = FileReport::new(path);
+                (report.status, report.id) = (FileStatus::Removed, Some(id));
+                report.notes.extend(is_excluded.then(|| "its file is left out now".into()));
+                report.notes.extend(self.options.dry_run.then(|| WOULD_BE_REMOVED.into()));
+                self.report(&report)?;
             }
             self.summary.not_pruned = left_alone;
         }
@@ -241,6 +265,12 @@ impl<'i> Committer<'i> {
     /// Ends a file of which everything else is done: deletes it if that is wished, and reports it.
     fn settle(&mut self, outcome: FileOutcome) -> Result<(), ImportError> {
         let FileOutcome { mut report, source } = outcome;
+        if report.status == FileStatus::Imported
+            && let Some(gallery) = self.gallery.filter(|_| self.options.dry_run)
+            && !gallery.images_of_source(&source.hash)?.is_empty()
+        {
+            report.status = FileStatus::Replaced;
+        }
         let is_stored = matches!(
             report.status,
             FileStatus::Imported
@@ -249,22 +279,56 @@ impl<'i> Committer<'i> {
                 | FileStatus::Replaced
                 | FileStatus::Mended
         );
-        if let Some(store) = self.store.filter(|_| is_stored && self.options.delete_originals) {
-            // Another gallery may have taken the place of the one that the image was stored in.
-            let id = report.id;
-            let deleted = store
-                .while_in_place(|| {
-                    expect_whole(store, id).and_then(|()| originals::delete(&source))
-                })
-                .unwrap_or_else(|error| Err(error.to_string()));
-            report.notes.push(match deleted {
-                Ok(()) => "original deleted".into(),
-                Err(reason) => format!("original kept: {reason}"),
-            });
+        if is_stored && self.options.delete_originals {
+            self.delete_original(&mut report, &source);
+        }
+        if is_stored && source.keep_reason != Some(SKIPPED) {
+            self.note_settled(&report, &source)?;
         }
         let picture = is_stored.then_some(source.hash);
         self.state.insert(source.file.absolute, Some(source.file.stamp), picture);
         self.report(&report)
+    }
+
+    /// Deletes the file of a stored image, or in a dry run says whether it would be.
+    fn delete_original(&mut self, report: &mut FileReport, source: &ReadSource) {
+        let deleted = match self.store {
+            // Another gallery may have taken the place of the one that the image was stored in.
+            Some(store) => store
+                .while_in_place(|| {
+                    let delete = || originals::delete(source, false);
+                    expect_whole(store, report.id).and_then(|()| delete())
+                })
+                .unwrap_or_else(|error| Err(error.to_string())),
+            None => originals::delete(source, true),
+        };
+        let verb = if self.store.is_some() { "original" } else { "dry run: original would be" };
+        match deleted {
+            Ok(()) => {
+                self.summary.originals_deleted += 1;
+                report.notes.push(format!("{verb} deleted"));
+            }
+            Err(reason) => {
+                self.summary.originals_kept += 1;
+                report.notes.push(format!("{verb} kept: {reason}"));
+            }
+        }
+    }
+
+    /// Remembers a source with a stored image, for files with the same bytes and for pruning.
+    fn note_settled(
+        &mut self,
+        report: &FileReport,
+        source: &ReadSource,
+    ) -> Result<(), ImportError> {
+        if self.options.dry_run || source.keep_reason.is_some() {
+            self.settled.insert(source.hash, source.keep_reason);
+        }
+        if let Some(gallery) = self.gallery.filter(|_| self.options.dry_run && self.options.prune) {
+            self.foreseen.extend(report.id);
+            self.foreseen.extend(gallery.images_of_source(&source.hash)?);
+        }
+        Ok(())
     }
 
     fn settle_unread(
@@ -283,6 +347,9 @@ impl<'i> Committer<'i> {
         self.observer.file_done(report).map_err(ImportError::Report)
     }
 }
+
+/// What a dry run says of an image that `--prune` would remove.
+const WOULD_BE_REMOVED: &str = "dry run: the image would be removed";
 
 /// Puts into a report what the store did.
 fn take_over(added: Added, report: &mut FileReport) {

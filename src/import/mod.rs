@@ -7,6 +7,7 @@
 //!
 //! In reading order:
 //!
+//! - `exclude`: which files and folders are left out.
 //! - `options`: how to import.
 //! - `report`: what is said of each file and of the whole, and who hears it.
 //! - `beneath`: opening what lies beneath a given path, without following links.
@@ -29,6 +30,7 @@ mod batch;
 mod beneath;
 mod budget;
 mod commit;
+mod exclude;
 mod options;
 mod originals;
 mod outcome;
@@ -43,8 +45,10 @@ mod watch;
 mod work;
 mod worker;
 
+pub use exclude::{BadGlob, ExcludeGlob, ExcludeRules};
 pub use options::ImportOptions;
 pub use pipeline::import;
 pub use report::{FileReport, FileStatus, ImportError, ImportSummary, Observer};
 pub use scan_state::ScanState;
+pub use walk::NO_SUCH_PATH;
 pub use watch::watch;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::exclude::ExcludeRules;
 use crate::codec::{DecodeLimits, Settings};
 
 /// How to import.
@@ -17,6 +18,8 @@ pub struct ImportOptions {
     pub folder_tags: bool,
     /// Whether the keywords of pictures and the names of their albums are tags too.
     pub metadata_tags: bool,
+    /// Which files and folders are left out.
+    pub excludes: ExcludeRules,
     /// Whether pictures are skipped that look like an image of the gallery.
     pub skip_similar: bool,
     /// Whether pictures are imported whose images a person removed before.

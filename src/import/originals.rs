@@ -1,10 +1,13 @@
 //! What happens to files once their images are safe (`--delete-originals`), and to images once
 //! their files are gone (`--prune`).
+//!
+//! A dry run decides by the same code, and changes nothing.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, openat, unlinkat};
 
 use super::outcome::ReadSource;
 use super::scan_state::{ScanState, is_gone};
@@ -24,13 +27,16 @@ pub(super) struct Pruned {
 /// picture.
 ///
 /// A root without a single picture is left alone: more often than not it is a disk that is not
-/// mounted.
+/// mounted. `foreseen` is set in a dry run, which removes nothing: the images that this import
+/// would have given an origin.
 pub(super) fn prune(
     store: &Store,
     roots: &[PathBuf],
     state: &ScanState,
+    foreseen: Option<&HashSet<ImageId>>,
 ) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
+    let mut gone = Vec::new();
     for root in roots {
         let canonical = root.canonicalize().unwrap_or_else(|_| root.clone());
         let stale: Vec<_> = store
@@ -45,12 +51,20 @@ pub(super) fn prune(
             pruned.left_alone.push(root.clone());
             continue;
         }
-        for id in store.forget_origins(&stale, |origin| state.has_lost(origin))? {
-            let path =
-                stale.iter().find(|(owner, _)| *owner == id).map(|(_, origin)| origin.path.clone());
-            pruned.removed.push((path.unwrap_or_default(), id));
-        }
+        gone.extend(stale);
     }
+    let removed = match foreseen {
+        None => store.forget_origins(&gone, |origin| state.has_lost(origin))?,
+        Some(foreseen) => {
+            let mut removed = store.orphans_without(&gone)?;
+            removed.retain(|id| !foreseen.contains(id));
+            removed
+        }
+    };
+    let mut paths: HashMap<_, _> =
+        gone.into_iter().rev().map(|(id, origin)| (id, origin.path)).collect();
+    pruned.removed =
+        removed.into_iter().map(|id| (paths.remove(&id).unwrap_or_default(), id)).collect();
     Ok(pruned)
 }
 
@@ -70,8 +84,9 @@ pub(super) fn moved_from(
     Ok(paths)
 }
 
-/// Deletes a file whose image is durable, or returns why it must stay.
-pub(super) fn delete(source: &ReadSource) -> Result<(), String> {
+/// Deletes a file whose image is durable, or returns why it must stay. A dry run only looks whether
+/// it could.
+pub(super) fn delete(source: &ReadSource, dry_run: bool) -> Result<(), String> {
     let file = &source.file;
     if let Some(reason) = source.keep_reason {
         return Err(reason.into());
@@ -89,7 +104,11 @@ pub(super) fn delete(source: &ReadSource) -> Result<(), String> {
         if !file.is_as_found(&found.metadata()?) {
             return Ok(false);
         }
-        unlinkat(&folder, name, AtFlags::empty())?;
+        if dry_run {
+            accessat(&folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
+        } else {
+            unlinkat(&folder, name, AtFlags::empty())?;
+        }
         Ok(true)
     });
     match deleted {

@@ -30,6 +30,13 @@ pub(super) enum WorkResult {
     Broken(StoreError),
 }
 
+/// Refuses a file that was not read whole.
+pub(super) fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {
+    let bytes_in = file.stamp.size_bytes;
+    let report = FileReport { bytes_in, ..FileReport::refused(file.path.clone(), status, reason) };
+    WorkResult::Refused { report, source: Some(file) }
+}
+
 /// A source that was read whole.
 pub(super) struct ReadSource {
     pub(super) file: SourceFile,
@@ -72,6 +79,13 @@ pub(super) struct FileOutcome {
 }
 
 impl FileOutcome {
+    /// Takes over what a conversion says of the picture. One that its image does not show whole is
+    /// never deleted.
+    pub(super) fn note_parts(&mut self, partial: bool, notes: Vec<String>) {
+        self.source.keep_reason = partial.then_some("the image does not show all of it");
+        self.report.notes.extend(notes);
+    }
+
     /// Leaves the file out because a person removed its image. Such a file is never deleted.
     pub(super) fn leave_removed(mut self, id: ImageId) -> Self {
         self.report.status = FileStatus::RemovedBefore;

@@ -57,12 +57,11 @@ pub(super) fn import_within(
 ) -> Result<ImportSummary, ImportError> {
     let started = Instant::now();
     let plan = ImportPlan::new(roots, options, state, SystemTime::now());
-    let ImportPlan { entries, state: mut new_state, unsettled } = plan;
+    let ImportPlan { entries, state: mut new_state, unsettled, links, empty } = plan;
     let may_prune = new_state.may_prune(state, unsettled);
     observer.planned(entries.len() as u64, entries.iter().map(FoundEntry::size_bytes).sum());
 
     let worker = ImportWorker::new(store, options, budget);
-    let store = store.filter(|_| !options.dry_run);
     let mut committer = Committer::new(store, roots, options, observer, &mut new_state);
     let jobs = options.jobs.max(1);
     thread::scope(|scope| {
@@ -89,7 +88,7 @@ pub(super) fn import_within(
     let prune = options.prune && !interrupted && may_prune;
     let mut summary = committer.finish(prune)?;
     summary.interrupted = interrupted;
-    summary.unsettled = unsettled;
+    (summary.unsettled, summary.links, summary.empty) = (unsettled, links, empty);
     summary.seconds = started.elapsed().as_secs_f64();
     *state = new_state;
     Ok(summary)
@@ -127,6 +126,7 @@ mod tests {
 
     use super::*;
     use crate::codec::{DecodeLimits, Settings};
+    use crate::import::exclude::ExcludeRules;
     use crate::import::report::FileReport;
 
     /// Keeps the reasons that are given.
@@ -154,6 +154,7 @@ mod tests {
             tags: Vec::new(),
             folder_tags: false,
             metadata_tags: false,
+            excludes: ExcludeRules::new([], true),
             skip_similar: false,
             again: false,
             prune: false,

@@ -17,6 +17,10 @@ pub(super) struct ImportPlan {
     pub(super) state: ScanState,
     /// Number of files that were written too recently to be looked at.
     pub(super) unsettled: u64,
+    /// Number of symbolic links, which are not followed.
+    pub(super) links: u64,
+    /// Roots below which there is nothing at all.
+    pub(super) empty: Vec<PathBuf>,
 }
 
 impl ImportPlan {
@@ -27,9 +31,22 @@ impl ImportPlan {
         previous: &ScanState,
         now: SystemTime,
     ) -> Self {
-        let mut plan = Self { entries: Vec::new(), state: ScanState::default(), unsettled: 0 };
-        for entry in roots.iter().flat_map(|root| walk(root)) {
-            plan.add(entry, options, previous, now);
+        let mut plan = Self {
+            entries: Vec::new(),
+            state: ScanState::default(),
+            unsettled: 0,
+            links: 0,
+            empty: Vec::new(),
+        };
+        for root in roots {
+            let mut is_empty = true;
+            for entry in walk(root, &options.excludes) {
+                is_empty = false;
+                plan.add(entry, options, previous, now);
+            }
+            if is_empty {
+                plan.empty.push(root.clone());
+            }
         }
         plan.entries.sort_by_key(|entry| Reverse(entry.size_bytes()));
         plan
@@ -63,6 +80,14 @@ impl ImportPlan {
                     }
                 }
             }
+            FoundEntry::Excluded { absolute, .. } => {
+                self.state.exclude(absolute.clone());
+                // It is said once, not in each round of a watch.
+                if previous.is_excluded(absolute) {
+                    return;
+                }
+            }
+            FoundEntry::Link { .. } => self.links += 1,
             FoundEntry::NotAFile { .. } => {}
         }
         self.entries.push(entry);

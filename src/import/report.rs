@@ -51,8 +51,10 @@ pub enum FileStatus {
     /// The file was imported before, but its stored image was damaged and is stored anew.
     Mended,
     NotImage,
+    /// The file, or the folder with all that is in it, was left out by its name.
+    Excluded,
     Failed,
-    /// The file is gone, so its image was removed.
+    /// The file is gone or left out now, so its image was removed.
     Removed,
 }
 
@@ -68,6 +70,7 @@ impl FileStatus {
             Self::RemovedBefore => "removed_before",
             Self::Mended => "mended",
             Self::NotImage => "not_image",
+            Self::Excluded => "excluded",
             Self::Failed => "failed",
             Self::Removed => "removed",
         }
@@ -150,9 +153,18 @@ pub struct ImportSummary {
     /// Number of images that were damaged and are stored anew.
     pub mended: u64,
     pub not_images: u64,
+    /// Number of files and folders left out by their names.
+    pub excluded: u64,
     pub failed: u64,
     /// Number of images removed because their source is gone.
     pub removed: u64,
+    /// Number of files deleted by `--delete-originals`.
+    pub originals_deleted: u64,
+    /// Number of files that `--delete-originals` kept though their images are stored; a note says
+    /// why.
+    pub originals_kept: u64,
+    /// Number of symbolic links below the given paths, which are not followed.
+    pub links: u64,
     /// Length of the sources of all imported and replaced images, in bytes.
     pub bytes_in: u64,
     /// Length of all imported and replaced images, in bytes.
@@ -161,6 +173,9 @@ pub struct ImportSummary {
     /// Whether the import was stopped before it had seen every file.
     #[serde(skip)]
     pub interrupted: bool,
+    /// Given paths below which there is nothing at all.
+    #[serde(skip)]
+    pub empty: Vec<PathBuf>,
     /// Folders without a single picture, for which `--prune` removed nothing.
     #[serde(skip)]
     pub not_pruned: Vec<PathBuf>,
@@ -171,6 +186,18 @@ pub struct ImportSummary {
 }
 
 impl ImportSummary {
+    /// Number of files that hold pictures, whatever became of them.
+    #[must_use]
+    pub fn pictures(&self) -> u64 {
+        self.imported
+            + self.already_present
+            + self.duplicates
+            + self.replaced
+            + self.removed_before
+            + self.mended
+            + self.failed
+    }
+
     pub(super) fn count(&mut self, report: &FileReport) {
         match report.status {
             FileStatus::Imported => {
@@ -186,6 +213,7 @@ impl ImportSummary {
             FileStatus::Duplicate => self.duplicates += 1,
             FileStatus::Mended => self.mended += 1,
             FileStatus::NotImage => self.not_images += 1,
+            FileStatus::Excluded => self.excluded += 1,
             FileStatus::Failed => self.failed += 1,
             FileStatus::Removed => self.removed += 1,
         }

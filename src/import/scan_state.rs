@@ -1,6 +1,6 @@
 //! What an import found in each file, for the next import of the same folders and for `--prune`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,8 @@ const MAX_ROUNDS_PUT_OFF: u32 = 30;
 pub struct ScanState {
     /// By their absolute path.
     files: HashMap<PathBuf, ScannedFile>,
+    /// Absolute paths of files and folders that are left out.
+    excluded: HashSet<PathBuf>,
     /// Number of rounds in a row that put off pruning.
     rounds_put_off: u32,
 }
@@ -43,6 +45,16 @@ impl ScanState {
         self.files.insert(path, ScannedFile { stamp, picture });
     }
 
+    /// Notes that a file, or a folder with all that is in it, is left out.
+    pub(super) fn exclude(&mut self, path: PathBuf) {
+        self.excluded.insert(path);
+    }
+
+    /// Whether the path itself, or a folder above it, was left out.
+    pub(super) fn is_excluded(&self, path: &Path) -> bool {
+        path.ancestors().any(|path| self.excluded.contains(path))
+    }
+
     /// Whether images of files that are gone are to be removed after this round, which follows
     /// `previous` and left `unsettled` files for the next.
     ///
@@ -64,7 +76,8 @@ impl ScanState {
         self.files.iter().any(is_picture)
     }
 
-    /// Whether the picture of `origin` is gone from its path: another picture or nothing is there.
+    /// Whether the picture of `origin` is gone from its path: another picture or nothing is there,
+    /// or what is there is left out.
     ///
     /// What is no picture, or was not read, may be one that was damaged, or is being copied.
     pub(super) fn has_lost(&self, origin: &Origin) -> bool {
@@ -74,7 +87,8 @@ impl ScanState {
         // The file may be below a folder that could not be read.
         let is_unknown =
             |folder: &Path| self.files.get(folder).is_some_and(|found| found.picture.is_none());
-        !origin.path.ancestors().any(is_unknown) && is_gone(&origin.path)
+        !origin.path.ancestors().any(is_unknown)
+            && (self.is_excluded(&origin.path) || is_gone(&origin.path))
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use walkdir::{DirEntry, WalkDir};
 
 use super::beneath::ImportRoot;
+use super::exclude::{ExcludeRules, Excluder};
 use crate::image::parse_tag;
 
 /// A regular file, which may be a picture.
@@ -69,10 +70,26 @@ impl FileStamp {
     }
 }
 
+/// What is said of a given path where nothing is.
+pub const NO_SUCH_PATH: &str = "no such file or folder";
+
+/// What is said of a symbolic link.
+pub(super) const LINK: &str = "a symbolic link; links are not followed";
+
 /// What a walk found at one path.
 #[derive(Debug)]
 pub(super) enum FoundEntry {
     Source(SourceFile),
+    /// The file or folder is left out, with all that is in it.
+    Excluded {
+        path: PathBuf,
+        absolute: PathBuf,
+        reason: String,
+    },
+    /// A symbolic link below the given path.
+    Link {
+        path: PathBuf,
+    },
     /// The entry is no regular file, so it is no picture.
     NotAFile {
         path: PathBuf,
@@ -93,68 +110,127 @@ impl FoundEntry {
 }
 
 /// Finds everything below `root`, which may be a single file, sorted by name.
-pub(super) fn walk(root: &Path) -> impl Iterator<Item = FoundEntry> + '_ {
-    let canonical = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-    // It is opened before the walk, so that both mean the same folder or nothing is opened.
-    let opened = Arc::new(ImportRoot::new(root));
-    WalkDir::new(root).sort_by_file_name().into_iter().filter_map(move |entry| match entry {
-        Ok(entry) => examine(root, &canonical, &entry, &opened),
-        Err(error) => {
-            let path = error.path().unwrap_or(root).to_owned();
-            let reason = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-            let absolute = absolute_path(root, &canonical, &path);
-            Some(FoundEntry::Inaccessible { path, absolute, reason })
-        }
-    })
+pub(super) fn walk<'w>(
+    root: &'w Path,
+    rules: &'w ExcludeRules,
+) -> impl Iterator<Item = FoundEntry> + 'w {
+    Walk {
+        root,
+        canonical: root.canonicalize().unwrap_or_else(|_| root.to_owned()),
+        // It is opened before the walk, so that both mean the same folder or nothing is opened.
+        opened: Arc::new(ImportRoot::new(root)),
+        entries: WalkDir::new(root).sort_by_file_name().into_iter(),
+        excluder: Excluder::new(rules, root),
+    }
 }
 
-/// Classifies an entry, or returns `None` for a folder.
-fn examine(
-    root: &Path,
-    canonical: &Path,
-    entry: &DirEntry,
-    opened: &Arc<ImportRoot>,
-) -> Option<FoundEntry> {
-    let path = entry.path().to_owned();
-    let absolute = absolute_path(root, canonical, &path);
-    // The given path itself may be a link: whoever named it meant its target.
-    let is_root = entry.depth() == 0;
-    let is_link = is_root && entry.path_is_symlink();
-    let file_type = if is_root {
-        fs::metadata(&path).map(|metadata| metadata.file_type())
-    } else {
-        Ok(entry.file_type())
-    };
-    let file_type = match file_type {
-        Ok(file_type) if file_type.is_dir() => return None,
-        Ok(file_type) => file_type,
-        Err(error) => {
-            return Some(FoundEntry::Inaccessible { path, absolute, reason: error.to_string() });
+struct Walk<'w> {
+    root: &'w Path,
+    /// The root's absolute path, without links.
+    canonical: PathBuf,
+    opened: Arc<ImportRoot>,
+    entries: walkdir::IntoIter,
+    excluder: Excluder<'w>,
+}
+
+impl Iterator for Walk<'_> {
+    type Item = FoundEntry;
+
+    fn next(&mut self) -> Option<FoundEntry> {
+        loop {
+            let found = match self.entries.next()? {
+                Ok(entry) => self.examine(&entry),
+                Err(error) => {
+                    let path = error.path().unwrap_or(self.root).to_owned();
+                    Some(match error.io_error() {
+                        Some(error) => self.inaccessible(path, error),
+                        None => self.inaccessible(path, &error.into()),
+                    })
+                }
+            };
+            if found.is_some() {
+                return found;
+            }
         }
-    };
-    if file_type.is_symlink() {
-        let reason = "a symbolic link; links are not followed";
-        return Some(FoundEntry::NotAFile { path, reason });
     }
-    if !file_type.is_file() {
-        return Some(FoundEntry::NotAFile { path, reason: "not a regular file" });
-    }
-    let metadata = if is_root { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
-    let stamp = match metadata {
-        Ok(metadata) => FileStamp::of(&metadata),
-        Err(error) => {
-            return Some(FoundEntry::Inaccessible { path, absolute, reason: error.to_string() });
+}
+
+impl Walk<'_> {
+    /// Classifies an entry, or returns `None` for a folder that the walk goes into.
+    fn examine(&mut self, entry: &DirEntry) -> Option<FoundEntry> {
+        let path = entry.path().to_owned();
+        // The given path itself may be a link: whoever named it meant its target.
+        let is_root = entry.depth() == 0;
+        let is_link = is_root && entry.path_is_symlink();
+        let file_type = if is_root {
+            fs::metadata(&path).map(|metadata| metadata.file_type())
+        } else {
+            Ok(entry.file_type())
+        };
+        let file_type = match file_type {
+            Ok(file_type) => file_type,
+            Err(error) => return Some(self.inaccessible(path, &error)),
+        };
+        if let Some(reason) = self.excluder.reason(&path, file_type.is_dir()) {
+            return Some(self.exclude(path, file_type.is_dir(), reason));
         }
-    };
-    let below = match path.strip_prefix(root) {
-        Ok(below) if !below.as_os_str().is_empty() => below.to_owned(),
-        _ => path.file_name().map(PathBuf::from).unwrap_or_default(),
-    };
-    let folder_tags = below.parent().map(folder_tags).unwrap_or_default();
-    let name = below.to_string_lossy().into_owned();
-    let root = Arc::clone(opened);
-    let source = SourceFile { path, name, absolute, folder_tags, stamp, is_link, root };
-    Some(FoundEntry::Source(source))
+        if file_type.is_dir() {
+            return self.enter(path);
+        }
+        if file_type.is_symlink() {
+            return Some(FoundEntry::Link { path });
+        }
+        if !file_type.is_file() {
+            return Some(FoundEntry::NotAFile { path, reason: "not a regular file" });
+        }
+        let metadata = if is_root { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
+        let stamp = match metadata {
+            Ok(metadata) => FileStamp::of(&metadata),
+            Err(error) => return Some(self.inaccessible(path, &error)),
+        };
+        let below = match path.strip_prefix(self.root) {
+            Ok(below) if !below.as_os_str().is_empty() => below.to_owned(),
+            _ => path.file_name().map(PathBuf::from).unwrap_or_default(),
+        };
+        let folder_tags = below.parent().map(folder_tags).unwrap_or_default();
+        let name = below.to_string_lossy().into_owned();
+        let absolute = self.absolute(&path);
+        let root = Arc::clone(&self.opened);
+        let source = SourceFile { path, name, absolute, folder_tags, stamp, is_link, root };
+        Some(FoundEntry::Source(source))
+    }
+
+    /// Obeys what a folder says of itself, and returns the folder if the walk does not go into it.
+    fn enter(&mut self, path: PathBuf) -> Option<FoundEntry> {
+        let absolute = self.absolute(&path);
+        let opened = &self.opened;
+        let open = |name: &str| opened.open(&path.join(name), &absolute.join(name));
+        match self.excluder.enter(&path, open) {
+            Ok(None) => None,
+            Ok(Some(reason)) => Some(self.exclude(path, true, reason)),
+            Err(reason) => {
+                self.entries.skip_current_dir();
+                Some(FoundEntry::Inaccessible { path, absolute, reason })
+            }
+        }
+    }
+
+    fn exclude(&mut self, path: PathBuf, is_folder: bool, reason: String) -> FoundEntry {
+        if is_folder {
+            self.entries.skip_current_dir();
+        }
+        FoundEntry::Excluded { absolute: self.absolute(&path), path, reason }
+    }
+
+    fn inaccessible(&self, path: PathBuf, error: &io::Error) -> FoundEntry {
+        let is_missing_root = path == self.root && error.kind() == io::ErrorKind::NotFound;
+        let reason = if is_missing_root { NO_SUCH_PATH.to_owned() } else { error.to_string() };
+        FoundEntry::Inaccessible { absolute: self.absolute(&path), path, reason }
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        absolute_path(self.root, &self.canonical, path)
+    }
 }
 
 /// Replaces `root` by its canonical path at the beginning of `path`.
@@ -207,7 +283,7 @@ mod tests {
             FoundEntry::Source(source) => Some(source),
             _ => None,
         };
-        walk(root).find_map(source).unwrap()
+        walk(root, &ExcludeRules::new([], true)).find_map(source).unwrap()
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::budget::MemoryBudget;
 use super::options::ImportOptions;
-use super::outcome::{FileOutcome, ReadSource, WorkResult, mended_note, skipped_key};
+use super::outcome::{
+    FileOutcome, ReadSource, WorkResult, mended_note, refuse_unread, skipped_key,
+};
 use super::report::{FileReport, FileStatus};
 use super::runner::Runner;
-use super::walk::{FoundEntry, SourceFile};
+use super::walk::{FoundEntry, LINK, SourceFile};
 use super::work::{Work, into_record};
 use crate::codec::{
     self, CodecError, DecodeLimits, SNIFF_BYTES, Settings, Sniffed, SourceMetadata, Timer,
@@ -59,6 +61,10 @@ impl<'i> ImportWorker<'i> {
             WorkResult::Refused { report, source: None }
         };
         match entry {
+            FoundEntry::Excluded { path, reason, .. } => {
+                refused(path, FileStatus::Excluded, reason)
+            }
+            FoundEntry::Link { path } => refused(path, FileStatus::NotImage, LINK.to_owned()),
             FoundEntry::NotAFile { path, reason } => {
                 refused(path, FileStatus::NotImage, reason.to_owned())
             }
@@ -132,7 +138,10 @@ impl<'i> ImportWorker<'i> {
         Ok(match known {
             Known::Whole(id, record) => self.add_to_known(work, bytes, id, &record, runner),
             Known::Damaged(image) => self.mend(work, bytes, image, runner),
-            Known::Nothing if self.options.dry_run => self.probe(work, bytes, runner)?,
+            // Only a conversion tells whether the image shows all of what is to be deleted.
+            Known::Nothing if self.options.dry_run && !self.options.delete_originals => {
+                self.probe(work, bytes, runner)
+            }
             Known::Nothing => self.convert(work, bytes, Arc::clone(&self.settings), runner),
         })
     }
@@ -175,17 +184,20 @@ impl<'i> ImportWorker<'i> {
     /// Converts the source of a damaged image anew, with all the renditions that the image had.
     fn mend(
         &self,
-        mut work: Work,
+        work: Work<'_>,
         bytes: Vec<u8>,
         image: DamagedImage,
         runner: &mut Runner,
     ) -> WorkResult {
         let note = mended_note(&image.problem);
-        if self.options.dry_run {
-            let report = &mut work.outcome.report;
+        let foresee = |mut outcome: FileOutcome| {
+            let report = &mut outcome.report;
             (report.status, report.id) = (FileStatus::Mended, Some(image.id));
-            report.notes.push(note);
-            return WorkResult::Settled(work.outcome);
+            report.notes.push(note.clone());
+            WorkResult::Settled(outcome)
+        };
+        if self.options.dry_run && !self.options.delete_originals {
+            return foresee(work.outcome);
         }
         let mut settings = Settings::clone(&self.settings);
         settings.renditions.extend(image.widths);
@@ -196,6 +208,7 @@ impl<'i> ImportWorker<'i> {
                 outcome.report.notes.push(note);
                 WorkResult::Mended { outcome, addition, permit, damaged: image.id }
             }
+            WorkResult::Settled(outcome) if outcome.report.reason.is_none() => foresee(outcome),
             refused => refused,
         }
     }
@@ -230,65 +243,70 @@ impl<'i> ImportWorker<'i> {
         };
         let widths = self.settings.renditions.iter().copied();
         let missing: Vec<u16> = widths.filter(|width| is_missing(*width)).collect();
+        let mut renditions = Vec::new();
+        if self.options.delete_originals || !(missing.is_empty() || self.options.dry_run) {
+            renditions = match self.make_again(&mut work, bytes, record, missing, runner) {
+                Ok(renditions) => renditions,
+                Err(error) => return work.refused(&error),
+            };
+        }
         if self.options.dry_run {
             return WorkResult::Settled(work.outcome);
         }
         if work.has_new_metadata(record) {
             work.outcome.report.notes.push("metadata added".into());
         }
-        if missing.is_empty() {
-            if work.has_new_tag(record) {
-                work.outcome.report.notes.push("tags added".into());
-            }
-            drop(bytes);
-            return work.pending(id, None, Vec::new());
+        let kept = renditions.iter().filter(|(_, webp)| !webp.is_empty()).count();
+        if kept > 0 {
+            work.outcome.report.notes.push(format!("{kept} renditions added"));
+        } else if work.has_new_tag(record) {
+            work.outcome.report.notes.push("tags added".into());
         }
-        let settings =
-            Arc::new(Settings { renditions: missing, ..Settings::clone(&self.settings) });
-        let image_bytes = record.size_bytes;
-        let present: Vec<_> = record
-            .kept_renditions()
-            .map(|rendition| (rendition.width, rendition.size_bytes))
-            .collect();
-        let render =
-            move |source: Vec<u8>, settings: &Settings, limits: &DecodeLimits, timer: &Timer| {
-                codec::render(&source, (image_bytes, &present), settings, limits, timer)
-            };
-        match self.run(&mut work, bytes, settings, runner, render) {
-            Ok(renditions) => {
-                let kept = renditions.iter().filter(|(_, webp)| !webp.is_empty()).count();
-                if kept > 0 {
-                    work.outcome.report.notes.push(format!("{kept} renditions added"));
-                }
-                work.pending(id, None, renditions)
+        work.pending(id, None, renditions)
+    }
+
+    /// Makes renditions of a known image's source, and converts it if it may be deleted: nothing
+    /// else tells whether the image shows all of it.
+    fn make_again(
+        &self,
+        work: &mut Work<'_>,
+        bytes: Vec<u8>,
+        record: &ImageRecord,
+        widths: Vec<u16>,
+        runner: &mut Runner,
+    ) -> Result<Vec<(u16, Vec<u8>)>, CodecError> {
+        let settings = Settings { renditions: widths, ..Settings::clone(&self.settings) };
+        let (image_bytes, deletes) = (record.size_bytes, self.options.delete_originals);
+        let present = record.kept_renditions().map(|it| (it.width, it.size_bytes));
+        let present: Vec<_> = present.collect();
+        let job = move |source: Vec<u8>, settings: &Settings, limits: &_, timer: &_| {
+            let mut made = Vec::new();
+            if !settings.renditions.is_empty() {
+                made = codec::render(&source, (image_bytes, &present), settings, limits, timer)?;
             }
-            Err(error) => work.refused(&error),
-        }
+            let image = Settings { renditions: Vec::new(), ..settings.clone() };
+            let converted = deletes.then(|| codec::convert(source, &image, limits, timer));
+            Ok((made, converted.transpose()?.map(|it| (it.partial, it.notes))))
+        };
+        let (renditions, told) = self.run(work, bytes, Arc::new(settings), runner, job)?;
+        let (partial, notes) = told.unwrap_or_default();
+        work.outcome.note_parts(partial, notes);
+        Ok(renditions)
     }
 
     /// Decodes a picture and drops it, for a dry run.
-    fn probe(
-        &self,
-        mut work: Work<'_>,
-        bytes: Vec<u8>,
-        runner: &mut Runner,
-    ) -> Result<WorkResult, StoreError> {
+    fn probe(&self, mut work: Work<'_>, bytes: Vec<u8>, runner: &mut Runner) -> WorkResult {
         let probe = |source: Vec<u8>, _: &Settings, limits: &DecodeLimits, timer: &Timer| {
             codec::probe_within(&source, limits, timer)
         };
-        Ok(match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
+        match self.run(&mut work, bytes, Arc::clone(&self.settings), runner, probe) {
             Ok((width, height)) => {
                 let report = &mut work.outcome.report;
                 (report.width, report.height) = (Some(width), Some(height));
-                let hash = &work.outcome.source.hash;
-                let earlier = self.store.map(|store| store.images_of_source(hash)).transpose()?;
-                if earlier.is_some_and(|ids| !ids.is_empty()) {
-                    work.outcome.report.status = FileStatus::Replaced;
-                }
                 WorkResult::Settled(work.outcome)
             }
             Err(error) => work.refused(&error),
-        })
+        }
     }
 
     fn convert(
@@ -303,9 +321,8 @@ impl<'i> ImportWorker<'i> {
             Ok(converted) => converted,
             Err(error) => return work.refused(&error),
         };
+        work.outcome.note_parts(converted.partial, std::mem::take(&mut converted.notes));
         let FileOutcome { report, source } = &mut work.outcome;
-        source.keep_reason = converted.partial.then_some("the image does not show all of it");
-        report.notes.clone_from(&converted.notes);
         let webp = std::mem::take(&mut converted.webp);
         let renditions = std::mem::take(&mut converted.renditions);
         let mut record = into_record(converted, webp.len() as u64, source, source_bytes);
@@ -313,6 +330,9 @@ impl<'i> ImportWorker<'i> {
         let id = ImageId::of(&webp);
         report.describe(&record);
         report.id = Some(id);
+        if self.options.dry_run {
+            return WorkResult::Settled(work.outcome);
+        }
         work.pending(id, Some((Box::new(record), webp)), renditions)
     }
 
@@ -420,10 +440,4 @@ struct DamagedImage {
     /// Widths of its renditions, as far as its record can be read.
     widths: Vec<u16>,
     problem: String,
-}
-
-fn refuse_unread(file: SourceFile, status: FileStatus, reason: String) -> WorkResult {
-    let bytes_in = file.stamp.size_bytes;
-    let report = FileReport { bytes_in, ..FileReport::refused(file.path.clone(), status, reason) };
-    WorkResult::Refused { report, source: Some(file) }
 }

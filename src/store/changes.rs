@@ -6,7 +6,7 @@ use super::error::StoreError;
 use super::heritage::Heritage;
 use super::migrate::ADDED_KEY;
 use super::record::{blob_key, decode_image, decode_mark, encode_image};
-use super::tags::merge_tags;
+use super::tags::{has_tag, merge_tags};
 use super::tree::Tree;
 use crate::image::{ImageId, ImageRecord, Rendition};
 
@@ -155,7 +155,7 @@ impl Writer<'_> {
         let Some(before) = self.image(id)? else { return Ok(None) };
         let (origins, some_damaged) = self.origins_of(id)?;
         let of_folder = |tag: &&String| {
-            some_damaged || origins.iter().any(|origin| origin.folder_tags.contains(tag))
+            some_damaged || origins.iter().any(|origin| has_tag(&origin.folder_tags, tag))
         };
         let refused: Vec<_> = drop.iter().filter(of_folder).cloned().collect();
         let mut record = before.clone();

@@ -1,6 +1,6 @@
 //! Which files images came from, so that images can go when their files have gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::addition::Origin;
@@ -44,6 +44,29 @@ impl Store {
         }
         origins.retain(|origin| origin.source_hash == *hash);
         Ok(origins)
+    }
+
+    /// Returns the images that [`Store::forget_origins`] would remove if all of these were lost.
+    ///
+    /// # Errors
+    /// When the gallery is damaged or can't be read.
+    pub fn orphans_without(&self, gone: &[(ImageId, Origin)]) -> Result<Vec<ImageId>, StoreError> {
+        let mut owners: BTreeMap<ImageId, BTreeSet<_>> = BTreeMap::new();
+        for (id, origin) in gone {
+            owners.entry(*id).or_default().insert(origin_key(*id, &origin.path));
+        }
+        let mut orphans = Vec::new();
+        for (id, gone) in owners {
+            let mut has_other = false;
+            self.scan_prefix(Tree::Origins, id.as_bytes(), &mut |key, _| {
+                has_other |= !gone.iter().any(|gone| gone == key);
+                Ok(())
+            })?;
+            if !has_other && self.get(Tree::Images, id.as_bytes(), |_| ())?.is_some() {
+                orphans.push(id);
+            }
+        }
+        Ok(orphans)
     }
 
     /// Forgets origins of which `is_lost` holds, with the tags of their folders, and removes the

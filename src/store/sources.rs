@@ -98,9 +98,7 @@ impl Writer<'_> {
         if some_damaged {
             tags.append(&mut record.tags);
         }
-        tags.retain(|tag| !record.refused_tags.contains(tag));
-        tags.sort_unstable();
-        tags.dedup();
+        merge_tags(&mut tags, &[], &record.refused_tags);
         record.tags = tags;
         Ok(())
     }

@@ -31,12 +31,15 @@ async function ask(path) {
 
 // Filters live in the page's own address, behind the #, so that they survive a reload and reach no server log.
 
+// All punctuation that Unicode names a comma, as in src/image.rs.
+const COMMA = /[,\u055D\u060C\u07F8\u1363\u1802\u1808\u2E32\u2E34\u2E41\u2E49\u2E4C\u3001\uA4FE\uA60D\uA6F5\uFE10\uFE11\uFE50\uFE51\uFF0C\uFF64\u{1144D}\u{1145A}\u{16E97}\u{1DA87}]/u;
+
 function filterQuery() {
   const query = new URLSearchParams();
   for (const name of ['orientation', 'animated']) {
     if (filters.elements[name].value) query.set(name, filters.elements[name].value);
   }
-  for (const tag of filters.elements.tags.value.split(',').map((tag) => tag.trim())) {
+  for (const tag of filters.elements.tags.value.split(COMMA).map((tag) => tag.trim())) {
     if (tag) query.append('tag', tag);
   }
   return query;

@@ -326,3 +326,38 @@ fn two_imports_at_once_on_one_gallery_store_everything_once() {
     assert_eq!(space.ids().len(), 12);
     space.assert_verified();
 }
+
+/// The message blamed the picture, which fits once the flag is left out.
+#[test]
+fn a_flag_that_takes_too_much_memory_is_named() {
+    let space = Workspace::file();
+    let picture = photo(2400, 2000, 1);
+    fs::write(space.picture("a.jpg"), jpeg(&picture, None)).unwrap();
+    save(picture, &space.picture("b.png"));
+    let mut failures = Failures::new();
+    for (name, flags, words) in [
+        ("a.jpg", &["--lossless", "always"] as &[&str], "leave out --lossless always, or raise"),
+        ("b.png", &["--lossless", "always"], "with --lossless always,"),
+        ("b.png", &["--lossless", "always"], "give --lossless never, or raise"),
+        ("b.png", &[], "with --lossless auto,"),
+        ("b.png", &[], "give --lossless never, or raise"),
+        ("a.jpg", &["--memory", "19MB", "--renditions", "2300"], "with these --renditions,"),
+        ("a.jpg", &["--memory", "9MB"], "of this kind"),
+    ] {
+        failures.check(format!("{name} {flags:?}: {words}"), || {
+            let path = format!("pictures/{name}");
+            let memory = ["import", "--memory", "120MB"];
+            // The last `--memory` would count twice.
+            let memory = if flags.contains(&"--memory") { &memory[..1] } else { &memory };
+            let refused = space.run([memory, flags, &[&path]].concat()).expect(1);
+            refused.complains_of(&[&path, "2400 x 2000 pixels", words, "--memory"]);
+        });
+    }
+    // What the message advises helps.
+    let refused = space.run(["import", "--memory", "120MB", "--lossless", "always", "pictures"]);
+    let needed = refused.stderr.split("raise --memory to ").nth(1).unwrap();
+    let needed = needed.split_whitespace().next().unwrap();
+    let flags = ["import", "--memory", needed, "--lossless", "always", "--renditions", "none"];
+    space.run([&flags[..], &["--dry-run", "pictures"]].concat()).expect(0);
+    space.run(["import", "--memory", "120MB", "--lossless", "never", "pictures"]).expect(0);
+}

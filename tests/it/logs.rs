@@ -1,7 +1,9 @@
 //! Tests the forms and the rotation of the server's log, and that it holds no secret.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use crate::harness::{Failures, Signal, Workspace, wait_for};
 
@@ -196,4 +198,43 @@ fn paths_with_secrets(key: &str, encoded: &str, link: &str, signature: &str) -> 
         format!("/images?x=1&sig={signature}"),
         format!("/metrics?key={key}"),
     ]
+}
+
+/// Decoders wrote to the log what was wrong with a picture, but not with which.
+#[test]
+fn nothing_is_said_of_a_picture_without_its_name() {
+    const DAMAGES: usize = 24;
+    let space = Workspace::file();
+    let kinds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kinds/sources");
+    let mut sources: BTreeMap<_, (u64, PathBuf)> = BTreeMap::new();
+    for entry in fs::read_dir(kinds).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = path.metadata().unwrap().len();
+        // The smallest file of each format, and every JPEG XL and AVIF.
+        let ending = path.extension().unwrap().to_str().unwrap().to_owned();
+        let all = matches!(ending.as_str(), "jxl" | "avif");
+        let key = if all { path.display().to_string() } else { ending };
+        let smallest = sources.entry(key).or_insert((bytes, path.clone()));
+        if bytes < smallest.0 {
+            *smallest = (bytes, path);
+        }
+    }
+    for (_, path) in sources.values() {
+        let whole = fs::read(path).unwrap();
+        for number in 0..DAMAGES {
+            let mut damaged = whole.clone();
+            let at = 20 + (whole.len() - 21) * number / DAMAGES;
+            damaged[at] ^= 0xFF;
+            let name = path.file_name().unwrap().to_str().unwrap();
+            fs::write(space.picture(format!("{number}-{name}")), damaged).unwrap();
+        }
+    }
+    for verbose in [&["import"] as &[&str], &["--verbose", "import"]] {
+        let flags = ["--dry-run", "--memory", "200MB", "pictures"];
+        let ended = space.run([verbose, &flags].concat()).expect(1);
+        let is_anonymous = |line: &&str| !line.contains("pictures/") && !line.contains("dry run: ");
+        let anonymous: Vec<_> = ended.stderr.lines().filter(is_anonymous).collect();
+        assert_eq!(anonymous, [""; 0]);
+        assert_eq!(ended.stdout, "");
+    }
 }

@@ -130,8 +130,9 @@ fn a_folder_without_failures_ends_with_zero(space: &Workspace) {
     let summary = space.run(["import", "--json", "pictures"]).expect(0).json();
     let mut fields: Vec<_> = summary.as_object().unwrap().keys().cloned().collect();
     fields.sort();
-    let contract = "already_present bytes_in bytes_out duplicates failed imported mended \
-                    not_images removed removed_before replaced seconds";
+    let contract = "already_present bytes_in bytes_out duplicates excluded failed imported links \
+                    mended not_images originals_deleted originals_kept removed removed_before \
+                    replaced seconds";
     assert_eq!(fields.join(" "), contract);
 }
 
@@ -182,7 +183,7 @@ fn a_report_replaces_nothing_but_a_report() {
 #[test]
 fn a_path_that_does_not_exist_is_a_failure() {
     let space = Workspace::file();
-    space.run(["import", "nowhere"]).expect(1).complains_of(&["nowhere", "No such file"]);
+    space.run(["import", "nowhere"]).expect(1).complains_of(&["nowhere: no such file"]);
     space
         .run(["import", "--report", "no/folder/report.jsonl", "pictures"])
         .expect(1)

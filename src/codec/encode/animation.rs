@@ -106,6 +106,7 @@ pub(crate) fn encode(
     renditions.reverse();
     let damage = frames.damage();
     let partial = !damage.is_empty() || lacks_profile || (width, height) != size;
+    notes.extend(frames.notes());
     notes.extend(damage);
     Ok(EncodedAnimation { webp, renditions, width, height, features, partial, notes })
 }

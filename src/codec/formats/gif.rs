@@ -13,17 +13,11 @@ use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::canvas::{Area, Blend, Canvas, Disposal};
 use crate::codec::pixels::channels::Channels;
-use crate::codec::pixels::frames::{Frame, Frames};
+use crate::codec::pixels::frames::{Frame, Frames, shown_ms};
 use crate::codec::pixels::profile::{self, MAX_PROFILE_BYTES, Profile};
 use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
-
-/// Longest delay that stands for "as fast as possible", in milliseconds.
-const MAX_IGNORED_DELAY_MS: u32 = 10;
-
-/// Time for which browsers show a frame with such a delay, in milliseconds.
-const DEFAULT_DELAY_MS: u32 = 100;
 
 /// Bytes of a table of 256 colours.
 const PALETTE_BYTES: usize = 768;
@@ -225,9 +219,7 @@ impl Frames for GifFrames<'_> {
             3 => Disposal::Restore,
             _ => Disposal::Keep,
         };
-        let delay_ms = u32::from(u16::from_le_bytes([low, high])) * 10;
-        let duration_ms =
-            if delay_ms <= MAX_IGNORED_DELAY_MS { DEFAULT_DELAY_MS } else { delay_ms };
+        let duration_ms = shown_ms(u32::from(u16::from_le_bytes([low, high])) * 10);
         let shown = self.canvas.draw(&rgba, area, Blend::Over, disposal)?;
         drop(rgba);
         Ok(Some(Frame { rgba: shown.to_vec(), duration_ms }))

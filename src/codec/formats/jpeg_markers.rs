@@ -1,11 +1,6 @@
-//! Reads the markers of a JPEG: whether its end is there, what the decoder does not tell, and its
-//! metadata.
+//! Reads what stands before the pixels of a JPEG: its kind, its colour profile and its EXIF.
 //!
-//! Decoders fill a missing end with grey and report nothing, but a gallery must not hold such a
-//! picture. Format: ITU-T T.81, annex B.
-
-use std::borrow::Cow;
-use std::ops::Range;
+//! libjpeg decodes the pixels. Format: ITU-T T.81, annex B.
 
 use crate::codec::pixels::profile::{MAX_PROFILE_BYTES, Profile};
 
@@ -13,6 +8,8 @@ use crate::codec::pixels::profile::{MAX_PROFILE_BYTES, Profile};
 const START_OF_SCAN: u8 = 0xDA;
 /// Marker at the end of the picture.
 const END_OF_IMAGE: u8 = 0xD9;
+/// Marker of a frame of JPEG-LS (ITU-T T.87, C.1.1).
+const JPEG_LS_FRAME: u8 = 0xF7;
 
 /// What a segment begins with that holds a piece of the colour profile (ICC.1:2022, B.4). The
 /// number of the piece follows, and how many there are.
@@ -20,72 +17,33 @@ const PROFILE_PREFIX: &[u8] = b"ICC_PROFILE\0";
 /// What a segment with EXIF begins with.
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
-/// Most metadata that the decoder is given, in bytes. It copies all of it, and takes quadratic time
-/// for XMP in pieces.
-const MAX_METADATA_BYTES: usize = 256 << 10;
+/// The pieces of a colour profile make no whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BrokenProfile;
 
-/// What the markers say of a JPEG.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Markers {
-    /// Whether the end-of-image marker is there. What comes behind it does not matter.
-    pub(crate) complete: bool,
-    /// Whether it uses arithmetic coding, which few programs read, instead of Huffman coding.
-    pub(crate) arithmetic: bool,
-    /// Whether all coefficients are kept until the last scan, because the JPEG is progressive or a
-    /// scan lacks components.
-    pub(crate) buffered: bool,
-    /// Bytes of the segments with metadata, with their markers.
-    metadata_bytes: usize,
-}
-
-impl Markers {
-    /// Walks the markers up to the end of the picture.
-    pub(crate) fn read(jpeg: &[u8]) -> Self {
-        let mut markers = Self::default();
-        let mut components = 0;
-        for Segment { marker, content, place } in segments(jpeg) {
-            match marker {
-                END_OF_IMAGE => markers.complete = true,
-                START_OF_SCAN => {
-                    markers.buffered |=
-                        content.first().is_some_and(|in_scan| *in_scan < components);
-                }
-                // Start of frame. Every fourth of these markers defines tables instead.
-                0xC0..=0xCF if !marker.is_multiple_of(4) || marker == 0xC0 => {
-                    components = content.get(5).copied().unwrap_or_default();
-                    markers.buffered |= matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
-                    markers.arithmetic |= marker >= 0xC9;
-                }
-                _ if is_metadata(marker) => markers.metadata_bytes += place.len(),
-                _ => {}
-            }
-        }
-        markers
-    }
-
-    /// Whether [`without_long_metadata`] copies the JPEG.
-    pub(crate) const fn has_long_metadata(&self) -> bool {
-        self.metadata_bytes > MAX_METADATA_BYTES
+/// Returns the name of a kind of JPEG that is not decoded, if it is one.
+pub(crate) fn unsupported_kind(jpeg: &[u8]) -> Option<&'static str> {
+    let frame = before_pixels(jpeg).find(|segment| is_start_of_frame(segment.marker))?;
+    match (frame.marker, frame.content) {
+        (0xC3 | 0xC7 | 0xCB | 0xCF, _) => Some("lossless JPEG"),
+        (0xC5 | 0xC6 | 0xCD | 0xCE, _) => Some("hierarchical JPEG"),
+        (JPEG_LS_FRAME, _) => Some("JPEG-LS"),
+        (_, [12, ..]) => Some("JPEG with 12 bits a sample"),
+        (_, [_, 0, 0, ..]) => Some("JPEG whose height stands behind its pixels"),
+        _ => None,
     }
 }
 
-/// Returns the JPEG without metadata if that is long.
-pub(crate) fn without_long_metadata(jpeg: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    if !Markers::read(&jpeg).has_long_metadata() {
-        return jpeg;
-    }
-    let mut kept = Vec::with_capacity(jpeg.len());
-    let mut from = 0;
-    for Segment { place, .. } in segments(&jpeg).filter(|segment| is_metadata(segment.marker)) {
-        kept.extend_from_slice(&jpeg[from..place.start]);
-        from = place.end;
-    }
-    kept.extend_from_slice(&jpeg[from..]);
-    Cow::Owned(kept)
+/// Whether a marker starts a frame. Every fourth of these markers defines tables instead.
+const fn is_start_of_frame(marker: u8) -> bool {
+    matches!(marker, 0xC0 | 0xC1..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF | JPEG_LS_FRAME)
 }
 
-/// Puts the colour profile together, or returns `None` if a piece is missing or there twice.
-pub(crate) fn profile(jpeg: &[u8]) -> Option<Profile> {
+/// Puts the colour profile together, or returns `None` if there is none.
+///
+/// # Errors
+/// Fails if a piece is missing or there twice.
+pub(crate) fn profile(jpeg: &[u8]) -> Result<Option<Profile>, BrokenProfile> {
     let mut pieces: [Option<&[u8]>; 256] = [None; 256];
     let (mut found, mut length) = (0_usize, 0);
     for (number, count, piece) in profile_pieces(jpeg) {
@@ -93,24 +51,24 @@ pub(crate) fn profile(jpeg: &[u8]) -> Option<Profile> {
         length += piece.len();
         let is_twice = pieces[usize::from(number)].replace(piece).is_some();
         if is_twice || !(1..=count).contains(&number) {
-            return None;
+            return Err(BrokenProfile);
         }
     }
     if profile_pieces(jpeg).any(|(_, count, _)| usize::from(count) != found) {
-        return None;
+        return Err(BrokenProfile);
     }
     if length > MAX_PROFILE_BYTES {
-        return Some(Profile::TooLong);
+        return Ok(Some(Profile::TooLong));
     }
-    Profile::new(pieces.iter().flatten().copied().collect::<Vec<_>>().concat())
+    Ok(Profile::new(pieces.iter().flatten().copied().collect::<Vec<_>>().concat()))
 }
 
-/// Returns the EXIF metadata. Of several, the last counts.
+/// Returns the EXIF metadata. Of several, the first counts, as in other programs: some phones write
+/// a second one.
 pub(crate) fn exif(jpeg: &[u8]) -> Option<&[u8]> {
     before_pixels(jpeg)
         .filter(|segment| segment.marker == 0xE1)
-        .filter_map(|segment| segment.content.strip_prefix(EXIF_PREFIX))
-        .last()
+        .find_map(|segment| segment.content.strip_prefix(EXIF_PREFIX))
 }
 
 /// Returns the segments of applications that stand before the pixels: their markers and contents.
@@ -131,27 +89,13 @@ fn profile_pieces(jpeg: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
     })
 }
 
-/// Whether a segment is metadata of an application. Those of JFIF and Adobe say what colours are.
-const fn is_metadata(marker: u8) -> bool {
-    matches!(marker, 0xE1..=0xED | 0xEF)
-}
-
 pub(crate) struct Segment<'j> {
     pub(crate) marker: u8,
     pub(crate) content: &'j [u8],
-    /// The bytes of the marker and the segment.
-    place: Range<usize>,
 }
 
-/// Walks the segments before the first scan.
+/// Walks the segments up to the first scan, as libjpeg does.
 pub(crate) fn before_pixels(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
-    segments(jpeg).take_while(|segment| segment.marker != START_OF_SCAN)
-}
-
-/// Walks the segments. The end-of-image marker is the last, and has no content.
-///
-/// Segments are stepped over, because a thumbnail within one has an end marker of its own.
-fn segments(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     let mut at = 2; // Behind the start-of-image marker.
     let next = move || {
         loop {
@@ -166,16 +110,14 @@ fn segments(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
                 at += 1;
                 continue;
             }
-            let start = at - 1;
-            if marker == END_OF_IMAGE {
-                at = jpeg.len();
-                return Some(Segment { marker, content: &[], place: start..start + 2 });
+            if matches!(marker, START_OF_SCAN | END_OF_IMAGE) {
+                return None;
             }
             let length = jpeg.get(at + 1..at + 3)?;
             let length = usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
             let content = jpeg.get(at + 3..at + 1 + length).unwrap_or_default();
             at += 1 + length;
-            return Some(Segment { marker, content, place: start..at.min(jpeg.len()) });
+            return Some(Segment { marker, content });
         }
     };
     std::iter::from_fn(next)
@@ -185,39 +127,21 @@ fn segments(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_jpeg_is_complete_only_with_its_own_end_marker() {
-        let thumbnail_with_an_end = [0xFF, 0xE1, 0x00, 0x06, 1, 2, 0xFF, 0xD9];
-        let scan = [0xFF, 0xDA, 0x00, 0x03, 0, 1, 2, 0xFF, 0x00, 3, 0xFF, 0xD0, 4];
-        let mut jpeg = vec![0xFF, 0xD8];
-        jpeg.extend(thumbnail_with_an_end);
-        jpeg.extend(scan);
-        assert!(!Markers::read(&jpeg).complete);
-        let whole = [jpeg.as_slice(), &[0xFF, 0xFF, 0xD9], b"trailing"].concat();
-        assert!(Markers::read(&whole).complete);
-        for length in 0..jpeg.len() + 2 {
-            assert!(!Markers::read(&whole[..length]).complete, "the first {length} bytes");
-        }
+    fn segment(marker: u8, content: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(content.len() + 2).unwrap().to_be_bytes();
+        [&[0xFF, marker][..], &length, content].concat()
     }
 
     #[test]
-    fn long_metadata_goes_and_what_colours_are_stays() {
-        let segment = |marker: u8, content: &[u8]| {
-            let length = u16::try_from(content.len() + 2).unwrap().to_be_bytes();
-            [&[0xFF, marker][..], &length, content].concat()
-        };
-        let adobe = segment(0xEE, b"Adobe");
-        let exif = segment(0xE1, b"Exif\0\0turned");
-        let pixels = [0xFF, 0xDA, 0x00, 0x03, 0, 1, 0xFF, 0x00, 3, 0xFF, 0xD9];
-        let with = |metadata: &[u8]| {
-            [&[0xFF, 0xD8][..], &exif, metadata, &adobe, &pixels, b"trailing"].concat()
-        };
-        let short = with(&segment(0xE1, b"xmp"));
-        assert_eq!(without_long_metadata(short.as_slice().into()), short);
-        let long = with(&segment(0xED, &[7; 60_000]).repeat(5));
-        let reduced = [&[0xFF, 0xD8][..], &adobe, &pixels, b"trailing"].concat();
-        assert_eq!(without_long_metadata(long.as_slice().into()), reduced);
-        assert_eq!(super::exif(&long), Some(&b"turned"[..]));
+    fn the_first_exif_before_the_pixels_counts() {
+        let exif = |content: &[u8]| segment(0xE1, &[EXIF_PREFIX, content].concat());
+        let jpeg = |segments: &[Vec<u8>]| [vec![0xFF, 0xD8], segments.concat()].concat();
+        let (xmp, scan) = (segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0"), segment(0xDA, b""));
+        // A length of 0 counts as 2, and zeros between segments are passed over.
+        let odd = vec![0xFF, 0xE5, 0, 0, 0, 0, 0xFF];
+        let found = |segments: &[Vec<u8>]| super::exif(&jpeg(segments)).map(<[u8]>::to_vec);
+        assert_eq!(found(&[odd, xmp, exif(b"a"), exif(b"b")]), Some(b"a".to_vec()));
+        assert_eq!(found(&[scan, exif(b"a")]), None);
     }
 
     #[test]
@@ -225,19 +149,18 @@ mod tests {
         let bytes = |pieces: &[(u8, u8, &[u8])]| {
             let mut jpeg = vec![0xFF, 0xD8];
             for (number, count, piece) in pieces {
-                let length = u16::try_from(piece.len() + 16).unwrap().to_be_bytes();
-                jpeg.extend([&[0xFF, 0xE2][..], &length, PROFILE_PREFIX].concat());
-                jpeg.extend([&[*number, *count][..], piece].concat());
+                jpeg.extend(segment(0xE2, &[PROFILE_PREFIX, &[*number, *count], piece].concat()));
             }
-            match profile(&jpeg) {
+            profile(&jpeg).map(|profile| match profile {
                 Some(Profile::Bytes(bytes)) => Some(bytes),
                 _ => None,
-            }
+            })
         };
-        assert_eq!(bytes(&[(2, 2, b"cd"), (1, 2, b"ab")]), Some(b"abcd".to_vec()));
-        assert_eq!(bytes(&[(1, 2, b"ab")]), None);
-        assert_eq!(bytes(&[(1, 2, b"ab"), (1, 2, b"ab")]), None);
-        assert_eq!(bytes(&[(0, 1, b"ab")]), None);
-        assert_eq!(bytes(&[]), None);
+        assert_eq!(bytes(&[(2, 2, b"cd"), (1, 2, b"ab")]), Ok(Some(b"abcd".to_vec())));
+        assert_eq!(bytes(&[(1, 2, b"ab")]), Err(BrokenProfile));
+        assert_eq!(bytes(&[(1, 2, b"ab"), (1, 2, b"ab")]), Err(BrokenProfile));
+        assert_eq!(bytes(&[(0, 1, b"ab")]), Err(BrokenProfile));
+        assert_eq!(bytes(&[(0, 0, b"ab")]), Err(BrokenProfile));
+        assert_eq!(bytes(&[]), Ok(None));
     }
 }

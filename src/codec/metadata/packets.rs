@@ -123,8 +123,9 @@ impl<'s> Packets<'s> {
 
     fn of_png(source: &'s [u8]) -> Self {
         let mut packets = Self::default();
-        for (kind, content) in png::contents(source).filter(|(_, content)| is_short(content)) {
-            if kind == b"eXIf" {
+        let short = |(_, content): &([u8; 4], &[u8])| is_short(content);
+        for (kind, content) in png::intact_contents(source).filter(short) {
+            if kind == *b"eXIf" {
                 packets.exif.get_or_insert(without_prefix(content).into());
             } else if let Some((keyword, text)) = png_text(kind, content)
                 && packets.texts.len() < MAX_TEXTS
@@ -213,11 +214,11 @@ fn without_prefix(exif: &[u8]) -> &[u8] {
 }
 
 /// Reads a text chunk of a PNG: its keyword and its text (PNG, third edition, 11.3.3).
-fn png_text(kind: &[u8], content: &[u8]) -> Option<(String, String)> {
+fn png_text(kind: [u8; 4], content: &[u8]) -> Option<(String, String)> {
     let until_zero = |bytes: &'_ [u8]| bytes.iter().position(|byte| *byte == 0);
     let at = until_zero(content).filter(|length| (1..=MAX_KEYWORD_BYTES).contains(length))?;
     let (keyword, rest) = (&content[..at], &content[at + 1..]);
-    let text = match kind {
+    let text = match &kind {
         b"tEXt" => decode_latin_1(rest),
         b"zTXt" => decode_latin_1(&inflate(rest.strip_prefix(&[0])?)?),
         b"iTXt" => {

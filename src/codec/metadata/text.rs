@@ -1,6 +1,6 @@
 //! Cleans texts of metadata, and reads the encodings that they come in.
 
-use unicode_normalization::UnicodeNormalization as _;
+use crate::image::nfc;
 
 /// Longest text that is kept, in characters.
 const MAX_CHARACTERS: usize = 500;
@@ -22,7 +22,7 @@ pub(super) fn clean(text: &str) -> Option<String> {
         if !cleaned.is_empty() {
             cleaned.push(' ');
         }
-        cleaned.extend(word.nfc());
+        cleaned.push_str(&nfc(word));
     }
     if let Some((end, _)) = cleaned.char_indices().nth(MAX_CHARACTERS) {
         cleaned.truncate(end);

@@ -5,6 +5,17 @@ use image::metadata::Orientation;
 use super::profile::Profile;
 use crate::codec::error::CodecError;
 
+/// Longest delay that stands for "as fast as possible", in milliseconds.
+const MAX_IGNORED_DELAY_MS: u32 = 10;
+
+/// Time for which browsers show a frame with such a delay, in milliseconds.
+const DEFAULT_DELAY_MS: u32 = 100;
+
+/// Returns the time for which browsers show a frame of a GIF or PNG that has this delay.
+pub(crate) const fn shown_ms(delay_ms: u32) -> u32 {
+    if delay_ms <= MAX_IGNORED_DELAY_MS { DEFAULT_DELAY_MS } else { delay_ms }
+}
+
 /// A composed frame of an animation.
 pub(crate) struct Frame {
     /// Pixels of the whole canvas.
@@ -23,6 +34,10 @@ pub(crate) trait Frames {
     fn profile(&self) -> Option<Profile>;
     /// Returns how to turn the frames upright.
     fn orientation(&self) -> Orientation;
+    /// Returns what the user should know of frames that are shown as they are meant.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Returns a note on everything that the frames do not show. Known once all are decoded.
     fn damage(&self) -> Vec<String> {
         Vec::new()

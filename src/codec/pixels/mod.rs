@@ -2,9 +2,10 @@
 //!
 //! In reading order: `raster` is a decoded picture in the `channels` of its file, `frames` a
 //! decoded animation whose frames `canvas` composes. `colour` converts to sRGB, by a `profile` that
-//! is bounded; `orientation` (with `transpose`) turns upright, and `rgb` holds the result. Of that,
-//! `resize` makes smaller copies, `features` computes placeholder, colour and hash, and `yuv` makes
-//! the planes to be encoded.
+//! is bounded or by the code points of `cicp`, and `deep_colour` does so from 16 bits;
+//! `orientation` (with `transpose`) turns upright, and `rgb` holds the result. Of that, `resize`
+//! makes smaller copies, `features` computes placeholder, colour and hash, and `yuv` makes the
+//! planes to be encoded.
 
 pub(super) mod raster;
 
@@ -16,7 +17,11 @@ pub(super) mod canvas;
 
 pub(super) mod colour;
 
+pub(super) mod deep_colour;
+
 pub(super) mod profile;
+
+pub(super) mod cicp;
 
 pub(super) mod orientation;
 

@@ -1,9 +1,11 @@
-//! Bounds what an ICC profile may cost. A short one can cost much: its tags may share their bytes,
-//! and each is read into memory of its own.
+//! Holds what a picture says of its colours, and bounds what an ICC profile may cost. A short one
+//! can cost much: its tags may share their bytes, and each is read into memory of its own.
 //!
 //! What a profile means is `colour`'s matter.
 
 use std::borrow::Cow;
+
+use super::cicp::Cicp;
 
 /// Longest profile that is applied, in bytes. Printers' profiles have some two megabytes.
 pub(crate) const MAX_PROFILE_BYTES: usize = 4 << 20;
@@ -29,16 +31,35 @@ const NEEDED_TAGS: [&[u8; 4]; 14] = [
     b"cicp", b"A2B0", b"A2B1", b"A2B2",
 ];
 
-/// The ICC profile of a picture.
+/// What a picture says of its colours.
 #[derive(Clone, Debug)]
 pub(crate) enum Profile {
+    /// An ICC profile.
     Bytes(Vec<u8>),
-    /// It is longer than [`MAX_PROFILE_BYTES`].
+    /// An ICC profile that is longer than [`MAX_PROFILE_BYTES`].
     TooLong,
+    CodePoints(CodePoints),
+    PowerCurve(PowerCurve),
+}
+
+/// Code points, and how bright an HDR picture is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct CodePoints {
+    pub(crate) cicp: Cicp,
+    /// The brightest light in cd/m², if the picture says so.
+    pub(crate) brightest: Option<f32>,
+}
+
+/// Primaries and the power by which samples become light.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PowerCurve {
+    pub(crate) power: f32,
+    /// The chromaticities (x and y of CIE 1931) of white, red, green and blue.
+    pub(crate) primaries: [[f32; 2]; 4],
 }
 
 impl Profile {
-    /// Takes a profile, unless it is too long or empty.
+    /// Takes an ICC profile, unless it is too long or empty.
     pub(crate) fn new<'p>(bytes: impl Into<Cow<'p, [u8]>>) -> Option<Self> {
         let bytes = bytes.into();
         match bytes.len() {
@@ -52,7 +73,7 @@ impl Profile {
     pub(crate) fn memory_bytes(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => memory_bytes(bytes.len()),
-            Self::TooLong => 0,
+            Self::TooLong | Self::CodePoints(_) | Self::PowerCurve(_) => 0,
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Raster {
     pub(crate) channels: Channels,
     /// Rows from the top, in `width * height * channels.count()` bytes.
     pub(crate) samples: Vec<u8>,
-    /// ICC profile of the samples. Without one they are sRGB.
+    /// What the colours of the samples are. Without a profile they are sRGB.
     pub(crate) profile: Option<Profile>,
     /// How to turn the picture upright.
     pub(crate) orientation: Orientation,
@@ -30,10 +30,6 @@ pub(crate) struct Raster {
     /// What the user should know.
     pub(crate) notes: Vec<String>,
 }
-
-/// The note on a picture that is brighter than sRGB can be.
-#[cfg(any(feature = "avif", feature = "heic", feature = "jxl"))]
-pub(crate) const HDR_NOTE: &str = "HDR: brightness was reduced to what sRGB holds";
 
 impl Raster {
     /// Whether the picture that [`Raster::into_upright_srgb`] returns lacks something of the

@@ -8,12 +8,12 @@
 use re_rav1d::{Decoder, Error, PixelLayout, PlanarImageComponent, Settings, pixel};
 
 use super::boxes::HeifContainer;
-use super::cicp::Cicp;
 use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
 use super::primary::{Coding, PrimaryPicture};
 use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
+use crate::codec::pixels::cicp::Cicp;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::timer::Timer;
 

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::cicp::Cicp;
+use crate::codec::pixels::cicp::Cicp;
 
 /// Most items of a file. A phone's picture of 200 megapixels has 800 tiles.
 const MAX_ITEMS: usize = 20_000;

@@ -10,13 +10,13 @@ use heifer_hevc_dec::slice::SliceHeader;
 use heifer_hevc_dec::syntax::{Picture as Parsed, decode_slice_segment};
 
 use super::boxes::HeifContainer;
-use super::cicp::Cicp;
 use super::heic_clock::{TimedSink, stop_by_panic};
 use super::planes::{ChromaPlanes, Plane, PlaneSamples, Planes};
 use super::primary::{Coding, PrimaryPicture};
 use super::tiles::{self, CodedTile, DecodeCost, DecodedTile};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
+use crate::codec::pixels::cicp::Cicp;
 use crate::codec::pixels::raster::Raster;
 use crate::codec::timer::Timer;
 

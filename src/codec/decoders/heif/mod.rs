@@ -3,8 +3,8 @@
 //! In reading order: `boxes` reads the container's boxes, `primary` finds which coded pictures make
 //! up a picture, `overlay` which pictures make up what is shown, `tiles` decodes the coded ones one
 //! by one and puts them together, `avif` and `heic` (with `heic_clock`) give it a decoder of one
-//! coded picture each, and `planes` and `cicp` turn what comes out into sRGB. `beside` says what
-//! else is in the file.
+//! coded picture each, and `planes` turns what comes out into sRGB. `beside` says what else is in
+//! the file.
 //!
 //! The container reader is our own because no crate's memory and time are bounded by the file's
 //! length. heifer-isobmff, at 0.3.22, takes quadratic time, and copies an item's location for each
@@ -15,7 +15,6 @@
 pub(in crate::codec) mod avif;
 pub(in crate::codec) mod beside;
 mod boxes;
-mod cicp;
 #[cfg(feature = "heic")]
 pub(in crate::codec) mod heic;
 #[cfg(feature = "heic")]

@@ -5,7 +5,7 @@
 //! libavif and libheif read it so. Matrices are those of ITU-T H.273. `ICtCp` and constant
 //! luminance, which no still picture was seen with, are left out.
 
-use super::cicp::{Cicp, SrgbConverter, to_byte};
+use crate::codec::pixels::cicp::{Cicp, SrgbConverter, to_byte};
 
 /// The samples of one plane, as a decoder keeps them.
 #[cfg_attr(

@@ -8,7 +8,7 @@
 use image::metadata::Orientation;
 
 use super::boxes::{BoxReader, HeifContainer, HeifError, ItemProperty, Result};
-use super::cicp::Cicp;
+use crate::codec::pixels::cicp::Cicp;
 
 use HeifError::{Contradiction, NoSuchItem, TooMuch, UnsupportedKind};
 

@@ -3,14 +3,14 @@
 //! The caller passes a function that decodes one tile. `primary` knows what the container says, and
 //! `planes` how samples become bytes.
 
-use super::cicp::{Cicp, SrgbConverter};
 use super::planes::{PixelBuffer, Planes, is_supported, paint};
 use super::primary::{PrimaryPicture, TileGrid};
 use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
+use crate::codec::pixels::cicp::{Cicp, HDR_NOTE, SrgbConverter};
 use crate::codec::pixels::profile::{self, Profile};
-use crate::codec::pixels::raster::{HDR_NOTE, Raster};
+use crate::codec::pixels::raster::Raster;
 use crate::codec::pixels::rgb::divide_by_alpha;
 use crate::codec::timer::Timer;
 
@@ -120,7 +120,7 @@ pub(super) fn decode<D: DecodedTile>(
             let channels = if grey { 1 } else { 3 } + usize::from(alpha);
             buffer = PixelBuffer::new(picture.colour.width, picture.colour.height, channels);
             if profile.is_none() {
-                convert = SrgbConverter::new(cicp);
+                convert = SrgbConverter::new(cicp, None);
                 notes.extend(cicp.is_hdr().then(|| HDR_NOTE.to_owned()));
             }
         }

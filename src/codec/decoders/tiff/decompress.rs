@@ -6,29 +6,23 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, Cursor, Read};
 
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
 use super::directory::tag;
 use super::error::{TiffError, from_io};
 use super::fax;
 use super::layout::{Compression, TiffLayout};
 use crate::codec::error::CodecError;
-use crate::codec::formats::jpeg_markers::{Markers, without_long_metadata};
+use crate::codec::formats::libjpeg::{Colours, Condition, Failure, Libjpeg};
 use crate::codec::formats::webp;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::sniff::PictureFormat;
-use crate::codec::timer::{TimedReader, Timer};
+use crate::codec::timer::Timer;
 
 /// Bytes that decoding an embedded JPEG or WebP takes for each sample: the 16-bit coefficients of a
-/// progressive JPEG, and the result.
+/// JPEG in several scans, and the result.
 pub(super) const BYTES_PER_INNER_SAMPLE: u64 = 3;
 
 /// Most rows and columns by which a JPEG may exceed its strip or tile. Some writers round up.
-const MAX_SURPLUS: usize = 64;
-
-/// Most scans of a progressive JPEG, as in `formats::jpeg`.
-const MAX_SCANS: usize = 200;
+pub(super) const MAX_SURPLUS: usize = 64;
 
 /// Binary logarithm of the longest distance, in bytes, that Zstandard may look back. Its own
 /// encoder asks for no more.
@@ -37,6 +31,14 @@ const ZSTD_WINDOW_LOG: u32 = 27;
 /// Returns the memory that a decompressor keeps beside rows, for one chunk, in bytes.
 pub(super) const fn state_bytes(compression: Compression) -> u64 {
     if matches!(compression, Compression::Zstd) { 1 << ZSTD_WINDOW_LOG } else { 1 << 16 }
+}
+
+/// An opened chunk.
+pub(super) struct Chunk<'s> {
+    /// Rows of packed samples.
+    pub(super) rows: Box<dyn Read + 's>,
+    /// Whether a part of its pixels is missing or may be wrong.
+    pub(super) damaged: bool,
 }
 
 /// Opens the chunk at this place. `sample` matters only if the picture is planar.
@@ -49,7 +51,7 @@ pub(super) fn open_chunk<'s>(
     column: u32,
     row: u32,
     timer: &Timer,
-) -> Result<Box<dyn Read + 's>, CodecError> {
+) -> Result<Chunk<'s>, CodecError> {
     let bytes = layout.chunk(sample, column, row)?;
     let is_picture = matches!(layout.compression, Compression::Jpeg | Compression::WebP);
     // The order of bits concerns the file's bytes, compressed or not, but not embedded pictures.
@@ -58,7 +60,8 @@ pub(super) fn open_chunk<'s>(
     } else {
         Cow::Borrowed(bytes)
     };
-    Ok(match layout.compression {
+    let mut damaged = false;
+    let rows: Box<dyn Read + 's> = match layout.compression {
         Compression::None if layout.subsampling != (1, 1) => {
             Box::new(SubsampledReader::new(layout, Cursor::new(bytes)))
         }
@@ -82,9 +85,14 @@ pub(super) fn open_chunk<'s>(
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(from_io)?;
             undo_subsampling(layout, decoder)
         }
-        Compression::Jpeg => Box::new(Cursor::new(decode_jpeg(layout, &bytes, row, timer)?)),
+        Compression::Jpeg => {
+            let (rows, condition) = decode_jpeg(layout, &bytes, row, timer)?;
+            damaged = condition == Condition::Damaged;
+            Box::new(Cursor::new(rows))
+        }
         Compression::WebP => Box::new(Cursor::new(decode_webp(layout, &bytes)?)),
-    })
+    };
+    Ok(Chunk { rows, damaged })
 }
 
 fn undo_subsampling<'s>(layout: &TiffLayout<'_>, rows: impl Read + 's) -> Box<dyn Read + 's> {
@@ -102,11 +110,7 @@ fn decode_jpeg(
     bytes: &[u8],
     row: u32,
     timer: &Timer,
-) -> Result<Vec<u8>, CodecError> {
-    let failed = |error: zune_jpeg::errors::DecodeErrors| CodecError::Decode {
-        format: PictureFormat::Tiff,
-        source: error.into(),
-    };
+) -> Result<(Vec<u8>, Condition), CodecError> {
     let jpeg = match layout.directory.bytes(tag::JPEG_TABLES) {
         // The end marker of the tables and the start marker of the picture are left out.
         Some([tables @ .., 0xFF, 0xD9]) if bytes.starts_with(&[0xFF, 0xD8]) => {
@@ -114,33 +118,19 @@ fn decode_jpeg(
         }
         _ => Cow::Borrowed(bytes),
     };
-    if !Markers::read(&jpeg).complete {
-        return Err(TiffError::Truncated.into());
-    }
-    let options = DecoderOptions::default()
-        .set_strict_mode(false)
-        .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX)
-        .jpeg_set_max_scans(MAX_SCANS);
-    let reader = TimedReader::new(without_long_metadata(jpeg), timer);
-    let mut decoder = JpegDecoder::new_with_options(reader, options);
-    decoder.decode_headers().map_err(failed)?;
-    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let failed = |failure: Failure| failure.into_error(PictureFormat::Tiff);
+    let picture = Libjpeg::open(&jpeg, timer).map_err(failed)?;
+    let (width, height) = picture.dimensions();
+    let (width, height) = (width as usize, height as usize);
     let (chunk_width, chunk_height) = (layout.chunk_width as usize, layout.chunk_height as usize);
     let rows = layout.rows(row) as usize;
     let fits = (chunk_width..=chunk_width.saturating_add(MAX_SURPLUS)).contains(&width)
         && (rows..=chunk_height.saturating_add(MAX_SURPLUS)).contains(&height);
-    let space = decoder.input_colorspace();
-    let samples = space.map_or(0, |space| space.num_components());
+    let samples = picture.components();
     if !fits || samples != layout.samples_in_chunk() {
         return Err(TiffError::Corrupt("a JPEG inside is of another kind than the tags say").into());
     }
-    if let Some(space) = space {
-        decoder.set_options(options.jpeg_set_out_colorspace(space));
-    }
-    let mut decoded = decoder.decode().map_err(failed)?;
-    // The decoder fills what it can't read with grey.
-    timer.check()?;
+    let (mut decoded, condition) = picture.decode(Colours::Stored).map_err(failed)?;
     if width > chunk_width {
         for row in 0..rows {
             decoded.copy_within(
@@ -149,7 +139,7 @@ fn decode_jpeg(
             );
         }
     }
-    Ok(decoded)
+    Ok((decoded, condition))
 }
 
 /// Decodes a WebP to as many samples a pixel as the tags say.

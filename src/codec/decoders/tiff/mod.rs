@@ -34,6 +34,7 @@ use self::layout::{Colour, Compression, TiffLayout};
 use self::paint::Painter;
 use self::samples::{SampleRange, SampleSurvey, SampleUnpacker, has_open_range, undo_predictor};
 use crate::codec::error::CodecError;
+use crate::codec::formats::jpeg::DAMAGED_NOTE;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::profile::{self, Profile};
@@ -74,7 +75,7 @@ pub(in crate::codec) fn decode(
         return Err(CodecError::TooMuchMemory { width, height, needed, limit: memory_bytes });
     }
     let painter = Painter::new(&layout)?;
-    let samples = paint_picture(&layout, &painter, timer)?;
+    let (samples, damaged) = paint_picture(&layout, &painter, timer)?;
     // L*a*b* became sRGB while it was painted, so a profile no longer applies.
     let profile = match layout.colour {
         Colour::Lab { .. } => None,
@@ -84,6 +85,9 @@ pub(in crate::codec) fn decode(
     let mut notes = Vec::new();
     if pages > 1 {
         notes.push(format!("only the first of {pages} pages"));
+    }
+    if damaged {
+        notes.push(DAMAGED_NOTE.into());
     }
     if painter.channels == Channels::Cmyk && layout.alpha.is_some() {
         notes.push("what is transparent is shown white".into());
@@ -95,7 +99,7 @@ pub(in crate::codec) fn decode(
         samples,
         profile: profile.and_then(Profile::new),
         orientation: orientation(&layout.directory).unwrap_or(Orientation::NoTransforms),
-        partial: pages > 1,
+        partial: pages > 1 || damaged,
         notes,
     })
 }
@@ -114,7 +118,8 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
         + shown * 2 * u64::from(layout.width);
     let inner = match layout.compression {
         Compression::Jpeg | Compression::WebP => {
-            let samples = u64::from(layout.chunk_width) * u64::from(layout.chunk_height);
+            let side = |side: u32| u64::from(side) + decompress::MAX_SURPLUS as u64;
+            let samples = side(layout.chunk_width) * side(layout.chunk_height);
             let samples = samples.saturating_mul(planes * layout.samples_in_chunk() as u64);
             samples.saturating_mul(decompress::BYTES_PER_INNER_SAMPLE)
         }
@@ -124,9 +129,9 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
         }
         _ => 0,
     };
-    // A chunk is copied when its bits are reversed, and a JPEG with its tables, and its metadata.
+    // A chunk is copied when its bits are reversed, and a JPEG with its tables.
     let copies = match layout.compression {
-        Compression::Jpeg => 3,
+        Compression::Jpeg => 2,
         _ => u64::from(layout.bits_reversed),
     };
     let copies = planes.saturating_mul(layout.longest_chunk()).saturating_mul(copies);
@@ -141,18 +146,19 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
     raster.saturating_add(decoding.max(converting))
 }
 
+/// Decodes the picture to the samples of a raster. Tells whether a part of it may be wrong.
 fn paint_picture(
     layout: &TiffLayout<'_>,
     painter: &Painter,
     timer: &Timer,
-) -> Result<Vec<u8>, CodecError> {
+) -> Result<(Vec<u8>, bool), CodecError> {
     let unpacker = SampleUnpacker::new(layout, find_sample_range(layout, timer)?);
     let pixel_bytes = painter.channels.count();
     let row_bytes = layout.width as usize * pixel_bytes;
     let mut picture = vec![0; row_bytes * layout.height as usize];
     let mut samples = vec![Vec::new(); layout.shown().count()];
     let needs_no_change = is_stored_as_shown(layout, pixel_bytes);
-    for_each_row(layout, timer, |part| {
+    let damaged = for_each_row(layout, timer, |part| {
         let start = part.y as usize * row_bytes + part.x as usize * pixel_bytes;
         let target = &mut picture[start..][..part.pixels * pixel_bytes];
         if needs_no_change {
@@ -167,7 +173,7 @@ fn paint_picture(
         }
         painter.paint_row(&samples, target);
     })?;
-    Ok(picture)
+    Ok((picture, damaged))
 }
 
 /// Whether a row in the file has the very bytes of a row of the raster.
@@ -213,17 +219,19 @@ struct ChunkRow<'p> {
 }
 
 /// Decompresses the picture chunk by chunk and calls `visit` with each row, from a chunk's top.
+/// Tells whether a chunk is damaged.
 fn for_each_row(
     layout: &TiffLayout<'_>,
     timer: &Timer,
     mut visit: impl FnMut(ChunkRow<'_>),
-) -> Result<(), CodecError> {
+) -> Result<bool, CodecError> {
     let (across, down) = layout.chunks();
     let chunked_samples: Vec<usize> =
         if layout.planar { layout.shown().collect() } else { vec![0] };
     let row_bytes = usize::try_from(layout.row_bytes())
         .map_err(|_| error::TiffError::Corrupt("rows are too long"))?;
     let mut planes = vec![vec![0; row_bytes]; chunked_samples.len()];
+    let mut damaged = false;
     for row in 0..down {
         for column in 0..across {
             timer.check()?;
@@ -231,18 +239,19 @@ fn for_each_row(
                 .iter()
                 .map(|sample| decompress::open_chunk(layout, *sample, column, row, timer));
             let mut chunks = chunks.collect::<Result<Vec<_>, _>>()?;
+            damaged |= chunks.iter().any(|chunk| chunk.damaged);
             let x = column * layout.chunk_width;
             let pixels = layout.chunk_width.min(layout.width - x) as usize;
             for y in 0..layout.rows(row) {
                 for (chunk, plane) in chunks.iter_mut().zip(&mut planes) {
-                    chunk.read_exact(plane).map_err(error::from_io)?;
+                    chunk.rows.read_exact(plane).map_err(error::from_io)?;
                     undo_predictor(layout, plane);
                 }
                 visit(ChunkRow { x, y: row * layout.chunk_height + y, pixels, planes: &planes });
             }
         }
     }
-    Ok(())
+    Ok(damaged)
 }
 
 #[cfg(test)]

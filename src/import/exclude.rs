@@ -1,0 +1,344 @@
+//! Which files and folders an import leaves out: what a person excludes, the names in `.ignore`
+//! files, and what programs leave beside pictures.
+//!
+//! Patterns are those of `.gitignore` files, and names are compared in NFC. A given path is never
+//! left out by default, because whoever named it meant it.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder, Glob};
+
+use crate::image::nfc;
+
+/// Names that are left out by default, in whatever case. All of them are made by programs, and none
+/// is a name that people give to a folder of pictures.
+const DEFAULTS: [&str; 30] = [
+    // Trash: of desktops, Windows, Android, macOS, digiKam, Synology, QNAP; and what is being
+    // written.
+    ".Trash",
+    ".Trash-*",
+    ".Trashes",
+    "$RECYCLE.BIN",
+    ".trashed-*",
+    ".pending-*",
+    ".dtrash",
+    "#recycle",
+    "@Recycle",
+    // Thumbnails, and other pictures made of pictures.
+    ".thumbnails",
+    "@eaDir",
+    ".@__thumb",
+    "Thumbs.db",
+    "ehthumbs.db",
+    // Older states of files.
+    ".stversions",
+    ".snapshot",
+    "#snapshot",
+    "@Recently-Snapshot",
+    // What systems keep for themselves.
+    "lost+found",
+    "System Volume Information",
+    "desktop.ini",
+    ".DS_Store",
+    "._*",
+    ".AppleDouble",
+    "__MACOSX",
+    ".Spotlight-V100",
+    ".fseventsd",
+    ".TemporaryItems",
+    ".SynologyWorkingDirectory",
+    ".dropbox.cache",
+];
+
+/// The file that keeps programs from showing the pictures of its folder, as on Android.
+const NO_MEDIA: &str = ".nomedia";
+/// The file whose lines name what programs leave out below its folder.
+const IGNORE_FILE: &str = ".ignore";
+/// Longest `.ignore` file that is obeyed, in bytes.
+const MAX_IGNORE_FILE_BYTES: u64 = 1 << 20;
+
+/// A pattern of `--exclude`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExcludeGlob(String);
+
+/// The error for a text that is no pattern.
+#[derive(Debug, thiserror::Error)]
+#[error("{glob:?} is no pattern: {reason}")]
+pub struct BadGlob {
+    glob: String,
+    reason: String,
+}
+
+impl FromStr for ExcludeGlob {
+    type Err = BadGlob;
+
+    fn from_str(text: &str) -> Result<Self, BadGlob> {
+        // Such a line of a file would be a comment, and spaces around a pattern mean nothing.
+        let glob = match text.trim() {
+            comment if comment.starts_with('#') => format!("\\{comment}"),
+            glob => glob.to_owned(),
+        };
+        let mut builder = matcher(false);
+        builder.allow_unclosed_class(false);
+        match add(&mut builder, &glob) {
+            Ok(()) => Ok(Self(glob)),
+            Err(reason) => Err(BadGlob { glob: text.to_owned(), reason }),
+        }
+    }
+}
+
+/// What an import leaves out.
+#[derive(Clone, Debug)]
+pub struct ExcludeRules {
+    /// What a person excludes.
+    asked: Gitignore,
+    /// Names that are left out by default; `None` if nothing is.
+    defaults: Option<Gitignore>,
+}
+
+impl ExcludeRules {
+    /// Makes the rules of these patterns, of which the last that matches counts, and with
+    /// `defaults` those that hold by default.
+    pub fn new(globs: impl IntoIterator<Item = ExcludeGlob>, defaults: bool) -> Self {
+        Self {
+            asked: build(false, globs.into_iter().map(|glob| glob.0)),
+            defaults: defaults
+                .then(|| build(true, DEFAULTS.map(|name| name.replace('#', "\\#")).into_iter())),
+        }
+    }
+}
+
+/// Makes a matcher of patterns that are known to be good.
+fn build(any_case: bool, globs: impl Iterator<Item = String>) -> Gitignore {
+    let mut builder = matcher(any_case);
+    for glob in globs {
+        let added = add(&mut builder, &glob);
+        debug_assert!(added.is_ok(), "{added:?}");
+    }
+    builder.build().unwrap_or_else(|_| Gitignore::empty())
+}
+
+/// Makes a builder for patterns that are matched against relative paths.
+fn matcher(any_case: bool) -> GitignoreBuilder {
+    let mut builder = GitignoreBuilder::new("");
+    // The error is for a later version.
+    let _ = builder.case_insensitive(any_case);
+    builder
+}
+
+/// Adds a line, or returns what is wrong with it.
+fn add(builder: &mut GitignoreBuilder, line: &str) -> Result<(), String> {
+    match builder.add_line(None, &nfc(line)) {
+        Ok(_) => Ok(()),
+        Err(ignore::Error::Glob { err, .. }) => Err(err),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Decides what a walk below one given path leaves out. Folders must come before what is in them.
+pub(super) struct Excluder<'r> {
+    rules: &'r ExcludeRules,
+    root: &'r Path,
+    /// The `.ignore` files of the folders that the walk is in, the innermost last.
+    ignore_files: Vec<IgnoreFile>,
+}
+
+struct IgnoreFile {
+    folder: PathBuf,
+    rules: Gitignore,
+}
+
+impl<'r> Excluder<'r> {
+    pub(super) fn new(rules: &'r ExcludeRules, root: &'r Path) -> Self {
+        Self { rules, root, ignore_files: Vec::new() }
+    }
+
+    /// Returns why the entry at `path` is left out, or `None` if it is not.
+    pub(super) fn reason(&mut self, path: &Path, is_folder: bool) -> Option<String> {
+        if path == self.root {
+            let name = (!is_folder).then_some(path.file_name()?)?;
+            return match find(&self.rules.asked, Path::new(name), false) {
+                Match::Ignore(glob) => Some(asked(glob)),
+                _ => None,
+            };
+        }
+        self.ignore_files.retain(|file| path.starts_with(&file.folder));
+        let below = path.strip_prefix(self.root).unwrap_or(path);
+        match find(&self.rules.asked, below, is_folder) {
+            Match::Ignore(glob) => return Some(asked(glob)),
+            Match::Whitelist(_) => return None,
+            Match::None => {}
+        }
+        let defaults = self.rules.defaults.as_ref()?;
+        for file in self.ignore_files.iter().rev() {
+            let below = path.strip_prefix(&file.folder).unwrap_or(path);
+            match find(&file.rules, below, is_folder) {
+                Match::Ignore(glob) => {
+                    let place = file.folder.join(IGNORE_FILE);
+                    let what = format!("{} in {}", glob.original(), place.display());
+                    return Some(by_default(&what));
+                }
+                Match::Whitelist(_) => return None,
+                Match::None => {}
+            }
+        }
+        match find(defaults, below, is_folder) {
+            Match::Ignore(glob) => Some(by_default(glob.original().trim_start_matches('\\'))),
+            _ => None,
+        }
+    }
+
+    /// Looks into a folder before the walk does, for files that say what to leave out. Returns why
+    /// the whole folder is, or `None` if it is not.
+    ///
+    /// `open` opens a file of the folder, or returns `None` for a link.
+    ///
+    /// # Errors
+    /// When the files can't be read. Nobody knows then what to leave out.
+    pub(super) fn enter(
+        &mut self,
+        folder: &Path,
+        open: impl FnOnce(&str) -> io::Result<Option<File>>,
+    ) -> Result<Option<String>, String> {
+        if self.rules.defaults.is_none() {
+            return Ok(None);
+        }
+        let failed = |name: &str, error: &dyn std::fmt::Display| {
+            format!("left out, because its {name} can't be read: {error}")
+        };
+        if folder != self.root && exists(folder, NO_MEDIA).map_err(|e| failed(NO_MEDIA, &e))? {
+            return Ok(Some(by_default("a folder with .nomedia")));
+        }
+        if exists(folder, IGNORE_FILE).map_err(|error| failed(IGNORE_FILE, &error))?
+            && let Some(rules) = read(open).map_err(|error| failed(IGNORE_FILE, &error))?
+        {
+            self.ignore_files.retain(|file| folder.starts_with(&file.folder));
+            self.ignore_files.push(IgnoreFile { folder: folder.to_owned(), rules });
+        }
+        Ok(None)
+    }
+}
+
+fn asked(glob: &Glob) -> String {
+    format!("left out by --exclude {}", glob.original())
+}
+
+fn by_default(what: &str) -> String {
+    format!("left out by default: {what}; --no-default-excludes takes it")
+}
+
+/// Finds the rule for a path, which is compared in NFC if it is text.
+fn find<'g>(rules: &'g Gitignore, path: &Path, is_folder: bool) -> Match<&'g Glob> {
+    match path.to_str() {
+        Some(text) => rules.matched(&*nfc(text), is_folder),
+        None => rules.matched(path, is_folder),
+    }
+}
+
+fn exists(folder: &Path, name: &str) -> io::Result<bool> {
+    match folder.join(name).symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads an `.ignore` file, or returns `None` for a folder of that name.
+fn read(
+    open: impl FnOnce(&str) -> io::Result<Option<File>>,
+) -> Result<Option<Gitignore>, Box<dyn std::error::Error>> {
+    let mut file = open(IGNORE_FILE)?.ok_or("it is a link; links are not followed")?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Ok(None);
+    }
+    if !metadata.is_file() || metadata.len() > MAX_IGNORE_FILE_BYTES {
+        return Err("it is too long, or no regular file".into());
+    }
+    let mut text = String::new();
+    file.by_ref().take(MAX_IGNORE_FILE_BYTES).read_to_string(&mut text)?;
+    let mut builder = matcher(false);
+    for (index, line) in text.trim_start_matches('\u{FEFF}').lines().enumerate() {
+        add(&mut builder, line).map_err(|error| format!("line {}: {error}", index + 1))?;
+    }
+    Ok(Some(builder.build()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(globs: &[&str], defaults: bool) -> ExcludeRules {
+        ExcludeRules::new(globs.iter().map(|glob| glob.parse().unwrap()), defaults)
+    }
+
+    #[test]
+    fn every_default_name_is_left_out_by_default_alone() {
+        let root = Path::new("/given/@eaDir");
+        let mut wrong = Vec::new();
+        for name in DEFAULTS {
+            let name = name.replace('*', "1000");
+            for name in [name.clone(), name.to_uppercase(), format!("a/b/{name}")] {
+                let path = root.join(&name);
+                let left_out =
+                    |rules: ExcludeRules| Excluder::new(&rules, root).reason(&path, true).is_some();
+                if !left_out(rules(&[], true)) || left_out(rules(&[], false)) {
+                    wrong.push(name);
+                }
+            }
+        }
+        assert_eq!(wrong, [""; 0]);
+        let rules = rules(&[], true);
+        for kept in ["", "eaDir", ".hidden", "recycle", "Trash", "x._y.jpg", "thumbnails"] {
+            let reason = Excluder::new(&rules, root).reason(&root.join(kept), true);
+            assert_eq!(reason, None, "{kept}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_those_of_gitignore() {
+        let root = Path::new("given");
+        let mut wrong = Vec::new();
+        for (globs, path, is_folder, is_left_out) in [
+            (&["*.gif"] as &[&str], "given/a/b.gif", false, true),
+            (&["*.gif"], "given/a/b.GIF", false, false),
+            (&["*.{gif,png}"], "given/b.png", false, true),
+            (&["raw"], "given/a/raw", true, true),
+            (&["raw"], "given/a/raws", true, false),
+            (&["raw/"], "given/raw", false, false),
+            (&["a/raw"], "given/a/raw", true, true),
+            (&["a/raw"], "given/b/a/raw", true, false),
+            (&["/raw"], "given/a/raw", true, false),
+            (&["**/a/raw"], "given/b/a/raw", true, true),
+            (&["a/**/raw"], "given/a/b/c/raw", true, true),
+            (&["#1"], "given/#1", true, true),
+            (&["*.jpg", "!keep.jpg"], "given/keep.jpg", false, false),
+            (&["!@eaDir"], "given/@eaDir", true, false),
+            (&["cafe\u{301}"], "given/caf\u{e9}", true, true),
+            (&["caf\u{e9}"], "given/cafe\u{301}", true, true),
+            (&["given"], "given", true, false),
+        ] {
+            let rules = rules(globs, true);
+            let reason = Excluder::new(&rules, root).reason(Path::new(path), is_folder);
+            if reason.is_some() != is_left_out {
+                wrong.push((globs, path, reason));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let rules = rules(&["*.gif"], true);
+        let file = Path::new("given/a.gif");
+        assert!(Excluder::new(&rules, file).reason(file, false).is_some(), "a file that is given");
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_named() {
+        for bad in ["[", "{a", "a}", "[z-a]"] {
+            let error = bad.parse::<ExcludeGlob>().unwrap_err().to_string();
+            assert!(error.contains(bad), "{error}");
+        }
+    }
+}
