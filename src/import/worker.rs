@@ -243,13 +243,17 @@ impl<'i> ImportWorker<'i> {
         };
         let widths = self.settings.renditions.iter().copied();
         let missing: Vec<u16> = widths.filter(|width| is_missing(*width)).collect();
-        let mut renditions = Vec::new();
-        if self.options.delete_originals || !(missing.is_empty() || self.options.dry_run) {
-            renditions = match self.make_again(&mut work, bytes, record, missing, runner) {
+        let must_convert =
+            self.options.delete_originals || !(missing.is_empty() || self.options.dry_run);
+        let renditions = if must_convert {
+            match self.make_again(&mut work, bytes, record, missing, runner) {
                 Ok(renditions) => renditions,
                 Err(error) => return work.refused(&error),
-            };
-        }
+            }
+        } else {
+            drop(bytes);
+            Vec::new()
+        };
         if self.options.dry_run {
             return WorkResult::Settled(work.outcome);
         }
