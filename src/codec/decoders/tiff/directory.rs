@@ -48,6 +48,33 @@ pub(super) mod tag {
     pub(in super::super) const CR2_SLICES: u16 = 50752;
     pub(in super::super) const DNG_VERSION: u16 = 50706;
 
+    pub(in super::super) const JPEG_STREAM: u16 = 513;
+    pub(in super::super) const JPEG_STREAM_LENGTH: u16 = 514;
+    pub(in super::super) const JPEG_RESTART_INTERVAL: u16 = 515;
+    pub(in super::super) const JPEG_Q_TABLES: u16 = 519;
+    pub(in super::super) const JPEG_DC_TABLES: u16 = 520;
+    pub(in super::super) const JPEG_AC_TABLES: u16 = 521;
+
+    pub(in super::super) const OF_OLD_JPEG: [u16; 17] = [
+        IMAGE_WIDTH,
+        IMAGE_LENGTH,
+        BITS_PER_SAMPLE,
+        COMPRESSION,
+        PHOTOMETRIC,
+        STRIP_OFFSETS,
+        SAMPLES_PER_PIXEL,
+        ROWS_PER_STRIP,
+        STRIP_BYTE_COUNTS,
+        JPEG_STREAM,
+        JPEG_STREAM_LENGTH,
+        JPEG_RESTART_INTERVAL,
+        JPEG_Q_TABLES,
+        JPEG_DC_TABLES,
+        JPEG_AC_TABLES,
+        YCBCR_SUBSAMPLING,
+        REFERENCE_BLACK_WHITE,
+    ];
+
     pub(super) const SURROUNDINGS: [u16; 15] = [
         SENSOR_WIDTH,
         SENSOR_HEIGHT,
@@ -341,6 +368,16 @@ impl<'s> TiffFile<'s> {
         let start = usize::try_from(at).ok()?;
         let end = start.checked_add(usize::try_from(count).ok()?)?;
         self.source.get(start..end)
+    }
+
+    /// Length of the file, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    /// Returns all bytes of the file from a place on, or `None` if it is behind the end.
+    pub(super) fn bytes_from(&self, at: u64) -> Option<&'s [u8]> {
+        self.source.get(usize::try_from(at).ok()?..)
     }
 }
 

@@ -3,11 +3,12 @@
 //! In reading order: `directory` reads tags and their values, `layout` makes sense of them,
 //! `decompress` (with `fax`) turns a chunk into rows of packed samples, `samples` unpacks them, and
 //! `paint` (with `lab`) turns them into the pixels of a raster. `exif` reads the orientation for
-//! other formats, `raw` tells camera raw from other TIFFs, `beside` says what else is in one, and
-//! `error` why a TIFF can't be shown. This file ties them together.
+//! other formats, `raw` tells camera raw from other TIFFs, `old_jpeg` makes a JPEG of a page that
+//! is one in the old style, `beside` says what else is in a file, and `error` why a TIFF can't be
+//! shown. This file ties them together.
 //!
 //! TIFF 6.0, Adobe's technical notes and `BigTIFF` are covered, but only the first page of a file
-//! is decoded. Old-style JPEG, JBIG, JPEG 2000, LERC and LZMA are refused by name.
+//! is decoded. Tiles of old-style JPEG, JBIG, JPEG 2000, LERC and LZMA are refused by name.
 //!
 //! This reader is our own because the tiff crate, at 0.11, decodes no palettes, CIE L*a*b*,
 //! subsampled YCbCr, mixtures of sample formats or files without byte counts, and panics at tiled
@@ -22,6 +23,7 @@ pub(in crate::codec) mod exif;
 mod fax;
 mod lab;
 mod layout;
+mod old_jpeg;
 mod paint;
 pub(in crate::codec) mod raw;
 mod samples;
@@ -34,7 +36,7 @@ use self::layout::{Colour, Compression, TiffLayout};
 use self::paint::Painter;
 use self::samples::{SampleRange, SampleSurvey, SampleUnpacker, has_open_range, undo_predictor};
 use crate::codec::error::CodecError;
-use crate::codec::formats::jpeg::DAMAGED_NOTE;
+use crate::codec::formats::jpeg::{self, DAMAGED_NOTE};
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::pixels::profile::{self, Profile};
@@ -47,7 +49,14 @@ use crate::codec::timer::Timer;
 /// Fails when the tags make no sense, or ask for what is not supported.
 pub(in crate::codec) fn header(source: &[u8], timer: &Timer) -> Result<Header, CodecError> {
     timer.check()?;
-    let layout = TiffLayout::new(TiffFile::open(source)?.read_first_page()?)?;
+    let file = TiffFile::open(source)?;
+    if let Some(page) = old_jpeg::assemble(&file)? {
+        let header = jpeg::header(&page, timer)?;
+        let profile = file.read_first_page()?.bytes(tag::ICC_PROFILE).unwrap_or_default().len();
+        let copies = page.len() as u64 + profile::memory_bytes(profile);
+        return Ok(Header { decode_bytes: header.decode_bytes.saturating_add(copies), ..header });
+    }
+    let layout = TiffLayout::new(file.read_first_page()?)?;
     Ok(Header {
         width: layout.width,
         height: layout.height,
@@ -68,6 +77,9 @@ pub(in crate::codec) fn decode(
     timer: &Timer,
 ) -> Result<Raster, CodecError> {
     let file = TiffFile::open(source)?;
+    if let Some(page) = old_jpeg::assemble(&file)? {
+        return decode_old_jpeg(&file, &page, timer);
+    }
     let layout = TiffLayout::new(file.read_first_page()?)?;
     let (width, height) = (layout.width, layout.height);
     let needed = decode_bytes(&layout);
@@ -81,11 +93,8 @@ pub(in crate::codec) fn decode(
         Colour::Lab { .. } => None,
         _ => layout.directory.bytes(tag::ICC_PROFILE),
     };
-    let pages = file.count_pages();
-    let mut notes = Vec::new();
-    if pages > 1 {
-        notes.push(format!("only the first of {pages} pages"));
-    }
+    let mut notes = Vec::from_iter(pages_note(&file));
+    let partial = damaged || !notes.is_empty();
     if damaged {
         notes.push(DAMAGED_NOTE.into());
     }
@@ -99,9 +108,28 @@ pub(in crate::codec) fn decode(
         samples,
         profile: profile.and_then(Profile::new),
         orientation: orientation(&layout.directory).unwrap_or(Orientation::NoTransforms),
-        partial: pages > 1 || damaged,
+        partial,
         notes,
     })
+}
+
+/// Decodes the first page from the JPEG that it is. What the TIFF says of it counts.
+fn decode_old_jpeg(file: &TiffFile<'_>, page: &[u8], timer: &Timer) -> Result<Raster, CodecError> {
+    let directory = file.read_first_page()?;
+    let mut raster = jpeg::decode(page, timer)?;
+    raster.notes.extend(pages_note(file));
+    Ok(Raster {
+        profile: directory.bytes(tag::ICC_PROFILE).and_then(Profile::new).or(raster.profile),
+        orientation: orientation(&directory).unwrap_or(Orientation::NoTransforms),
+        partial: !raster.notes.is_empty(),
+        ..raster
+    })
+}
+
+/// Returns the note on further pages.
+fn pages_note(file: &TiffFile<'_>) -> Option<String> {
+    let pages = file.count_pages();
+    (pages > 1).then(|| format!("only the first of {pages} pages"))
 }
 
 /// Returns the memory that the picture takes until it is upright, in bytes: its samples, and the
