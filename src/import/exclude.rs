@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder, Glob};
@@ -59,7 +60,12 @@ const NO_MEDIA: &str = ".nomedia";
 /// The file whose lines name what programs leave out below its folder.
 const IGNORE_FILE: &str = ".ignore";
 /// Longest `.ignore` file that is obeyed, in bytes.
-const MAX_IGNORE_FILE_BYTES: u64 = 1 << 20;
+const MAX_IGNORE_FILE_BYTES: usize = 64 << 10;
+/// Most lines of an `.ignore` file that are no comments.
+const MAX_PATTERNS: usize = 1_000;
+/// Most bytes of the `.ignore` files that hold for one folder. In memory they take up to fifty
+/// times as much.
+const MAX_OPEN_BYTES: usize = 256 << 10;
 
 /// A pattern of `--exclude`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,16 +151,23 @@ pub(super) struct Excluder<'r> {
     root: &'r Path,
     /// The `.ignore` files of the folders that the walk is in, the innermost last.
     ignore_files: Vec<IgnoreFile>,
+    /// The last `.ignore` file that was read. Folders that lie side by side often have the same.
+    latest: Option<Arc<IgnoreText>>,
 }
 
 struct IgnoreFile {
     folder: PathBuf,
+    content: Arc<IgnoreText>,
+}
+
+struct IgnoreText {
+    text: String,
     rules: Gitignore,
 }
 
 impl<'r> Excluder<'r> {
     pub(super) fn new(rules: &'r ExcludeRules, root: &'r Path) -> Self {
-        Self { rules, root, ignore_files: Vec::new() }
+        Self { rules, root, ignore_files: Vec::new(), latest: None }
     }
 
     /// Returns why the entry at `path` is left out, or `None` if it is not.
@@ -176,7 +189,7 @@ impl<'r> Excluder<'r> {
         let defaults = self.rules.defaults.as_ref()?;
         for file in self.ignore_files.iter().rev() {
             let below = path.strip_prefix(&file.folder).unwrap_or(path);
-            match find(&file.rules, below, is_folder) {
+            match find(&file.content.rules, below, is_folder) {
                 Match::Ignore(glob) => {
                     let place = file.folder.join(IGNORE_FILE);
                     let what = format!("{} in {}", glob.original(), place.display());
@@ -214,12 +227,28 @@ impl<'r> Excluder<'r> {
             return Ok(Some(by_default("a folder with .nomedia")));
         }
         if exists(folder, IGNORE_FILE).map_err(|error| failed(IGNORE_FILE, &error))?
-            && let Some(rules) = read(open).map_err(|error| failed(IGNORE_FILE, &error))?
+            && let Some(text) = read(open).map_err(|error| failed(IGNORE_FILE, &error))?
         {
-            self.ignore_files.retain(|file| folder.starts_with(&file.folder));
-            self.ignore_files.push(IgnoreFile { folder: folder.to_owned(), rules });
+            self.obey(folder, text).map_err(|error| failed(IGNORE_FILE, &error))?;
         }
         Ok(None)
+    }
+
+    /// Obeys an `.ignore` file below its folder.
+    fn obey(&mut self, folder: &Path, text: String) -> Result<(), String> {
+        self.ignore_files.retain(|file| folder.starts_with(&file.folder));
+        let open: usize = self.ignore_files.iter().map(|file| file.content.text.len()).sum();
+        if open + text.len() > MAX_OPEN_BYTES {
+            let limit = MAX_OPEN_BYTES >> 10;
+            return Err(format!("with those of the folders around it, it exceeds {limit} KiB"));
+        }
+        let content = match self.latest.take() {
+            Some(latest) if latest.text == text => latest,
+            _ => Arc::new(IgnoreText { rules: compile(&text)?, text }),
+        };
+        self.latest = Some(Arc::clone(&content));
+        self.ignore_files.push(IgnoreFile { folder: folder.to_owned(), content });
+        Ok(())
     }
 }
 
@@ -250,22 +279,35 @@ fn exists(folder: &Path, name: &str) -> io::Result<bool> {
 /// Reads an `.ignore` file, or returns `None` for a folder of that name.
 fn read(
     open: impl FnOnce(&str) -> io::Result<Option<File>>,
-) -> Result<Option<Gitignore>, Box<dyn std::error::Error>> {
-    let mut file = open(IGNORE_FILE)?.ok_or("it is a link; links are not followed")?;
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let file = open(IGNORE_FILE)?.ok_or("it is a link; links are not followed")?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Ok(None);
     }
-    if !metadata.is_file() || metadata.len() > MAX_IGNORE_FILE_BYTES {
-        return Err("it is too long, or no regular file".into());
+    if !metadata.is_file() {
+        return Err("it is no regular file".into());
     }
-    let mut text = String::new();
-    file.by_ref().take(MAX_IGNORE_FILE_BYTES).read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_IGNORE_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_IGNORE_FILE_BYTES {
+        return Err(format!("it is longer than {} KiB", MAX_IGNORE_FILE_BYTES >> 10).into());
+    }
+    Ok(Some(String::from_utf8(bytes).map_err(|_| "it is no UTF-8 text")?))
+}
+
+/// Makes a matcher of the text of an `.ignore` file.
+fn compile(text: &str) -> Result<Gitignore, String> {
+    let lines = || text.trim_start_matches('\u{FEFF}').lines();
+    let is_pattern = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    if lines().filter(is_pattern).count() > MAX_PATTERNS {
+        return Err(format!("it has more than {MAX_PATTERNS} patterns"));
+    }
     let mut builder = matcher(false);
-    for (index, line) in text.trim_start_matches('\u{FEFF}').lines().enumerate() {
+    for (index, line) in lines().enumerate() {
         add(&mut builder, line).map_err(|error| format!("line {}: {error}", index + 1))?;
     }
-    Ok(Some(builder.build()?))
+    builder.build().map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -332,6 +374,26 @@ mod tests {
         let rules = rules(&["*.gif"], true);
         let file = Path::new("given/a.gif");
         assert!(Excluder::new(&rules, file).reason(file, false).is_some(), "a file that is given");
+    }
+
+    #[test]
+    fn ignore_files_are_bounded_by_themselves_and_together() {
+        let rules = rules(&[], true);
+        let mut excluder = Excluder::new(&rules, Path::new("given"));
+        let text = format!("*.raw\n#{}", " ".repeat(MAX_OPEN_BYTES / 4 - 7));
+        for folder in ["given", "given/a", "given/a/b", "given/a/b/c", "given/a/b/d"] {
+            assert_eq!(excluder.obey(Path::new(folder), text.clone()), Ok(()), "{folder}");
+        }
+        let first = &excluder.ignore_files[0].content;
+        let are_one = excluder.ignore_files.iter().all(|file| Arc::ptr_eq(&file.content, first));
+        assert!(are_one, "a text is compiled once");
+        let error = excluder.obey(Path::new("given/a/b/d/e"), "*.gif".into()).unwrap_err();
+        assert!(error.contains("256 KiB"), "{error}");
+        assert_eq!(excluder.obey(Path::new("given/f"), "*.gif".into()), Ok(()));
+        assert!(excluder.reason(Path::new("given/f/a.gif"), false).is_some());
+        let many = |patterns| format!("# many\n\n{}", "*.gif\n".repeat(patterns));
+        assert!(compile(&many(MAX_PATTERNS)).is_ok());
+        assert!(compile(&many(MAX_PATTERNS + 1)).unwrap_err().contains("1000 patterns"));
     }
 
     #[test]

@@ -162,7 +162,7 @@ fn patterns_are_given_by_flag_and_variable() {
 #[test]
 fn a_folder_whose_rules_can_not_be_read_is_left_as_it_is() {
     let mut failures = Failures::new();
-    for rules in ["a link", "no text", "no pattern", "too long"] {
+    for rules in ["a link", "no text", "no pattern", "too long", "too many patterns"] {
         failures.check(rules, || {
             let space = Workspace::file();
             picture(&space, "a.jpg", 1);
@@ -174,7 +174,8 @@ fn a_folder_whose_rules_can_not_be_read_is_left_as_it_is() {
                 "a link" => symlink("../rules", &file).unwrap(),
                 "no text" => fs::write(&file, b"*.jpg\n\xFF\n").unwrap(),
                 "no pattern" => fs::write(&file, "*.jpg\n{a\n").unwrap(),
-                _ => fs::write(&file, "*.jpg\n".repeat(200_000)).unwrap(),
+                "too long" => fs::write(&file, format!("#{}", " ".repeat(64 << 10))).unwrap(),
+                _ => fs::write(&file, "*.jpg\n".repeat(1_001)).unwrap(),
             }
             fs::remove_file(space.picture("sub/b.jpg")).unwrap();
             picture(&space, "sub/new.jpg", 4);
