@@ -17,9 +17,10 @@ use crate::image::nfc;
 
 /// Names that are left out by default, in whatever case. All of them are made by programs, and none
 /// is a name that people give to a folder of pictures.
-const DEFAULTS: [&str; 30] = [
-    // Trash: of desktops, Windows, Android, macOS, digiKam, Synology, QNAP; and what is being
-    // written.
+const DEFAULTS: [&str; 43] = [
+    // Trash: of desktops, Windows, Android, macOS, digiKam, Synology, QNAP, Samba; and what is
+    // being written. A folder of pictures may be named `Recycler`, but not what Windows
+    // puts into it.
     ".Trash",
     ".Trash-*",
     ".Trashes",
@@ -29,15 +30,28 @@ const DEFAULTS: [&str; 30] = [
     ".dtrash",
     "#recycle",
     "@Recycle",
+    ".recycle",
+    "**/RECYCLER/S-1-*",
+    ".globalTrash",
     // Thumbnails, and other pictures made of pictures.
     ".thumbnails",
     "@eaDir",
     ".@__thumb",
+    ".@upload_cache",
+    ".thumbs",
+    ".thumb",
+    ".tmb",
+    ".xvpics",
     "Thumbs.db",
     "ehthumbs.db",
     // Older states of files.
     ".stversions",
     ".snapshot",
+    ".snapshots",
+    "@snapshots",
+    "~snapshot",
+    ".zfs",
+    ".picasaoriginals",
     "#snapshot",
     "@Recently-Snapshot",
     // What systems keep for themselves.
@@ -335,7 +349,18 @@ mod tests {
         }
         assert_eq!(wrong, [""; 0]);
         let rules = rules(&[], true);
-        for kept in ["", "eaDir", ".hidden", "recycle", "Trash", "x._y.jpg", "thumbnails"] {
+        for kept in [
+            "",
+            "RECYCLER",
+            "snapshots",
+            "thumbs",
+            "eaDir",
+            ".hidden",
+            "recycle",
+            "Trash",
+            "x._y.jpg",
+            "thumbnails",
+        ] {
             let reason = Excluder::new(&rules, root).reason(&root.join(kept), true);
             assert_eq!(reason, None, "{kept}");
         }
