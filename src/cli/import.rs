@@ -172,9 +172,10 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
         format!("{} imported ({bytes_in} became {bytes_out})", HumanCount(summary.imported))
     }];
     let done = |what: &'static str, foreseen: &'static str| if dry_run { foreseen } else { what };
+    // Where one is told of in other words than several, its words come first.
     for (count, what) in [
         (summary.already_present, "already present"),
-        (summary.duplicates, "duplicates"),
+        (summary.duplicates, "duplicate|duplicates"),
         (summary.replaced, done("replaced", "would be replaced")),
         (summary.removed_before, "removed before"),
         (summary.mended, done("mended", "would be mended")),
@@ -190,6 +191,8 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
         ),
     ] {
         if count > 0 {
+            let (one, more) = what.split_once('|').unwrap_or((what, what));
+            let what = if count == 1 { one } else { more };
             parts.push(format!("{} {what}", HumanCount(count)));
         }
     }

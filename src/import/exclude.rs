@@ -234,16 +234,18 @@ impl<'r> Excluder<'r> {
         if self.rules.defaults.is_none() {
             return Ok(None);
         }
-        let failed = |name: &str, error: &dyn std::fmt::Display| {
-            format!("left out, because its {name} can't be read: {error}")
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            format!("left out, because {what} can't be read: {error}")
         };
-        if folder != self.root && exists(folder, NO_MEDIA).map_err(|e| failed(NO_MEDIA, &e))? {
+        let exists = |name| exists(folder, name).map_err(|error| failed("the folder", &error));
+        if folder != self.root && exists(NO_MEDIA)? {
             return Ok(Some(by_default("a folder with .nomedia")));
         }
-        if exists(folder, IGNORE_FILE).map_err(|error| failed(IGNORE_FILE, &error))?
-            && let Some(text) = read(open).map_err(|error| failed(IGNORE_FILE, &error))?
+        let failed = |error: &dyn std::fmt::Display| failed("its .ignore", error);
+        if exists(IGNORE_FILE)?
+            && let Some(text) = read(open).map_err(|error| failed(&error))?
         {
-            self.obey(folder, text).map_err(|error| failed(IGNORE_FILE, &error))?;
+            self.obey(folder, text).map_err(|error| failed(&error))?;
         }
         Ok(None)
     }

@@ -245,7 +245,7 @@ fn what_is_no_picture_is_told_on_the_terminal() {
             ],
             "skipped",
         ),
-        (&["mixed"], 0, &["1 symbolic links not followed", "1 not pictures"], "among"),
+        (&["mixed"], 0, &["1 symbolic link not followed", "1 not a picture,"], "among"),
     ] {
         failures.check(paths.join(" "), || {
             // The files may come in any order.
