@@ -64,12 +64,13 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+    pub(super) fn run(mut self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         // clap would take a variable that says no for the flag.
         if self.prune && self.delete_originals {
             let advice = "the argument '--prune' cannot be used with '--delete-originals'";
             anyhow::bail!(UsageError(advice.into()));
         }
+        self.flags.exclude_below(&self.paths)?;
         // What can go wrong without the gallery goes wrong first, so that no new one is left.
         let report = self.report.as_ref().map(|path| ReportFile::create(path, globals));
         let report = report.transpose()?;

@@ -77,11 +77,12 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+    pub(super) fn run(mut self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
         // clap would take a variable that says no for the flag.
         if self.watch && self.import.is_empty() {
             anyhow::bail!(UsageError("--watch needs a folder; give --import <DIR>".into()));
         }
+        self.flags.exclude_below(&self.import)?;
         // The server's own threads serve clients. This one accepts them, and looks after the
         // catalog.
         threads::event_loop()?.block_on(self.serve(globals))?;

@@ -151,6 +151,25 @@ fn patterns_are_given_by_flag_and_variable() {
             space.run(["serve", "--exclude", bad]).expect(2).complains_of(&["is no pattern"]);
         });
     }
+    for nothing in ["", "..", "!", "a/../b", "/"] {
+        failures.check(format!("{nothing:?}"), || {
+            let refused = space.run(["import", "--exclude", nothing, "pictures"]).expect(2);
+            refused.complains_of(&["no file is ever found by it"]);
+        });
+    }
+    // A path on disk counts from the folder that is given.
+    let given = space.path("pictures");
+    let (given, below) = (given.to_str().unwrap(), space.picture("c"));
+    let below = below.to_str().unwrap();
+    let told = space.run(["import", "--dry-run", "--exclude", below, "pictures"]).expect(0);
+    told.complains_of(&["4 would be imported", "1 left out;"]);
+    for command in [
+        &["import", "--exclude", given, given] as &[&str],
+        &["import", "--exclude", below, "pictures", "pictures/f"],
+        &["serve", "--exclude", given, "--import", given],
+    ] {
+        space.run(command).expect(2).complains_of(&["--exclude", "below the imported folder"]);
+    }
     // A given file is left out by a pattern, too: shells write out `*`.
     space
         .run(["import", "--exclude", "*.gif", "pictures/b.gif"])
