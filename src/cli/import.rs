@@ -34,16 +34,15 @@ pub(super) struct Args {
     #[command(flatten)]
     flags: ImportFlags,
 
-    /// Remove images whose files are gone from PATH, or left out now
+    /// Remove images whose files are gone from PATH, or left out now; not with --delete-originals
     #[arg(
         long,
         env = "IMAGEPOOL_PRUNE",
-        value_parser = FalseyValueParser::new(),
-        conflicts_with = "delete_originals"
+        value_parser = FalseyValueParser::new()
     )]
     prune: bool,
 
-    /// Delete each picture below PATH once its image is safely stored
+    /// Delete each picture below PATH once its image is safely stored; not with --prune
     #[arg(long, env = "IMAGEPOOL_DELETE_ORIGINALS", value_parser = FalseyValueParser::new())]
     delete_originals: bool,
 
@@ -65,7 +64,13 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+    pub(super) fn run(mut self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        // clap would take a variable that says no for the flag.
+        if self.prune && self.delete_originals {
+            let advice = "the argument '--prune' cannot be used with '--delete-originals'";
+            anyhow::bail!(UsageError(advice.into()));
+        }
+        self.flags.exclude_below(&self.paths)?;
         // What can go wrong without the gallery goes wrong first, so that no new one is left.
         let report = self.report.as_ref().map(|path| ReportFile::create(path, globals));
         let report = report.transpose()?;
@@ -172,24 +177,36 @@ pub(super) fn describe(summary: &ImportSummary, dry_run: bool) -> String {
         format!("{} imported ({bytes_in} became {bytes_out})", HumanCount(summary.imported))
     }];
     let done = |what: &'static str, foreseen: &'static str| if dry_run { foreseen } else { what };
+    // Where one is told of in other words than several, its words come first.
     for (count, what) in [
         (summary.already_present, "already present"),
-        (summary.duplicates, "duplicates"),
+        (summary.duplicates, "duplicate|duplicates"),
         (summary.replaced, done("replaced", "would be replaced")),
         (summary.removed_before, "removed before"),
         (summary.mended, done("mended", "would be mended")),
-        (summary.not_images.saturating_sub(summary.links), "not pictures"),
-        (summary.links, "symbolic links not followed"),
-        (summary.excluded, "left out by their names"),
+        (summary.not_images.saturating_sub(summary.links), "not a picture|not pictures"),
+        (summary.links, "symbolic link not followed|symbolic links not followed"),
+        (summary.excluded, "left out"),
         (summary.failed, "failed"),
-        (summary.removed, done("removed", "images would be removed")),
-        (summary.originals_deleted, done("originals deleted", "originals would be deleted")),
+        (summary.removed, done("removed", "image would be removed|images would be removed")),
+        (
+            summary.originals_deleted,
+            done(
+                "original deleted|originals deleted",
+                "original would be deleted|originals would be deleted",
+            ),
+        ),
         (
             summary.originals_kept,
-            done("originals kept (the report says why)", "originals would be kept"),
+            done(
+                "original kept (the report says why)|originals kept (the report says why)",
+                "original would be kept|originals would be kept",
+            ),
         ),
     ] {
         if count > 0 {
+            let (one, more) = what.split_once('|').unwrap_or((what, what));
+            let what = if count == 1 { one } else { more };
             parts.push(format!("{} {what}", HumanCount(count)));
         }
     }

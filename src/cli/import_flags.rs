@@ -1,11 +1,13 @@
 //! The flags that `import` and `serve` share: how pictures are converted, and the limits of a
 //! source.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
 
+use super::global::UsageError;
 use crate::codec::{DecodeLimits, Lossless, MAX_WEBP_SIDE, Settings};
 use crate::image::{BadTag, parse_tags};
 use crate::import::{BadGlob, ExcludeGlob, ExcludeRules, ImportOptions};
@@ -143,6 +145,17 @@ pub(super) struct ImportFlags {
 const LIMITS: &str = "Limits";
 
 impl ImportFlags {
+    /// Makes patterns relative that were given as paths below one of the imported folders.
+    pub(super) fn exclude_below(&mut self, roots: &[PathBuf]) -> Result<(), UsageError> {
+        for GlobList(globs) in &mut self.exclude {
+            let below = std::mem::take(globs).into_iter().map(|glob| glob.below(roots));
+            *globs = below
+                .collect::<Result<_, _>>()
+                .map_err(|error| UsageError(format!("--exclude: {error}")))?;
+        }
+        Ok(())
+    }
+
     /// Returns the options that these flags say. The others are off.
     pub(super) fn into_options(self) -> ImportOptions {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -257,6 +270,10 @@ fn parse_globs(text: &str) -> Result<GlobList, BadGlob> {
         }
     }
     push(&text[start..])?;
+    if globs.is_empty() {
+        // It may be a variable that a shell does not know, so it is refused and not dropped.
+        globs.push("".parse()?);
+    }
     Ok(GlobList(globs))
 }
 
@@ -306,10 +323,13 @@ mod tests {
             ("*.gif", &["*.gif"] as &[&str]),
             ("*.{gif,png}, raw/**,", &["*.{gif,png}", " raw/**"]),
             ("a\\,b,[,;]", &["a\\,b", "[,;]"]),
-            ("", &[]),
+            ("trail\\ , a", &["trail\\ ", "a"]),
         ] {
             let globs = globs.iter().map(|glob| glob.parse().unwrap()).collect();
             assert_eq!(parse_globs(text).unwrap(), GlobList(globs), "{text}");
+        }
+        for blank in ["", " ", " , "] {
+            assert!(parse_globs(blank).is_err(), "{blank:?}");
         }
         for bad in ["[", "*.{gif", "a,{b"] {
             assert!(

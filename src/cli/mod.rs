@@ -109,8 +109,7 @@ pub struct Cli {
         long,
         global = true,
         env = "IMAGEPOOL_QUIET",
-        value_parser = FalseyValueParser::new(),
-        conflicts_with = "verbose"
+        value_parser = FalseyValueParser::new()
     )]
     quiet: bool,
 
@@ -149,6 +148,11 @@ impl Cli {
     /// What stopped the command; [`report_error`] puts it into words.
     pub fn run(self) -> anyhow::Result<ExitReason> {
         signals::ignore_file_limit();
+        // clap would take a variable that says no for the flag.
+        if self.quiet && self.verbose {
+            let advice = "the argument '--quiet' cannot be used with '--verbose'";
+            anyhow::bail!(UsageError(advice.into()));
+        }
         let level = match (self.quiet, self.verbose) {
             (true, _) => tracing::Level::ERROR,
             (false, true) => tracing::Level::DEBUG,

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use clap::builder::FalseyValueParser;
 
 use super::background_import::BackgroundImport;
-use super::global::{ExitReason, GlobalOptions};
+use super::global::{ExitReason, GlobalOptions, UsageError};
 use super::import_flags::ImportFlags;
 use super::limit_flags::LimitFlags;
 use super::new_key::{Announcement, show_then_store};
@@ -50,8 +50,7 @@ pub(super) struct Args {
     #[arg(
         long,
         env = "IMAGEPOOL_WATCH",
-        value_parser = FalseyValueParser::new(),
-        requires = "import"
+        value_parser = FalseyValueParser::new()
     )]
     watch: bool,
 
@@ -78,7 +77,12 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+    pub(super) fn run(mut self, globals: &GlobalOptions) -> anyhow::Result<ExitReason> {
+        // clap would take a variable that says no for the flag.
+        if self.watch && self.import.is_empty() {
+            anyhow::bail!(UsageError("--watch needs a folder; give --import <DIR>".into()));
+        }
+        self.flags.exclude_below(&self.import)?;
         // The server's own threads serve clients. This one accepts them, and looks after the
         // catalog.
         threads::event_loop()?.block_on(self.serve(globals))?;

@@ -7,18 +7,20 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::sync::Arc;
 
 use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder, Glob};
+use ignore::gitignore::{Gitignore, Glob};
 
+use super::glob::{ExcludeGlob, build, compile};
 use crate::image::nfc;
 
 /// Names that are left out by default, in whatever case. All of them are made by programs, and none
 /// is a name that people give to a folder of pictures.
-const DEFAULTS: [&str; 30] = [
-    // Trash: of desktops, Windows, Android, macOS, digiKam, Synology, QNAP; and what is being
-    // written.
+const DEFAULTS: [&str; 43] = [
+    // Trash: of desktops, Windows, Android, macOS, digiKam, Synology, QNAP, Samba; and what is
+    // being written. A folder of pictures may be named `Recycler`, but not what Windows
+    // puts into it.
     ".Trash",
     ".Trash-*",
     ".Trashes",
@@ -28,15 +30,28 @@ const DEFAULTS: [&str; 30] = [
     ".dtrash",
     "#recycle",
     "@Recycle",
+    ".recycle",
+    "**/RECYCLER/S-1-*",
+    ".globalTrash",
     // Thumbnails, and other pictures made of pictures.
     ".thumbnails",
     "@eaDir",
     ".@__thumb",
+    ".@upload_cache",
+    ".thumbs",
+    ".thumb",
+    ".tmb",
+    ".xvpics",
     "Thumbs.db",
     "ehthumbs.db",
     // Older states of files.
     ".stversions",
     ".snapshot",
+    ".snapshots",
+    "@snapshots",
+    "~snapshot",
+    ".zfs",
+    ".picasaoriginals",
     "#snapshot",
     "@Recently-Snapshot",
     // What systems keep for themselves.
@@ -59,37 +74,10 @@ const NO_MEDIA: &str = ".nomedia";
 /// The file whose lines name what programs leave out below its folder.
 const IGNORE_FILE: &str = ".ignore";
 /// Longest `.ignore` file that is obeyed, in bytes.
-const MAX_IGNORE_FILE_BYTES: u64 = 1 << 20;
-
-/// A pattern of `--exclude`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExcludeGlob(String);
-
-/// The error for a text that is no pattern.
-#[derive(Debug, thiserror::Error)]
-#[error("{glob:?} is no pattern: {reason}")]
-pub struct BadGlob {
-    glob: String,
-    reason: String,
-}
-
-impl FromStr for ExcludeGlob {
-    type Err = BadGlob;
-
-    fn from_str(text: &str) -> Result<Self, BadGlob> {
-        // Such a line of a file would be a comment, and spaces around a pattern mean nothing.
-        let glob = match text.trim() {
-            comment if comment.starts_with('#') => format!("\\{comment}"),
-            glob => glob.to_owned(),
-        };
-        let mut builder = matcher(false);
-        builder.allow_unclosed_class(false);
-        match add(&mut builder, &glob) {
-            Ok(()) => Ok(Self(glob)),
-            Err(reason) => Err(BadGlob { glob: text.to_owned(), reason }),
-        }
-    }
-}
+const MAX_IGNORE_FILE_BYTES: usize = 64 << 10;
+/// Most bytes of the `.ignore` files that hold for one folder. In memory they take up to fifty
+/// times as much.
+const MAX_OPEN_BYTES: usize = 256 << 10;
 
 /// What an import leaves out.
 #[derive(Clone, Debug)]
@@ -112,49 +100,29 @@ impl ExcludeRules {
     }
 }
 
-/// Makes a matcher of patterns that are known to be good.
-fn build(any_case: bool, globs: impl Iterator<Item = String>) -> Gitignore {
-    let mut builder = matcher(any_case);
-    for glob in globs {
-        let added = add(&mut builder, &glob);
-        debug_assert!(added.is_ok(), "{added:?}");
-    }
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
-}
-
-/// Makes a builder for patterns that are matched against relative paths.
-fn matcher(any_case: bool) -> GitignoreBuilder {
-    let mut builder = GitignoreBuilder::new("");
-    // The error is for a later version.
-    let _ = builder.case_insensitive(any_case);
-    builder
-}
-
-/// Adds a line, or returns what is wrong with it.
-fn add(builder: &mut GitignoreBuilder, line: &str) -> Result<(), String> {
-    match builder.add_line(None, &nfc(line)) {
-        Ok(_) => Ok(()),
-        Err(ignore::Error::Glob { err, .. }) => Err(err),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// Decides what a walk below one given path leaves out. Folders must come before what is in them.
 pub(super) struct Excluder<'r> {
     rules: &'r ExcludeRules,
     root: &'r Path,
     /// The `.ignore` files of the folders that the walk is in, the innermost last.
     ignore_files: Vec<IgnoreFile>,
+    /// The last `.ignore` file that was read. Folders that lie side by side often have the same.
+    latest: Option<Arc<IgnoreText>>,
 }
 
 struct IgnoreFile {
     folder: PathBuf,
+    content: Arc<IgnoreText>,
+}
+
+struct IgnoreText {
+    text: String,
     rules: Gitignore,
 }
 
 impl<'r> Excluder<'r> {
     pub(super) fn new(rules: &'r ExcludeRules, root: &'r Path) -> Self {
-        Self { rules, root, ignore_files: Vec::new() }
+        Self { rules, root, ignore_files: Vec::new(), latest: None }
     }
 
     /// Returns why the entry at `path` is left out, or `None` if it is not.
@@ -176,7 +144,7 @@ impl<'r> Excluder<'r> {
         let defaults = self.rules.defaults.as_ref()?;
         for file in self.ignore_files.iter().rev() {
             let below = path.strip_prefix(&file.folder).unwrap_or(path);
-            match find(&file.rules, below, is_folder) {
+            match find(&file.content.rules, below, is_folder) {
                 Match::Ignore(glob) => {
                     let place = file.folder.join(IGNORE_FILE);
                     let what = format!("{} in {}", glob.original(), place.display());
@@ -207,19 +175,37 @@ impl<'r> Excluder<'r> {
         if self.rules.defaults.is_none() {
             return Ok(None);
         }
-        let failed = |name: &str, error: &dyn std::fmt::Display| {
-            format!("left out, because its {name} can't be read: {error}")
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            format!("left out, because {what} can't be read: {error}")
         };
-        if folder != self.root && exists(folder, NO_MEDIA).map_err(|e| failed(NO_MEDIA, &e))? {
+        let exists = |name| exists(folder, name).map_err(|error| failed("the folder", &error));
+        if folder != self.root && exists(NO_MEDIA)? {
             return Ok(Some(by_default("a folder with .nomedia")));
         }
-        if exists(folder, IGNORE_FILE).map_err(|error| failed(IGNORE_FILE, &error))?
-            && let Some(rules) = read(open).map_err(|error| failed(IGNORE_FILE, &error))?
+        let failed = |error: &dyn std::fmt::Display| failed("its .ignore", error);
+        if exists(IGNORE_FILE)?
+            && let Some(text) = read(open).map_err(|error| failed(&error))?
         {
-            self.ignore_files.retain(|file| folder.starts_with(&file.folder));
-            self.ignore_files.push(IgnoreFile { folder: folder.to_owned(), rules });
+            self.obey(folder, text).map_err(|error| failed(&error))?;
         }
         Ok(None)
+    }
+
+    /// Obeys an `.ignore` file below its folder.
+    fn obey(&mut self, folder: &Path, text: String) -> Result<(), String> {
+        self.ignore_files.retain(|file| folder.starts_with(&file.folder));
+        let open: usize = self.ignore_files.iter().map(|file| file.content.text.len()).sum();
+        if open + text.len() > MAX_OPEN_BYTES {
+            let limit = MAX_OPEN_BYTES >> 10;
+            return Err(format!("with those of the folders around it, it exceeds {limit} KiB"));
+        }
+        let content = match self.latest.take() {
+            Some(latest) if latest.text == text => latest,
+            _ => Arc::new(IgnoreText { rules: compile(&text)?, text }),
+        };
+        self.latest = Some(Arc::clone(&content));
+        self.ignore_files.push(IgnoreFile { folder: folder.to_owned(), content });
+        Ok(())
     }
 }
 
@@ -250,22 +236,21 @@ fn exists(folder: &Path, name: &str) -> io::Result<bool> {
 /// Reads an `.ignore` file, or returns `None` for a folder of that name.
 fn read(
     open: impl FnOnce(&str) -> io::Result<Option<File>>,
-) -> Result<Option<Gitignore>, Box<dyn std::error::Error>> {
-    let mut file = open(IGNORE_FILE)?.ok_or("it is a link; links are not followed")?;
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let file = open(IGNORE_FILE)?.ok_or("it is a link; links are not followed")?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Ok(None);
     }
-    if !metadata.is_file() || metadata.len() > MAX_IGNORE_FILE_BYTES {
-        return Err("it is too long, or no regular file".into());
+    if !metadata.is_file() {
+        return Err("it is no regular file".into());
     }
-    let mut text = String::new();
-    file.by_ref().take(MAX_IGNORE_FILE_BYTES).read_to_string(&mut text)?;
-    let mut builder = matcher(false);
-    for (index, line) in text.trim_start_matches('\u{FEFF}').lines().enumerate() {
-        add(&mut builder, line).map_err(|error| format!("line {}: {error}", index + 1))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_IGNORE_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_IGNORE_FILE_BYTES {
+        return Err(format!("it is longer than {} KiB", MAX_IGNORE_FILE_BYTES >> 10).into());
     }
-    Ok(Some(builder.build()?))
+    Ok(Some(String::from_utf8(bytes).map_err(|_| "it is no UTF-8 text")?))
 }
 
 #[cfg(test)]
@@ -293,7 +278,18 @@ mod tests {
         }
         assert_eq!(wrong, [""; 0]);
         let rules = rules(&[], true);
-        for kept in ["", "eaDir", ".hidden", "recycle", "Trash", "x._y.jpg", "thumbnails"] {
+        for kept in [
+            "",
+            "RECYCLER",
+            "snapshots",
+            "thumbs",
+            "eaDir",
+            ".hidden",
+            "recycle",
+            "Trash",
+            "x._y.jpg",
+            "thumbnails",
+        ] {
             let reason = Excluder::new(&rules, root).reason(&root.join(kept), true);
             assert_eq!(reason, None, "{kept}");
         }
@@ -321,6 +317,13 @@ mod tests {
             (&["cafe\u{301}"], "given/caf\u{e9}", true, true),
             (&["caf\u{e9}"], "given/cafe\u{301}", true, true),
             (&["given"], "given", true, false),
+            (&["./raw"], "given/raw", true, true),
+            (&["./raw"], "given/a/raw", true, false),
+            (&["*", "!./raw/"], "given/raw", true, false),
+            (&["trail\\ "], "given/trail ", true, true),
+            (&["trail\\\\ "], "given/trail\\", true, true),
+            (&[" raw "], "given/raw", true, true),
+            (&["..."], "given/...", true, true),
         ] {
             let rules = rules(globs, true);
             let reason = Excluder::new(&rules, root).reason(Path::new(path), is_folder);
@@ -335,10 +338,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_named() {
-        for bad in ["[", "{a", "a}", "[z-a]"] {
-            let error = bad.parse::<ExcludeGlob>().unwrap_err().to_string();
-            assert!(error.contains(bad), "{error}");
+    fn ignore_files_are_bounded_together() {
+        let rules = rules(&[], true);
+        let mut excluder = Excluder::new(&rules, Path::new("given"));
+        let text = format!("*.raw\n#{}", " ".repeat(MAX_OPEN_BYTES / 4 - 7));
+        for folder in ["given", "given/a", "given/a/b", "given/a/b/c", "given/a/b/d"] {
+            assert_eq!(excluder.obey(Path::new(folder), text.clone()), Ok(()), "{folder}");
         }
+        let first = &excluder.ignore_files[0].content;
+        let are_one = excluder.ignore_files.iter().all(|file| Arc::ptr_eq(&file.content, first));
+        assert!(are_one, "a text is compiled once");
+        let error = excluder.obey(Path::new("given/a/b/d/e"), "*.gif".into()).unwrap_err();
+        assert!(error.contains("256 KiB"), "{error}");
+        assert_eq!(excluder.obey(Path::new("given/f"), "*.gif".into()), Ok(()));
+        assert!(excluder.reason(Path::new("given/f/a.gif"), false).is_some());
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_looked_into_is_blamed_itself() {
+        let rules = rules(&[], true);
+        let no_folder = tempfile::NamedTempFile::new().unwrap();
+        let mut excluder = Excluder::new(&rules, Path::new("/"));
+        let error = excluder.enter(no_folder.path(), |_| Ok(None)).unwrap_err();
+        assert!(error.contains("the folder can't be read: "), "{error}");
     }
 }

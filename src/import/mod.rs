@@ -7,6 +7,7 @@
 //!
 //! In reading order:
 //!
+//! - `glob`: patterns of names.
 //! - `exclude`: which files and folders are left out.
 //! - `options`: how to import.
 //! - `report`: what is said of each file and of the whole, and who hears it.
@@ -31,6 +32,7 @@ mod beneath;
 mod budget;
 mod commit;
 mod exclude;
+mod glob;
 mod options;
 mod originals;
 mod outcome;
@@ -45,7 +47,8 @@ mod watch;
 mod work;
 mod worker;
 
-pub use exclude::{BadGlob, ExcludeGlob, ExcludeRules};
+pub use exclude::ExcludeRules;
+pub use glob::{BadGlob, ExcludeGlob};
 pub use options::ImportOptions;
 pub use pipeline::import;
 pub use report::{FileReport, FileStatus, ImportError, ImportSummary, Observer};

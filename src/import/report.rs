@@ -51,7 +51,7 @@ pub enum FileStatus {
     /// The file was imported before, but its stored image was damaged and is stored anew.
     Mended,
     NotImage,
-    /// The file, or the folder with all that is in it, was left out by its name.
+    /// The file, or the folder with all that is in it, was left out.
     Excluded,
     Failed,
     /// The file is gone or left out now, so its image was removed.
@@ -153,7 +153,7 @@ pub struct ImportSummary {
     /// Number of images that were damaged and are stored anew.
     pub mended: u64,
     pub not_images: u64,
-    /// Number of files and folders left out by their names.
+    /// Number of files and folders left out.
     pub excluded: u64,
     pub failed: u64,
     /// Number of images removed because their source is gone.

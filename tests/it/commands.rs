@@ -26,6 +26,7 @@ const WRONG_USAGE: &[(&[&str], &str)] = &[
     (&["--gallery", "sled:", "list"], "sled:"),
     (&["--log-format", "xml", "list"], "xml"),
     (&["-v", "-q", "list"], "cannot be used with"),
+    (&["import", "--prune", "--delete-originals", "x"], "cannot be used with"),
     (&["show", "abc"], "32 hexadecimal digits"),
     (&["remove"], "ID"),
     (&["list", "--orientation", "diagonal"], "landscape"),
@@ -63,6 +64,30 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
     for (arguments, word) in WRONG_USAGE {
         failures.check(arguments.join(" "), || {
             space.run(*arguments).expect(2).complains_of(&[word]);
+        });
+    }
+}
+
+/// A variable that says no does not exclude another flag, and asks for none.
+#[test]
+fn variables_that_say_no_are_as_if_not_given() {
+    let space = Workspace::file();
+    space.import();
+    let nowhere = ["serve", "--listen", "192.0.2.1:5000"];
+    let mut failures = Failures::new();
+    for (variable, no, arguments, code) in [
+        ("IMAGEPOOL_PRUNE", "0", &["import", "--delete-originals", "pictures"][..], 0),
+        ("IMAGEPOOL_PRUNE", "1", &["import", "--delete-originals", "pictures"], 2),
+        ("IMAGEPOOL_DELETE_ORIGINALS", "false", &["import", "--prune", "pictures"], 0),
+        ("IMAGEPOOL_QUIET", "no", &["-v", "list"], 0),
+        ("IMAGEPOOL_VERBOSE", "0", &["-q", "list"], 0),
+        ("IMAGEPOOL_VERBOSE", "1", &["-q", "list"], 2),
+        ("IMAGEPOOL_WATCH", "0", &nowhere, 1),
+        ("IMAGEPOOL_WATCH", "1", &nowhere, 2),
+    ] {
+        failures.check(format!("{variable}={no} {arguments:?}"), || {
+            let status = space.command().args(arguments).env(variable, no).status().unwrap();
+            assert_eq!(status.code(), Some(code));
         });
     }
 }

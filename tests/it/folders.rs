@@ -151,6 +151,25 @@ fn patterns_are_given_by_flag_and_variable() {
             space.run(["serve", "--exclude", bad]).expect(2).complains_of(&["is no pattern"]);
         });
     }
+    for nothing in ["", "..", "!", "a/../b", "/"] {
+        failures.check(format!("{nothing:?}"), || {
+            let refused = space.run(["import", "--exclude", nothing, "pictures"]).expect(2);
+            refused.complains_of(&["no file is ever found by it"]);
+        });
+    }
+    // A path on disk counts from the folder that is given.
+    let given = space.path("pictures");
+    let (given, below) = (given.to_str().unwrap(), space.picture("c"));
+    let below = below.to_str().unwrap();
+    let told = space.run(["import", "--dry-run", "--exclude", below, "pictures"]).expect(0);
+    told.complains_of(&["4 would be imported", "1 left out;"]);
+    for command in [
+        &["import", "--exclude", given, given] as &[&str],
+        &["import", "--exclude", below, "pictures", "pictures/f"],
+        &["serve", "--exclude", given, "--import", given],
+    ] {
+        space.run(command).expect(2).complains_of(&["--exclude", "below the imported folder"]);
+    }
     // A given file is left out by a pattern, too: shells write out `*`.
     space
         .run(["import", "--exclude", "*.gif", "pictures/b.gif"])
@@ -162,7 +181,7 @@ fn patterns_are_given_by_flag_and_variable() {
 #[test]
 fn a_folder_whose_rules_can_not_be_read_is_left_as_it_is() {
     let mut failures = Failures::new();
-    for rules in ["a link", "no text", "no pattern", "too long"] {
+    for rules in ["a link", "no text", "no pattern", "too long", "too many patterns"] {
         failures.check(rules, || {
             let space = Workspace::file();
             picture(&space, "a.jpg", 1);
@@ -174,7 +193,8 @@ fn a_folder_whose_rules_can_not_be_read_is_left_as_it_is() {
                 "a link" => symlink("../rules", &file).unwrap(),
                 "no text" => fs::write(&file, b"*.jpg\n\xFF\n").unwrap(),
                 "no pattern" => fs::write(&file, "*.jpg\n{a\n").unwrap(),
-                _ => fs::write(&file, "*.jpg\n".repeat(200_000)).unwrap(),
+                "too long" => fs::write(&file, format!("#{}", " ".repeat(64 << 10))).unwrap(),
+                _ => fs::write(&file, "*.jpg\n".repeat(1_001)).unwrap(),
             }
             fs::remove_file(space.picture("sub/b.jpg")).unwrap();
             picture(&space, "sub/new.jpg", 4);
@@ -244,7 +264,7 @@ fn what_is_no_picture_is_told_on_the_terminal() {
             ],
             "skipped",
         ),
-        (&["mixed"], 0, &["1 symbolic links not followed", "1 not pictures"], "among"),
+        (&["mixed"], 0, &["1 symbolic link not followed", "1 not a picture,"], "among"),
     ] {
         failures.check(paths.join(" "), || {
             // The files may come in any order.
