@@ -56,8 +56,8 @@ fn exif_text(chunk: &Chunk<'_>) -> Option<Vec<u8>> {
     chunk.is_intact().then_some(read)
 }
 
-/// Reads the form in which `ImageMagick` keeps pieces of metadata in texts: hexadecimal digits behind
-/// a name and a length. A text that is cut short gives what is there.
+/// Reads the form in which `ImageMagick` keeps pieces of metadata in texts: hexadecimal digits
+/// behind a name and a length. A text that is cut short gives what is there.
 pub(in crate::codec) fn raw_profile(text: &[u8]) -> Vec<u8> {
     let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let digits: Vec<u8> = words
