@@ -25,7 +25,7 @@ const MAX_MARKERS: usize = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BrokenProfile;
 
-/// Whether there are more than [`MAX_MARKERS`] before the pixels. What is behind those is not found.
+/// Whether there are more than [`MAX_MARKERS`] before the pixels. Those behind them are not found.
 pub(crate) fn has_too_many_markers(jpeg: &[u8]) -> bool {
     let mut walk = Walk::new(jpeg);
     while walk.next().is_some() {}

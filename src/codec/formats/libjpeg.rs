@@ -27,8 +27,8 @@ const MESSAGE_BYTES: usize = 200;
 /// Rows that are asked for at once, as many as libjpeg gives at most.
 const ROWS_AT_ONCE: usize = 4;
 
-/// Most bytes that libjpeg is given at once. It looks for a marker through all it has, and only then
-/// can the clock be looked at.
+/// Most bytes that libjpeg is given at once. It looks for a marker through all of it, and only
+/// then can the clock be looked at.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// What libjpeg reads behind the end of the source: the marker at the end of a picture.
