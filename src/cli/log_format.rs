@@ -194,7 +194,7 @@ mod tests {
         let path = std::path::Path::new("a\n2026-01-01 ERROR \r\u{1b}[2J\u{9b}2J\t.png");
         for colours in [false, true] {
             let lines = Lines::default();
-            let format = fmt().event_format(LineFormat).with_ansi(colours);
+            let format = fmt().with_ansi(colours).event_format(LineFormat);
             let subscriber = format.with_writer(Mutex::new(lines.clone())).finish();
             tracing::subscriber::with_default(subscriber, || {
                 tracing::warn!(path = %path.display(), "not imported: {}", path.display());
@@ -216,7 +216,7 @@ mod tests {
                 format.with_writer(Mutex::new(lines)).finish().into()
             });
             let ours = logged(|lines| {
-                let format = fmt().event_format(LineFormat).with_ansi(colours);
+                let format = fmt().with_ansi(colours).event_format(LineFormat);
                 format.with_writer(Mutex::new(lines)).finish().into()
             });
             assert_eq!(ours.len(), theirs.len());
