@@ -473,8 +473,10 @@ mod tests {
         };
         let expected = decode(&whole);
         assert_eq!(expected.1, Condition::Whole);
+        // What a comment holds would end the picture.
         let comment = |length: u16| {
-            [&b"\xFF\xFE"[..], &length.to_be_bytes(), &vec![b'c'; usize::from(length) - 2]].concat()
+            let text = &b"\xFF\xD9".repeat(0x8000)[..usize::from(length) - 2];
+            [&b"\xFF\xFE"[..], &length.to_be_bytes(), text].concat()
         };
         let comments = comment(0xFFFF).repeat(15);
         for end in (0..whole.len() + 100).step_by(3) {
