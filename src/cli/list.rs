@@ -7,7 +7,7 @@ use indicatif::DecimalBytes;
 
 use super::filter::FilterArgs;
 use super::global::{ExitReason, GlobalOptions};
-use super::output;
+use super::output::{self, printable};
 use crate::image::{ImageId, ImageInfo, ImageRecord};
 
 /// List images, newest first
@@ -58,11 +58,4 @@ fn write_line(stdout: &mut dyn Write, id: ImageId, record: &ImageRecord) -> io::
         format!("  [{}]", record.tags.join(", "))
     };
     writeln!(stdout, "{id}  {size:>11}  {bytes:>9} {renditions:>3}  {source}{tags}")
-}
-
-/// Returns a file name without the control characters that could drive a terminal.
-pub(super) fn printable(name: &str) -> String {
-    name.chars()
-        .map(|character| if character.is_control() { '\u{FFFD}' } else { character })
-        .collect()
 }

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
-use super::log_format::PlainFormat;
+use super::log_format::LineFormat;
 use super::log_writer::{self, LogWriter, WriterThread};
 
 /// Size at which the log file is rotated, in bytes, as in the Flask service.
@@ -69,8 +69,7 @@ where
 {
     let layer = fmt::layer().with_writer(writer).with_ansi(colours);
     match format {
-        LogFormat::Pretty if colours => layer.with_target(false).boxed(),
-        LogFormat::Pretty => layer.event_format(PlainFormat).boxed(),
+        LogFormat::Pretty => layer.event_format(LineFormat).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
     }
 }

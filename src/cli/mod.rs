@@ -205,7 +205,7 @@ pub fn print_clap_message(message: &clap::Error) -> anyhow::Result<ExitReason> {
     if message.use_stderr() {
         match keys::redact(message.to_string().trim_end()) {
             Cow::Borrowed(_) => drop(message.print()),
-            Cow::Owned(redacted) => output::say(redacted),
+            Cow::Owned(redacted) => redacted.lines().for_each(output::say),
         }
         return Ok(ExitReason::WrongUsage);
     }

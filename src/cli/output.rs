@@ -17,9 +17,16 @@ use rustix::fs::{OFlags, fcntl_getfl};
 #[error("stdout can't be written: {0}")]
 pub(super) struct StdoutError(#[from] io::Error);
 
-/// Prints a line on stderr, in one piece, if that can be done.
+/// Prints a line on stderr, in one piece, if that can be done. It may name a file.
 pub(super) fn say(words: impl Display) {
-    let _ = io::stderr().write_all(format!("{words}\n").as_bytes());
+    let line = printable(&words.to_string()) + "\n";
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Returns a file name, or words with one, without the control characters that could forge a line
+/// or drive a terminal.
+pub(super) fn printable(name: &str) -> String {
+    name.replace(char::is_control, "\u{FFFD}")
 }
 
 /// Prints a line on stderr that says what failed.

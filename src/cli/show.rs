@@ -5,8 +5,7 @@ use clap::builder::FalseyValueParser;
 use indicatif::DecimalBytes;
 
 use super::global::{ExitReason, GlobalOptions};
-use super::list::printable;
-use super::output;
+use super::output::{self, printable};
 use crate::image::{Credit, ImageId, ImageInfo, ImageRecord, image_path, rfc3339};
 use crate::store::Access;
 

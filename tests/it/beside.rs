@@ -155,6 +155,11 @@ fn other_rows() -> Vec<Row> {
         ("plain.tif", tiff(&[], None), None),
         ("smaller.tif", tiff(&[], Some(1)), None),
         ("flat.tif", tiff(&[(37724, block)], None), None),
+        (
+            "bytes.png",
+            [&png[..], b"junk"].concat(),
+            Some("4 bytes behind the picture are not kept"),
+        ),
         ("zip.png", [&png[..], b"PK\x03\x04", &[7; 90]].concat(), Some("the zip archive behind")),
         ("layers.png", fireworks, Some("layers and pages")),
         ("film.gif", [&animation[..], &film()].concat(), Some("the film behind the picture")),

@@ -300,19 +300,26 @@ fn a_heic_in_millions_of_pieces_is_refused_before_they_are_listed() {
     assert!(grown <= 30 * MB, "{} MB for 18 MB", grown / MB);
 }
 
-/// The decoder of PAM once quoted 20 MB of a file in its error, and so in the report.
+/// The decoder of PAM once quoted 20 MB of a file in its error, and so in the report, and took four
+/// times the length of its header.
 #[test]
 fn a_reason_quotes_little_of_the_file() {
-    let file = [
-        b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 3\nMAXVAL 255\nTUPLTYPE ",
-        &vec![b'x'; 5_000_000][..],
-        b"\nENDHDR\n............",
-    ];
-    let Outcome { code, report, peak, .. } = import("a.pam", &file.concat());
-    assert_eq!(code, Some(1));
-    let reason = report["reason"].as_str().unwrap();
+    let import_pam = |length: usize| {
+        let file = [
+            b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 3\nMAXVAL 255\nTUPLTYPE ",
+            &vec![b'x'; length][..],
+            b"\nENDHDR\n............",
+        ];
+        let Outcome { code, report, peak, .. } = import("a.pam", &file.concat());
+        assert_eq!(code, Some(1));
+        (report["reason"].as_str().unwrap().to_owned(), peak)
+    };
+    let (reason, floor) = import_pam(60_000);
     assert!(reason.contains("PNM") && reason.len() < 1_100, "{} bytes", reason.len());
-    assert!(peak < 100 * MB, "{} MB", peak / MB);
+    let (reason, peak) = import_pam(40_000_000);
+    assert!(reason.contains("its header is longer than 64 KiB"), "{reason}");
+    let grown = peak.saturating_sub(floor);
+    assert!(grown < 60 * MB, "{} MB for 40 MB", grown / MB);
 }
 
 #[test]

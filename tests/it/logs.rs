@@ -56,6 +56,36 @@ fn an_import_beside_the_server_tells_what_it_did() {
     }
 }
 
+/// A file name with a newline once began a log line of its own, and its escapes ran.
+#[test]
+fn file_names_forge_no_line_and_drive_no_terminal() {
+    const FORGED: &str = "2026-01-01T00:00:00.000000Z ERROR forged";
+    let space = Workspace::with_photos(1);
+    let name = format!("a\n{FORGED} \u{1b}[2J\u{9b}2J\r.png");
+    fs::write(space.picture(&name), b"\x89PNG\r\n\x1A\nthis is no chunk").unwrap();
+    let mut texts = Vec::new();
+    for arguments in [
+        &["import", "pictures"][..],
+        &["import", "--verbose", "pictures"],
+        &["import", &format!("no such {name}"), "pictures"],
+        &["--gallery", &name, "list"],
+    ] {
+        texts.push((arguments.join(" "), space.run(arguments).stderr));
+    }
+    let arguments = ["--import", "pictures", "--log-file", "server.log"];
+    let mut server = space.start_server(&arguments);
+    wait_for("the file is told", || server.log().contains("not imported"));
+    server.signal(Signal::TERM);
+    server.wait();
+    texts.push(("serve".into(), server.log()));
+    texts.push(("log file".into(), fs::read_to_string(space.path("server.log")).unwrap()));
+    for (what, text) in texts {
+        assert!(text.contains(FORGED), "{what}: {text}");
+        assert!(!text.lines().any(|line| line.starts_with(FORGED)), "{what}: {text}");
+        assert!(!text.contains(|it: char| it.is_control() && it != '\n'), "{what}: {text:?}");
+    }
+}
+
 #[test]
 fn the_log_file_is_rotated_and_ten_are_kept() {
     let space = Workspace::with_photos(1);

@@ -12,8 +12,8 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageResult};
 
 use super::bmp::{RunLengthBitmap, without_os2_fields};
-use super::ends;
 use super::tga::with_valid_alpha_bits;
+use super::{ends, pnm as pnm_header};
 use crate::codec::error::CodecError;
 use crate::codec::header::Header;
 use crate::codec::pixels::channels::Channels;
@@ -66,6 +66,9 @@ pub(crate) fn header(
     format: PictureFormat,
     timer: &Timer,
 ) -> Result<Header, CodecError> {
+    if format == PictureFormat::Pnm && pnm_header::has_long_header(source) {
+        return Err(CodecError::Decode { format, source: pnm_header::LONG_HEADER.into() });
+    }
     let (mut source, _) = corrected(source, format);
     let mut unpacked = match &source {
         Cow::Owned(copy) => copy.len() as u64,

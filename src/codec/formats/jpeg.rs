@@ -3,7 +3,7 @@
 
 use image::metadata::Orientation;
 
-use super::jpeg_markers::{self, BrokenProfile, unsupported_kind};
+use super::jpeg_markers::{self, BrokenProfile, has_too_many_markers, unsupported_kind};
 use super::libjpeg::{Colours, Condition, Failure, Libjpeg};
 use crate::codec::decoders::tiff::exif::exif_orientation;
 use crate::codec::error::CodecError;
@@ -29,6 +29,10 @@ fn failed(failure: Failure) -> CodecError {
 fn open<'s>(source: &'s [u8], timer: &'s Timer) -> Result<(Libjpeg<'s>, Channels), CodecError> {
     if let Some(kind) = unsupported_kind(source) {
         return Err(CodecError::Unsupported(kind));
+    }
+    if has_too_many_markers(source) {
+        let words = "it has more than a million markers before its pixels".to_owned();
+        return Err(failed(Failure::Corrupt(words)));
     }
     let picture = Libjpeg::open(source, timer).map_err(failed)?;
     let channels = picture

@@ -17,9 +17,20 @@ const PROFILE_PREFIX: &[u8] = b"ICC_PROFILE\0";
 /// What a segment with EXIF begins with.
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
+/// Most markers and fill bytes before the pixels. No real picture has so many, and each walk over
+/// them takes time.
+const MAX_MARKERS: usize = 1_000_000;
+
 /// The pieces of a colour profile make no whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BrokenProfile;
+
+/// Whether there are more than [`MAX_MARKERS`] before the pixels. Those behind them are not found.
+pub(crate) fn has_too_many_markers(jpeg: &[u8]) -> bool {
+    let mut walk = Walk::new(jpeg);
+    while walk.next().is_some() {}
+    walk.markers > MAX_MARKERS
+}
 
 /// Returns the name of a kind of JPEG that is not decoded, if it is one.
 pub(crate) fn unsupported_kind(jpeg: &[u8]) -> Option<&'static str> {
@@ -96,31 +107,52 @@ pub(crate) struct Segment<'j> {
 
 /// Walks the segments up to the first scan, as libjpeg does.
 pub(crate) fn before_pixels(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
-    let mut at = 2; // Behind the start-of-image marker.
-    let next = move || {
-        loop {
+    Walk::new(jpeg)
+}
+
+/// A walk over the segments before the first scan.
+struct Walk<'j> {
+    jpeg: &'j [u8],
+    at: usize,
+    /// Number of markers and fill bytes passed so far.
+    markers: usize,
+}
+
+impl<'j> Walk<'j> {
+    /// Begins behind the start-of-image marker.
+    const fn new(jpeg: &'j [u8]) -> Self {
+        Self { jpeg, at: 2, markers: 0 }
+    }
+}
+
+impl<'j> Iterator for Walk<'j> {
+    type Item = Segment<'j>;
+
+    fn next(&mut self) -> Option<Segment<'j>> {
+        while self.markers <= MAX_MARKERS {
             // A marker is 0xFF, any number of 0xFF as fill bytes, and neither a stuffed zero nor a
             // restart marker.
-            at += memchr::memchr(0xFF, jpeg.get(at..)?)? + 1;
-            let marker = *jpeg.get(at)?;
+            self.at += memchr::memchr(0xFF, self.jpeg.get(self.at..)?)? + 1;
+            self.markers += 1;
+            let marker = *self.jpeg.get(self.at)?;
             if marker == 0xFF {
                 continue; // A fill byte, which may be the start of the marker.
             }
             if matches!(marker, 0x00 | 0x01 | 0xD0..=0xD8) {
-                at += 1;
+                self.at += 1;
                 continue;
             }
             if matches!(marker, START_OF_SCAN | END_OF_IMAGE) {
                 return None;
             }
-            let length = jpeg.get(at + 1..at + 3)?;
+            let length = self.jpeg.get(self.at + 1..self.at + 3)?;
             let length = usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-            let content = jpeg.get(at + 3..at + 1 + length).unwrap_or_default();
-            at += 1 + length;
+            let content = self.jpeg.get(self.at + 3..self.at + 1 + length).unwrap_or_default();
+            self.at += 1 + length;
             return Some(Segment { marker, content });
         }
-    };
-    std::iter::from_fn(next)
+        None
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +174,19 @@ mod tests {
         let found = |segments: &[Vec<u8>]| super::exif(&jpeg(segments)).map(<[u8]>::to_vec);
         assert_eq!(found(&[odd, xmp, exif(b"a"), exif(b"b")]), Some(b"a".to_vec()));
         assert_eq!(found(&[scan, exif(b"a")]), None);
+    }
+
+    #[test]
+    fn walks_end_after_a_million_markers() {
+        let markers = |marker: &[u8], count: usize| {
+            [b"\xFF\xD8", &marker.repeat(count)[..], b"\xFF\xDA\0\x02"].concat()
+        };
+        for marker in [&b"\xFF"[..], b"\xFF\0", b"\xFF\xD0", b"\xFF\xFE\0\x02", b"\xFF\xE1\0\0"] {
+            // The marker of the scan counts, too.
+            assert!(!has_too_many_markers(&markers(marker, MAX_MARKERS - 1)), "{marker:?}");
+            assert!(has_too_many_markers(&markers(marker, MAX_MARKERS)), "{marker:?}");
+        }
+        assert_eq!(before_pixels(&markers(b"\xFF\xFE\0\x02", 2_000_000)).count(), 1_000_001);
     }
 
     #[test]

@@ -27,6 +27,10 @@ const MESSAGE_BYTES: usize = 200;
 /// Rows that are asked for at once, as many as libjpeg gives at most.
 const ROWS_AT_ONCE: usize = 4;
 
+/// Most bytes that libjpeg is given at once. It looks for a marker through all of it, and only
+/// then can the clock be looked at.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// What libjpeg reads behind the end of the source: the marker at the end of a picture.
 static END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 
@@ -77,6 +81,8 @@ struct Watch<'s> {
     timer: &'s Timer,
     /// The decoder, of which only numbers are read.
     decoder: *const jpeg_decompress_struct,
+    /// Length of what libjpeg was given of the source, or has skipped.
+    given: usize,
     /// Whether libjpeg has read behind the end of the source.
     ran_out: bool,
     /// Whether pixels are missing because of that.
@@ -106,15 +112,16 @@ impl<'s> Libjpeg<'s> {
             source,
             timer,
             decoder: ptr::null(),
+            given: 0,
             ran_out: false,
             cut: false,
             damaged: false,
         };
         let input = ffi::jpeg_source_mgr {
             next_input_byte: source.as_ptr(),
-            bytes_in_buffer: source.len(),
+            bytes_in_buffer: 0,
             init_source: Some(do_nothing),
-            fill_input_buffer: Some(end_input),
+            fill_input_buffer: Some(give_input),
             skip_input_data: Some(skip_input),
             resync_to_restart: Some(resynchronise),
             term_source: Some(do_nothing),
@@ -393,24 +400,37 @@ extern "C-unwind" fn check_progress(common: &mut jpeg_common_struct) {
     }
 }
 
-/// Gives libjpeg an end of the picture, when the source is over (`fill_input_buffer`).
-extern "C-unwind" fn end_input(decoder: &mut jpeg_decompress_struct) -> ffi::boolean {
+/// Gives libjpeg the next piece of the source or, when that is over, an end of the picture
+/// (`fill_input_buffer`).
+extern "C-unwind" fn give_input(decoder: &mut jpeg_decompress_struct) -> ffi::boolean {
     // SAFETY: `open` has set both pointers.
     let (watch, input) = unsafe { (watch(&decoder.common), &mut *decoder.src) };
-    watch.ran_out = true;
-    input.next_input_byte = END_OF_IMAGE.as_ptr();
-    input.bytes_in_buffer = END_OF_IMAGE.len();
+    if let Err(error) = watch.timer.check() {
+        resume_unwind(Box::new(Failure::TooSlow(error)));
+    }
+    let rest = &watch.source[watch.given..];
+    let mut piece = &rest[..rest.len().min(PIECE_BYTES)];
+    watch.given += piece.len();
+    if piece.is_empty() {
+        watch.ran_out = true;
+        piece = &END_OF_IMAGE;
+    }
+    input.next_input_byte = piece.as_ptr();
+    input.bytes_in_buffer = piece.len();
     1
 }
 
 /// Skips a part of a segment (`skip_input_data`).
 extern "C-unwind" fn skip_input(decoder: &mut jpeg_decompress_struct, bytes: c_long) {
-    // SAFETY: `open` has set the pointer.
-    let input = unsafe { &mut *decoder.src };
-    let bytes = usize::try_from(bytes).unwrap_or_default().min(input.bytes_in_buffer);
+    // SAFETY: `open` has set both pointers.
+    let (watch, input) = unsafe { (watch(&decoder.common), &mut *decoder.src) };
+    let bytes = usize::try_from(bytes).unwrap_or_default();
+    let of_piece = bytes.min(input.bytes_in_buffer);
     // SAFETY: so many bytes are there.
-    input.next_input_byte = unsafe { input.next_input_byte.add(bytes) };
-    input.bytes_in_buffer -= bytes;
+    input.next_input_byte = unsafe { input.next_input_byte.add(of_piece) };
+    input.bytes_in_buffer -= of_piece;
+    // The next piece begins behind what is skipped.
+    watch.given = watch.given.saturating_add(bytes - of_piece).min(watch.source.len());
 }
 
 /// Looks for the place to go on from after a restart marker that is not the right one
@@ -430,3 +450,51 @@ extern "C-unwind" fn resynchronise(
 
 /// Has nothing to prepare, and nothing to give back (`init_source`, `term_source`).
 const extern "C-unwind" fn do_nothing(_: &mut jpeg_decompress_struct) {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_picture_may_be_given_in_pieces_that_end_anywhere() {
+        let mut whole = Vec::new();
+        let picture = image::RgbImage::from_fn(40, 30, |x, y| {
+            image::Rgb([x * 6, y * 8, x + y].map(|value| u8::try_from(value).unwrap()))
+        });
+        image::codecs::jpeg::JpegEncoder::new(&mut whole).encode_image(&picture).unwrap();
+        let timer = Timer::new(Duration::from_secs(60));
+        let decode = |jpeg: &[u8]| {
+            let opened = Libjpeg::open(jpeg, &timer).unwrap();
+            // SAFETY: no call is under way.
+            assert!(unsafe { (*opened.parts).input.bytes_in_buffer } <= PIECE_BYTES);
+            opened.decode(Colours::Converted).unwrap()
+        };
+        let expected = decode(&whole);
+        assert_eq!(expected.1, Condition::Whole);
+        // What a comment holds would end the picture.
+        let comment = |length: u16| {
+            let text = &b"\xFF\xD9".repeat(0x8000)[..usize::from(length) - 2];
+            [&b"\xFF\xFE"[..], &length.to_be_bytes(), text].concat()
+        };
+        let comments = comment(0xFFFF).repeat(15);
+        for end in (0..whole.len() + 100).step_by(3) {
+            // The first piece ends so far behind the last comment.
+            let rest = PIECE_BYTES - 2 - comments.len() - 2 - end;
+            let last = comment(u16::try_from(rest).unwrap());
+            let jpeg = [&whole[..2], &comments, &last, &whole[2..]].concat();
+            assert!(decode(&jpeg) == expected, "{end}");
+            // The first piece ends within a comment.
+            let jpeg = [&whole[..2], &comments, &comments, &last, &whole[2..]].concat();
+            assert!(decode(&jpeg) == expected, "{end} behind two pieces");
+        }
+    }
+
+    #[test]
+    fn looking_for_a_marker_ends_with_the_time() {
+        let fill_bytes = [b"\xFF\xD8", &[0xFF; 100][..]].concat();
+        let failure = Libjpeg::open(&fill_bytes, &Timer::over()).err();
+        assert!(matches!(failure, Some(Failure::TooSlow(_))), "{failure:?}");
+    }
+}

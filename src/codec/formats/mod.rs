@@ -3,10 +3,10 @@
 //! Each file has `header`, which reads size and needs without decoding pixels, and `decode`, which
 //! gives a raster; formats with animations have a type with the trait `Frames`. In reading order:
 //! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp`, `tga` and `ends`
-//! preparing what it does not take; `png` and `ico`, which may hold PNGs; `jpeg` with
-//! `jpeg_markers`, `libjpeg` and `jpeg_extent`; `gif` with `gif_blocks`, which finds the frames of
-//! damaged files; `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have readers of our own,
-//! in `decoders/`.
+//! preparing what it does not take, and `pnm` finding what it must not be given; `png` and `ico`,
+//! which may hold PNGs; `jpeg` with `jpeg_markers`, `libjpeg` and `jpeg_extent`; `gif` with
+//! `gif_blocks`, which finds the frames of damaged files; `webp`, and `jxl` with `jxl_boxes`. TIFF,
+//! HEIC and AVIF have readers of our own, in `decoders/`.
 
 pub(super) mod image_crate;
 
@@ -15,6 +15,8 @@ mod bmp;
 mod tga;
 
 mod ends;
+
+mod pnm;
 
 pub(super) mod png;
 

@@ -27,7 +27,12 @@ pub(super) fn note(behind: &[u8]) -> Option<String> {
     if behind.starts_with(b"PK\x03\x04") {
         return Some(format!("the zip archive behind the picture is not kept ({bytes} bytes)"));
     }
-    Some(format!("{bytes} bytes behind the picture are not kept"))
+    Some(bytes_note(bytes))
+}
+
+/// Returns the note on bytes of which nothing else is known.
+pub(super) fn bytes_note(bytes: usize) -> String {
+    format!("{bytes} bytes behind the picture are not kept")
 }
 
 /// Returns bytes without zeros, white space and fill bytes around them.

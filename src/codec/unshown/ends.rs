@@ -79,7 +79,11 @@ pub(super) fn beside_png(png: &[u8]) -> Vec<String> {
     }
     let layers = has_layers.then(|| "its layers and pages are not kept".into());
     let gain_map = has_gain_map.then(|| "its HDR gain map is not kept".into());
-    layers.into_iter().chain(gain_map).chain(behind::note(behind)).collect()
+    // Cameras write no PNG, so all but zeros says something.
+    let says_something = behind.iter().any(|byte| *byte != 0);
+    let bytes = || says_something.then(|| behind::bytes_note(behind.len()));
+    let behind = behind::note(behind).or_else(bytes);
+    layers.into_iter().chain(gain_map).chain(behind).collect()
 }
 
 /// Returns a note on what follows the pixels of a PNM, which is another picture as a rule.

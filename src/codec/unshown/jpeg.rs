@@ -18,6 +18,8 @@ const INDEX_PREFIX: &[u8] = b"MPF\0";
 const INDEX_ENTRIES: u16 = 0xB002;
 /// Most tags of the index that are looked at. It has three.
 const MAX_INDEX_TAGS: usize = 64;
+/// Most pictures behind the first that are looked at.
+const MAX_PICTURES: usize = 10_000;
 /// Length of an entry of the index, in bytes.
 const ENTRY_BYTES: usize = 16;
 
@@ -56,7 +58,7 @@ pub(super) fn unshown(jpeg: &[u8]) -> Vec<String> {
     let Some(end) = end_of_jpeg(jpeg, 2) else { return notes };
     let thumbnails = thumbnails(jpeg);
     let (mut at, mut further) = (end, 0);
-    loop {
+    for _ in 0..MAX_PICTURES {
         let rest = &jpeg[at..];
         let start = memchr::memmem::find(rest, START).unwrap_or(rest.len());
         if let Some(note) = behind::note(&rest[..start]).and_then(|_| behind::note(rest)) {

@@ -117,10 +117,6 @@ pub(super) struct Damage {
     is_interrupted: bool,
     /// Bytes from the first to the last chunk.
     chunk_bytes: usize,
-    /// Bytes behind the end, unless all are zero.
-    behind_bytes: usize,
-    /// Whether it is a document of Fireworks, whose layers are in chunks of its own.
-    has_layers: bool,
 }
 
 impl Damage {
@@ -136,7 +132,6 @@ impl Damage {
                 has_pixels = true;
             }
             last_kind = chunk.kind;
-            damage.has_layers |= chunk.kind == *b"mkBF";
             if chunk.holds_pixels() && !with_pixels || chunk.is_intact() {
                 continue;
             }
@@ -146,11 +141,8 @@ impl Damage {
                 kinds.push(chunk.kind);
             }
         }
-        let rest = source.get(SIGNATURE_BYTES + damage.chunk_bytes..).unwrap_or_default();
-        if last_kind == *b"IEND" {
-            let is_padding = rest.iter().all(|byte| *byte == 0);
-            damage.behind_bytes = if is_padding { 0 } else { rest.len() };
-        } else {
+        if last_kind != *b"IEND" {
+            let rest = source.get(SIGNATURE_BYTES + damage.chunk_bytes..).unwrap_or_default();
             damage.ending = if rest.ends_with(END) { Ending::Hidden } else { Ending::CutOff };
         }
         damage
@@ -184,12 +176,6 @@ impl Damage {
             Ending::Hidden => {
                 notes.push("damaged: what is behind its pixels can't be read".into());
             }
-        }
-        if self.has_layers {
-            notes.push("its layers, of Adobe Fireworks, were left out".into());
-        }
-        if self.behind_bytes > 0 {
-            notes.push(format!("{} bytes behind its end were left out", self.behind_bytes));
         }
         notes
     }
@@ -278,9 +264,10 @@ pub(super) mod tests {
             (with(2, pixels[..10].to_vec())[..54 + 10].to_vec(), Vec::new(), &["end is missing"]),
             (with(2, doubtful.clone()), with(2, doubtful), &["checksum of IDAT is wrong"]),
             (with(1, with_wrong_checksum(text)), without_text, &["tEXt was left out"]),
-            ([&whole[..], b"junk"].concat(), Vec::new(), &["4 bytes behind"]),
+            // What is behind the end or beside the picture is noted elsewhere.
+            ([&whole[..], b"junk"].concat(), Vec::new(), &[]),
             ([&whole[..], &[0; 99]].concat(), Vec::new(), &[]),
-            (with(1, chunk(b"mkBF", b"")), with(1, chunk(b"mkBF", b"")), &["layers"]),
+            (with(1, chunk(b"mkBF", b"")), with(1, chunk(b"mkBF", b"")), &[]),
             (with(3, [b"\xFF\xFF\xFF\xFFtEXt", &end[..]].concat()), whole, &["can't be read"]),
         ];
         for (number, (source, expected, notes)) in rows.into_iter().enumerate() {

@@ -18,4 +18,5 @@ mod frames;
 
 pub(in crate::codec) use chunks::intact_contents;
 pub(in crate::codec) use frames::PngFrames;
+pub(in crate::codec) use orientation::raw_profile;
 pub(in crate::codec) use still::{decode, header};

@@ -35,7 +35,7 @@ fn without_prefix(exif: &[u8]) -> &[u8] {
 
 fn exif_in_text(source: &[u8]) -> Option<Cow<'_, [u8]>> {
     let texts = chunks(source).filter_map(|chunk| exif_text(&chunk)).take(MAX_TEXTS);
-    let mut texts = texts.map(|text| bytes_of_digits(&text));
+    let mut texts = texts.map(|text| raw_profile(&text));
     let is_exif =
         |exif: &Vec<u8>| matches!(without_prefix(exif), [b'I', b'I', ..] | [b'M', b'M', ..]);
     texts.find(is_exif).map(Cow::Owned)
@@ -56,8 +56,9 @@ fn exif_text(chunk: &Chunk<'_>) -> Option<Vec<u8>> {
     chunk.is_intact().then_some(read)
 }
 
-/// Reads hexadecimal digits behind a name and a length.
-fn bytes_of_digits(text: &[u8]) -> Vec<u8> {
+/// Reads the form in which `ImageMagick` keeps pieces of metadata in texts: hexadecimal digits
+/// behind a name and a length. A text that is cut short gives what is there.
+pub(in crate::codec) fn raw_profile(text: &[u8]) -> Vec<u8> {
     let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let digits: Vec<u8> = words
         .skip(2)
@@ -74,10 +75,10 @@ mod tests {
 
     #[test]
     fn digits_are_read_behind_name_and_length_until_something_else_comes() {
-        assert_eq!(bytes_of_digits(b"\nexif\n      4\n4d4D\n00fF\n"), b"MM\0\xFF");
-        assert_eq!(bytes_of_digits(b"exif 4 4949zz49"), b"II");
+        assert_eq!(raw_profile(b"\nexif\n      4\n4d4D\n00fF\n"), b"MM\0\xFF");
+        assert_eq!(raw_profile(b"exif 4 4949zz49"), b"II");
         for text in [&b""[..], b"exif", b"exif 4", b"exif 4 x"] {
-            assert_eq!(bytes_of_digits(text), b"");
+            assert_eq!(raw_profile(text), b"");
         }
     }
 }
