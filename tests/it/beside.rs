@@ -98,6 +98,15 @@ fn tiff(further: &[(u16, &[u8])], inner: Option<u32>) -> Vec<u8> {
     file
 }
 
+/// Takes a row from what the first frame of a GIF says of its height.
+fn with_less_rows(gif: &[u8]) -> Vec<u8> {
+    let mut gif = gif.to_vec();
+    // What begins a frame, and where its canvas is.
+    let at = memchr::memmem::find(&gif, b"\x2C\0\0\0\0").unwrap();
+    gif[at + 7] -= 1;
+    gif
+}
+
 fn jpeg_rows() -> Vec<Row> {
     let plain = jpeg(&photo(60, 40, 3), None);
     let small = jpeg(&photo(30, 20, 3), None);
@@ -140,6 +149,7 @@ fn other_rows() -> Vec<Row> {
     let still = webp(&photo(60, 40, 3), 80.0);
     let animation = gif(40, 30, &[(RED, 5), (BLUE, 5)]);
     let small = jpeg(&photo(30, 20, 3), None);
+    let whole_frames = animation.len() - 1;
     let chunk = [b"\0\0\0\x04mkBS1234", &[0xEE; 4][..]].concat();
     // Behind the signature and the header.
     let fireworks = [&png[..33], &chunk, &png[33..]].concat();
@@ -158,6 +168,8 @@ fn other_rows() -> Vec<Row> {
         ("zip.png", [&png[..], b"PK\x03\x04", &[7; 90]].concat(), Some("the zip archive behind")),
         ("layers.png", fireworks, Some("layers and pages")),
         ("film.gif", [&animation[..], &film()].concat(), Some("the film behind the picture")),
+        ("endless.gif", animation[..whole_frames].to_vec(), Some("its end is missing")),
+        ("cut-rows.gif", with_less_rows(&animation), Some("more pixels than their size")),
         ("picture.webp", [&still[..], &small].concat(), Some("bytes behind the picture")),
         ("bytes.bmp", [&bmp[..], &[7; 90]].concat(), Some("90 bytes behind the picture")),
         ("two.ppm", pnm.repeat(2), Some("only the first of several pictures")),
