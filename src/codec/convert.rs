@@ -20,7 +20,7 @@ use super::pixels::colour::Conversion;
 use super::pixels::features::Features;
 use super::pixels::frames::Frames as _;
 use super::pixels::profile::Profile;
-use super::pixels::raster::Raster;
+use super::pixels::raster::{Raster, Upright};
 use super::pixels::rgb::drop_opaque_alpha;
 use super::settings::Settings;
 use super::sniff::PictureFormat;
@@ -142,8 +142,10 @@ pub fn render(
             return Ok(renditions);
         }
         let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
-        let picture =
-            still::shrink_to_fit(drop_opaque_alpha(raster.into_upright_srgb().0), MAX_WEBP_SIDE)?;
+        let picture = still::shrink_to_fit(
+            drop_opaque_alpha(raster.into_upright_srgb().picture),
+            MAX_WEBP_SIDE,
+        )?;
         let still = StillSource { lossless: header.lossless, most_bytes: None };
         still::encode_renditions(&picture, still, (image_bytes, present), settings)
     })
@@ -176,7 +178,7 @@ pub fn probe_within(
             return Ok((header.width, header.height));
         }
         let raster = timer.time(|| decode(source, format, &header, limits, timer))?;
-        let picture = raster.into_upright_srgb().0;
+        let picture = raster.into_upright_srgb().picture;
         Ok((picture.width(), picture.height()))
     })
 }
@@ -227,8 +229,7 @@ fn convert_still(
     settings: &Settings,
     longest_side: u32,
 ) -> Result<Converted, CodecError> {
-    let mut partial = raster.is_partial();
-    let (picture, mut notes) = raster.into_upright_srgb();
+    let Upright { picture, mut partial, mut notes } = raster.into_upright_srgb();
     let size = (picture.width(), picture.height());
     let picture = still::shrink_to_fit(drop_opaque_alpha(picture), longest_side)?;
     if size != (picture.width(), picture.height()) {
@@ -297,8 +298,7 @@ fn convert_webp(
         drop(stored);
         return convert_still(raster, format, still, settings, MAX_WEBP_SIDE);
     }
-    let partial = raster.is_partial();
-    let (picture, notes) = raster.into_upright_srgb();
+    let Upright { picture, partial, notes } = raster.into_upright_srgb();
     let picture = drop_opaque_alpha(picture);
     let features = Features::of(&picture);
     let image_bytes = stored.len() as u64;

@@ -81,7 +81,11 @@ fn flag_to_blame(
 ) -> Option<(&'static str, &'static str)> {
     let fits_with = |lossless| fits(&Settings { lossless, ..settings.clone() });
     let always = "--lossless always";
+    let blurred = || Settings { sharp_yuv: false, ..settings.clone() };
     match settings.lossless {
+        _ if settings.sharp_yuv && fits(&blurred()) => {
+            Some(("--sharp-yuv", "leave out --sharp-yuv"))
+        }
         Lossless::Always if fits_with(Lossless::Auto) => {
             Some((always, "leave out --lossless always"))
         }
@@ -103,12 +107,17 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
     let shrinking =
         largest.map_or(0, |largest| Shrinker::memory_bytes(width, height, largest, header.alpha));
     if header.frames > 1 {
-        let sizes = settings.renditions.iter().filter(smaller).map(|rendition| {
-            let rendition = u32::from(*rendition);
-            u64::from(rendition) * u64::from(scaled_height(width, height, rendition))
-        });
-        let encoded = (pixels + sizes.sum::<u64>()) * ANIMATION_BYTES_PER_PIXEL;
-        return header.decode_bytes.saturating_add(8 * pixels + shrinking + encoded);
+        let (fitting_width, fitting_height) = fit_within((width, height), MAX_WEBP_SIDE);
+        // Width and height may change places.
+        let copies = copied_pixels(fitting_width, fitting_height, settings).max(copied_pixels(
+            fitting_height,
+            fitting_width,
+            settings,
+        ));
+        let fitting = resize::shrink_bytes(width, height, fitting_height, header.alpha);
+        let encoded = (pixels + copies) * ANIMATION_BYTES_PER_PIXEL;
+        let beside = 8 * pixels + shrinking.max(fitting) + encoded;
+        return header.decode_bytes.saturating_add(beside);
     }
     let picture = pixels * if header.alpha { 4 } else { 3 };
     let lossless = match settings.lossless {
@@ -130,13 +139,37 @@ fn estimate(header: &Header, settings: &Settings) -> u64 {
     header.decode_bytes.max(picture + encoding.max(shrinking).max(fitting))
 }
 
+/// Returns the number of pixels of all renditions of a picture.
+fn copied_pixels(width: u32, height: u32, settings: &Settings) -> u64 {
+    let widths = settings.renditions.iter().map(|rendition| u32::from(*rendition));
+    let smaller = widths.filter(|rendition| *rendition < width);
+    smaller
+        .map(|rendition| u64::from(rendition) * u64::from(scaled_height(width, height, rendition)))
+        .sum()
+}
+
 #[cfg(test)]
-#[cfg(feature = "avif")]
 mod tests {
     use super::*;
 
+    /// Renditions were counted as if the animation were as wide as it is high.
+    #[test]
+    fn renditions_of_an_animation_take_less_than_it_does() {
+        let estimate = |renditions: &[u16]| {
+            let settings = Settings { renditions: renditions.to_vec(), ..Settings::default() };
+            let (width, height) = (32, 65_312);
+            let decode_bytes = 0;
+            estimate(
+                &Header { width, height, frames: 2, decode_bytes, alpha: true, lossless: true },
+                &settings,
+            )
+        };
+        assert!(estimate(&[320, 640, 16_000]) < 2 * estimate(&[]));
+    }
+
     /// Fuzzing found a sum that wrapped around at 2^64, so that the picture was let in.
     #[test]
+    #[cfg(feature = "avif")]
     fn what_needs_all_memory_there_is_gets_none() {
         let source = include_bytes!("../../tests/data/boundless-tile.avif");
         let settings = Settings { renditions: vec![16], ..Settings::default() };

@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageFormat};
 use serde_json::Value;
 
 use crate::harness::{Failures, Workspace};
-use crate::pictures::{BLUE, RED, gif, jpeg, photo, webp, with_exif};
+use crate::pictures::{BLUE, RED, apng, gif, jpeg, photo, png_with_profile, webp, with_exif};
 
 /// A file, and a word of the note on what is not shown. Without one, all of it is shown.
 type Row = (&'static str, Vec<u8>, Option<&'static str>);
@@ -78,7 +78,8 @@ fn tiff(further: &[(u16, &[u8])], inner: Option<u32>) -> Vec<u8> {
         for (tag, value) in &further {
             let offset = u32::try_from(file.len()).unwrap();
             file.extend(value);
-            let is_offset = *tag == 330;
+            // Further numbers stand in the entry, and override nothing.
+            let is_offset = *tag != 37724;
             entries.extend([&tag.to_le_bytes()[..], &[if is_offset { 4 } else { 7 }, 0]].concat());
             let count = if is_offset { 1 } else { u32::try_from(value.len()).unwrap() };
             entries.extend(count.to_le_bytes());
@@ -96,6 +97,75 @@ fn tiff(further: &[(u16, &[u8])], inner: Option<u32>) -> Vec<u8> {
     let first = write(0, further);
     file[4..8].copy_from_slice(&first.to_le_bytes());
     file
+}
+
+/// Takes a row from what the first frame of a GIF says of its height.
+fn with_less_rows(gif: &[u8]) -> Vec<u8> {
+    let mut gif = gif.to_vec();
+    // What begins a frame, and where its canvas is.
+    let at = memchr::memmem::find(&gif, b"\x2C\0\0\0\0").unwrap();
+    gif[at + 7] -= 1;
+    gif
+}
+
+/// A TIFF of grey floating-point samples, all of them fractions up to 1 but for one.
+fn floats(sample: f32) -> Vec<u8> {
+    let mut file = b"II*\0\0\0\0\0".to_vec();
+    let samples = [&[0.25, 0.5, 0.75, 1.0][..], &[0.1; 11], &[sample]].concat();
+    file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    let at = u32::try_from(file.len()).unwrap();
+    file[4..8].copy_from_slice(&at.to_le_bytes());
+    let tags: [(u16, u32); 9] = [
+        (256, 4),
+        (257, 4),
+        (258, 32),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (278, 4),
+        (279, 64),
+        (339, 3),
+    ];
+    file.extend(u16::try_from(tags.len()).unwrap().to_le_bytes());
+    for (tag, number) in tags {
+        file.extend([&tag.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0]].concat());
+        file.extend(number.to_le_bytes());
+    }
+    [file, vec![0; 4]].concat()
+}
+
+/// A BMP of two by two pixels in runs.
+fn bmp_of_runs(runs: &[u8]) -> Vec<u8> {
+    let mut bmp = vec![0; 54 + 1024];
+    bmp[..2].copy_from_slice(b"BM");
+    // Where pixels begin, the header's length, width and height, planes, bits, and compression.
+    for (at, value) in [(10, 54), (11, 4), (14, 40), (18, 2), (22, 2), (26, 1), (28, 8), (30, 1)] {
+        bmp[at] = value;
+    }
+    [&bmp[..], runs].concat()
+}
+
+/// The chunks of a PNG.
+fn png_chunks(png: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = &png[8..];
+    let mut chunks = Vec::new();
+    while let Some(length) = rest.first_chunk() {
+        let (chunk, behind) = rest.split_at(u32::from_be_bytes(*length) as usize + 12);
+        chunks.push(chunk.to_vec());
+        rest = behind;
+    }
+    chunks
+}
+
+/// A PNG of these chunks, whose animation is said to have this many frames.
+fn with_count(frames: u8, chunks: &[&[u8]]) -> Vec<u8> {
+    let mut png = [b"\x89PNG\r\n\x1A\n", &*chunks.concat()].concat();
+    let at = memchr::memmem::find(&png, b"acTL").unwrap();
+    png[at + 7] = frames;
+    let mut crc = flate2::Crc::new();
+    crc.update(&png[at..at + 12]);
+    png[at + 12..at + 16].copy_from_slice(&crc.sum().to_be_bytes());
+    png
 }
 
 fn jpeg_rows() -> Vec<Row> {
@@ -140,9 +210,24 @@ fn other_rows() -> Vec<Row> {
     let still = webp(&photo(60, 40, 3), 80.0);
     let animation = gif(40, 30, &[(RED, 5), (BLUE, 5)]);
     let small = jpeg(&photo(30, 20, 3), None);
+    let whole_frames = animation.len() - 1;
     let chunk = [b"\0\0\0\x04mkBS1234", &[0xEE; 4][..]].concat();
     // Behind the signature and the header.
     let fireworks = [&png[..33], &chunk, &png[33..]].concat();
+    let frames = apng(40, 30, &[(RED, 200), (BLUE, 200)], 0);
+    let frames = png_chunks(&frames);
+    // Behind the header and the count: place, pixels, place, pixels.
+    let [header, count, of_first, first, of_second, second, end] = &frames[..] else { panic!() };
+    let hidden = [header, count, first, of_second, second, end].map(|chunk| &**chunk);
+    let late = [header, of_first, first, count, of_second, second, end].map(|chunk| &**chunk);
+    let frames: Vec<_> = frames.iter().map(|chunk| &**chunk).collect();
+    let grey = moxcms::ColorProfile::new_gray_with_gamma(2.2).encode().unwrap();
+    let profile = png_with_profile((2, 1), png::ColorType::Rgb, &[9; 6], grey);
+    // Two samples a pixel, of which the second has no meaning.
+    let with_channel = tiff(&[(277, &[2, 0, 0, 0]), (338, &[0; 4])], None);
+    let mut cut_pages = tiff(&[], None);
+    let next = cut_pages.len() - 4;
+    cut_pages[next..].copy_from_slice(&[0xFF; 4]);
     let layers = b"Adobe Photoshop Document Data Block\0MIB8ryaL\x04\0\0\0abcd";
     let block = b"Adobe Photoshop Document Data Block\0MIB8kksM\x04\0\0\0abcd";
     vec![
@@ -163,9 +248,26 @@ fn other_rows() -> Vec<Row> {
         ("zip.png", [&png[..], b"PK\x03\x04", &[7; 90]].concat(), Some("the zip archive behind")),
         ("layers.png", fireworks, Some("layers and pages")),
         ("film.gif", [&animation[..], &film()].concat(), Some("the film behind the picture")),
+        ("endless.gif", animation[..whole_frames].to_vec(), Some("its end is missing")),
+        ("cut-rows.gif", with_less_rows(&animation), Some("more pixels than their size")),
+        ("tall.gif", gif(3, 16_400, &[(RED, 5), (BLUE, 5)]), Some("scaled down from 3 x 16400")),
         ("picture.webp", [&still[..], &small].concat(), Some("bytes behind the picture")),
         ("bytes.bmp", [&bmp[..], &[7; 90]].concat(), Some("90 bytes behind the picture")),
         ("two.ppm", pnm.repeat(2), Some("only the first of several pictures")),
+        ("mask.tif", tiff(&[], Some(4)), Some("its mask is not kept")),
+        ("slices.tif", tiff(&[(32997, &[5, 0, 0, 0])], None), Some("first of 5 slices")),
+        ("channels.tif", with_channel, Some("1 channels beside its colours")),
+        ("cut-pages.tif", cut_pages, Some("what follows its pages")),
+        ("bright.tif", floats(2.5), Some("brighter than white")),
+        ("floats.tif", floats(0.5), None),
+        ("profile.png", profile, Some("other kinds of pixels")),
+        ("runs.bmp", bmp_of_runs(&[0, 1]), Some("lacks pixels")),
+        ("all-runs.bmp", bmp_of_runs(&[2, 0, 0, 0, 2, 0, 0, 1]), None),
+        ("frames.png", with_count(2, &frames), None),
+        ("more-frames.png", with_count(1, &frames), Some("1 frames of its animation")),
+        ("no-count.png", with_count(0, &frames), Some("1 frames of its animation")),
+        ("late-count.png", with_count(2, &late), Some("1 frames of its animation")),
+        ("still.png", with_count(1, &hidden), Some("1 frames of its animation")),
         ("layers.tif", tiff(&[(37724, layers)], None), Some("its layers")),
         ("within.tif", tiff(&[], Some(0)), Some("only the first page, and not the 1 pictures")),
     ]

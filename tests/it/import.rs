@@ -342,6 +342,7 @@ fn a_flag_that_takes_too_much_memory_is_named() {
         ("b.png", &[], "with --lossless auto,"),
         ("b.png", &[], "give --lossless never, or raise"),
         ("a.jpg", &["--memory", "19MB", "--renditions", "2300"], "with these --renditions,"),
+        ("a.jpg", &["--sharp-yuv"], "leave out --sharp-yuv, or raise"),
         ("a.jpg", &["--memory", "9MB"], "of this kind"),
     ] {
         failures.check(format!("{name} {flags:?}: {words}"), || {

@@ -6,6 +6,7 @@ use image::DynamicImage;
 use webpx::AnimationEncoder;
 
 use super::rendition::Rendered;
+use super::still::shrink_to_fit;
 use super::webp::MAX_WEBP_SIDE;
 use super::webp::{encoding_error, scaled_down_note};
 use crate::codec::error::CodecError;
@@ -14,7 +15,6 @@ use crate::codec::pixels::colour::Conversion;
 use crate::codec::pixels::features::Features;
 use crate::codec::pixels::frames::Frames;
 use crate::codec::pixels::orientation::apply_orientation;
-use crate::codec::pixels::profile::Profile;
 use crate::codec::pixels::resize::fit_within;
 use crate::codec::pixels::resize::{Shrinker, scaled_height};
 use crate::codec::pixels::rgb::from_pixels;
@@ -65,8 +65,8 @@ pub(crate) fn encode(
     while let Some(frame) = timer.time(|| frames.next())? {
         let conversion = conversion.get_or_insert_with(|| {
             let profile = frames.profile();
-            lacks_profile = matches!(profile, Some(Profile::TooLong));
             let (conversion, note) = Conversion::new(Channels::Rgba, profile.as_ref());
+            lacks_profile = conversion.lacks_profile();
             notes.extend(note);
             conversion
         });
@@ -79,6 +79,7 @@ pub(crate) fn encode(
             }
             features = Some(Features::of(&picture));
         }
+        let picture = shrink_to_fit(picture, MAX_WEBP_SIDE)?;
         let encoders = match &mut encoders {
             Some(encoders) => encoders,
             none => none.insert(SizedEncoder::for_each_size(

@@ -103,11 +103,13 @@ impl RunLengthBitmap {
         headers
     }
 
-    /// Returns a BMP with 8 bits a pixel and no runs.
+    /// Returns a BMP with 8 bits a pixel and no runs, and whether pixels were skipped.
     ///
     /// Pixels beyond the end of a row or of the picture are dropped, and skipped ones get the first
     /// colour of the palette. If the source ends early, so does the result.
-    pub(crate) fn unpack(&self, source: &[u8]) -> Vec<u8> {
+    pub(crate) fn unpack(&self, source: &[u8]) -> (Vec<u8>, bool) {
+        // Nothing is written twice, because rows are only left for later ones.
+        let mut written_pixels = 0;
         let mut bmp = self.unpacked_headers(source);
         let start = bmp.len();
         let row_bytes = self.row_bytes();
@@ -125,6 +127,7 @@ impl RunLengthBitmap {
             };
             rest = after;
             let count = usize::from(count);
+            let free = self.width.saturating_sub(x);
             let row = &mut pixels[y * row_bytes..][..self.width];
             match (count, value) {
                 (0, 0) => (x, y) = (0, y + 1),
@@ -146,17 +149,19 @@ impl RunLengthBitmap {
                     } else {
                         to.zip(found).for_each(|((_, pixel), byte)| *pixel = *byte);
                     }
+                    written_pixels += literals.min(free);
                     x += literals;
                 }
                 (count, value) => {
                     for (index, pixel) in row.iter_mut().skip(x).take(count).enumerate() {
                         *pixel = if self.bits == 4 { nibble(value, index) } else { value };
                     }
+                    written_pixels += count.min(free);
                     x += count;
                 }
             }
         }
-        bmp
+        (bmp, written_pixels < self.width * self.rows)
     }
 }
 
@@ -181,7 +186,7 @@ mod tests {
     fn rows(bits: u8, height: i32, runs: &[u8]) -> Vec<[u8; 5]> {
         let source = coded(bits, height, runs);
         let found = RunLengthBitmap::parse(&source).unwrap();
-        let unpacked = found.unpack(&source);
+        let (unpacked, _) = found.unpack(&source);
         assert!(unpacked.len() as u64 <= found.unpacked_bytes(&source));
         unpacked[found.pixels_at..].chunks(8).map(|row| row[..5].try_into().unwrap()).collect()
     }
@@ -195,6 +200,19 @@ mod tests {
         assert_eq!(rows(8, 3, &[0, 1]), [[0; 5]; 3]);
         assert_eq!(rows(8, 3, &[0, 2, 200, 200, 5, 5]), [[0; 5]; 3]);
         assert_eq!(rows(8, 3, &[0, 3, 1, 2, 3, 99, 2, 4, 0, 1])[0], [1, 2, 3, 4, 4]);
+    }
+
+    #[test]
+    fn skipped_pixels_are_told() {
+        for (runs, expected) in [
+            (&[9, 7, 0, 0, 5, 3, 0, 0, 3, 1, 0, 4, 1, 2, 3, 4, 0, 1][..], false),
+            (&[0, 1], true),
+            (&[9, 7, 0, 0, 5, 3, 0, 0, 4, 1, 0, 1], true),
+            (&[0, 2, 1, 0, 4, 7, 0, 0, 5, 3, 0, 0, 5, 1], true),
+        ] {
+            let source = coded(8, 3, runs);
+            assert_eq!(RunLengthBitmap::parse(&source).unwrap().unpack(&source).1, expected);
+        }
     }
 
     #[test]

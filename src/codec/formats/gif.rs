@@ -180,10 +180,12 @@ impl<'s> GifFrames<'s> {
             rgba.fill(0);
             filled = fill(&mut rgba, frame, self.timer, 1);
         }
-        let is_whole = match filled {
-            Err(DecodingError::LzwError(_)) => false,
+        let filled = match filled {
+            Err(DecodingError::LzwError(_)) => Filled::Partly,
             other => other.map_err(decode_error)?,
         };
+        let is_whole = filled != Filled::Partly;
+        self.overview.damage.surplus |= filled == Filled::Beyond;
         if !is_whole {
             self.overview.damage.broken |= !frame.is_cut();
             self.overview.damage.truncated |= frame.is_cut();
@@ -242,14 +244,22 @@ impl Frames for GifFrames<'_> {
     }
 }
 
-/// Decodes a frame into `rgba`. Returns whether all of its pixels are there. The decoder gets at
-/// most `step` bytes at a time.
+/// How the pixels of a frame fill it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filled {
+    Partly,
+    Wholly,
+    /// Some are left over.
+    Beyond,
+}
+
+/// Decodes a frame into `rgba`. The decoder gets at most `step` bytes at a time.
 fn fill(
     rgba: &mut [u8],
     frame: &FrameBlock<'_>,
     timer: &Timer,
     step: usize,
-) -> Result<bool, DecodingError> {
+) -> Result<Filled, DecodingError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::RGBA);
     // What decoding takes was counted before.
@@ -262,15 +272,31 @@ fn fill(
     let file = beginning.chain(TimedReader::new(frame.codes.whole, timer)).chain(&*end);
     let mut decoder = options.read_info(Steps { file, step })?;
     if decoder.next_frame_info()?.is_none() {
-        return Ok(false);
+        return Ok(Filled::Partly);
     }
-    if !frame.interlaced {
-        return decoder.fill_buffer(rgba);
-    }
+    let is_whole = if frame.interlaced {
+        fill_interlaced(rgba, frame, |rows| decoder.fill_buffer(rows))?
+    } else {
+        decoder.fill_buffer(rgba)?
+    };
+    Ok(match is_whole {
+        false => Filled::Partly,
+        // Damage behind the last pixel does not matter.
+        true if decoder.fill_buffer(&mut [0; 4]).unwrap_or_default() => Filled::Beyond,
+        true => Filled::Wholly,
+    })
+}
+
+/// Decodes the rows of an interlaced frame. Returns whether all of its pixels are there.
+fn fill_interlaced(
+    rgba: &mut [u8],
+    frame: &FrameBlock<'_>,
+    mut fill_buffer: impl FnMut(&mut [u8]) -> Result<bool, DecodingError>,
+) -> Result<bool, DecodingError> {
     let row_bytes = usize::from(frame.width) * 4;
     let mut rows = interlaced_rows(frame.height.into());
     while let Some(unfinished) = rows.next() {
-        let filled = decoder.fill_buffer(&mut rgba[unfinished.0 * row_bytes..][..row_bytes]);
+        let filled = fill_buffer(&mut rgba[unfinished.0 * row_bytes..][..row_bytes]);
         if !matches!(filled, Ok(true)) {
             for (row, above) in std::iter::once(unfinished).chain(rows) {
                 stand_in(

@@ -34,6 +34,10 @@ pub(super) struct Damage {
     pub(super) colourless: bool,
     /// The file ends within a block.
     pub(super) truncated: bool,
+    /// The file ends between blocks, without its trailer. Frames may have followed.
+    pub(super) endless: bool,
+    /// Frames have more pixels than their width and height say.
+    pub(super) surplus: bool,
 }
 
 impl Damage {
@@ -45,6 +49,11 @@ impl Damage {
             (self.empty, "frames of a width or height of 0"),
             (self.colourless, "frames without a table of colours are shown black"),
             (self.truncated, "truncated: the file ends within a frame or block"),
+            (
+                self.endless && !self.truncated,
+                "its end is missing: frames that followed are not shown",
+            ),
+            (self.surplus, "frames with more pixels than their size: the rest is not shown"),
         ]
         .into_iter()
         .filter(|(is_so, _)| *is_so)
@@ -287,7 +296,10 @@ impl<'s> Iterator for GifBlocks<'s> {
 
     fn next(&mut self) -> Option<Block<'s>> {
         loop {
-            let introducer = *self.rest.first()?;
+            let Some(introducer) = self.rest.first().copied() else {
+                self.damage.endless = true;
+                return None;
+            };
             match introducer {
                 TRAILER => return None,
                 IMAGE | EXTENSION => self.rest = &self.rest[1..],

@@ -22,6 +22,9 @@ use crate::codec::pixels::raster::Raster;
 use crate::codec::sniff::PictureFormat;
 use crate::codec::timer::{TimedReader, Timer};
 
+/// The note on a BMP whose runs leave pixels out.
+const SKIPPED_NOTE: &str = "it lacks pixels, which are shown in its first colour";
+
 /// Opens the decoder of a format.
 fn open<'s>(
     source: &'s [u8],
@@ -114,8 +117,11 @@ pub(crate) fn decode(
 ) -> Result<Raster, CodecError> {
     let decode_error = |error| decode_error(format, error);
     let (mut source, lacks_end) = corrected(source, format);
+    let mut notes: Vec<String> = lacks_end.then(|| ends::NOTE.to_owned()).into_iter().collect();
     if let Some(runs) = runs(&source, format) {
-        source = Cow::Owned(runs.unpack(&source));
+        let (unpacked, is_skipping) = runs.unpack(&source);
+        source = Cow::Owned(unpacked);
+        notes.extend(is_skipping.then(|| SKIPPED_NOTE.to_owned()));
     }
     let mut decoder = open(&source, format, timer).map_err(decode_error)?;
     let mut allocation = image::Limits::no_limits();
@@ -140,8 +146,8 @@ pub(crate) fn decode(
         samples,
         profile,
         orientation,
-        partial: lacks_end,
-        notes: lacks_end.then(|| ends::NOTE.to_owned()).into_iter().collect(),
+        partial: !notes.is_empty(),
+        notes,
     })
 }
 

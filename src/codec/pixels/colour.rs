@@ -19,6 +19,8 @@ pub(crate) struct Conversion {
     from: Channels,
     /// How colours are converted, or `None` if they are sRGB's.
     method: Option<Method>,
+    /// Whether there is a profile that can't be used.
+    lacks_profile: bool,
 }
 
 enum Method {
@@ -34,16 +36,23 @@ impl Conversion {
     ///
     /// A picture whose profile is broken is shown as if it had none, as other programs do.
     pub(crate) fn new(from: Channels, profile: Option<&Profile>) -> (Self, Option<String>) {
-        let (method, note) = match profile {
-            None => (None, None),
-            Some(Profile::TooLong) => (None, Some(TOO_LONG_NOTE.into())),
+        let prepared = match profile {
+            None => Ok((None, None)),
+            Some(Profile::TooLong) => Err(TOO_LONG_NOTE.into()),
             Some(Profile::CodePoints(code_points)) => by_code_points(from, code_points),
             Some(Profile::Bytes(bytes)) => {
                 or_note(icc_profile(bytes).and_then(|profile| by_profile(from, &profile)))
             }
             Some(Profile::PowerCurve(curve)) => or_note(by_profile(from, &power_profile(curve))),
         };
-        (Self { from, method }, note)
+        let lacks_profile = prepared.is_err();
+        let (method, note) = prepared.unwrap_or_else(|note| (None, Some(note)));
+        (Self { from, method, lacks_profile }, note)
+    }
+
+    /// Whether a profile was left out because it can't be used.
+    pub(crate) const fn lacks_profile(&self) -> bool {
+        self.lacks_profile
     }
 
     /// Whether [`Conversion::apply`] would change nothing.
@@ -139,22 +148,22 @@ fn paint_greys(row: &[u8], target: &mut [u8], from: Channels, colours: &[[u8; 3]
     }
 }
 
-type PreparedMethod = (Option<Method>, Option<String>);
+/// A method and a note on it, or a note on why there is none.
+type PreparedMethod = Result<(Option<Method>, Option<String>), String>;
 
 /// Leaves a profile that can't be used out, with a note.
 fn or_note(method: Result<Option<Method>, &'static str>) -> PreparedMethod {
-    match method {
-        Ok(method) => (method, None),
-        Err(reason) => {
-            (None, Some(format!("its colour profile {reason}; colours are taken as sRGB")))
-        }
-    }
+    method
+        .map(|method| (method, None))
+        .map_err(|reason| format!("its colour profile {reason}; colours are taken as sRGB"))
 }
 
 /// Prepares a conversion by code points.
 fn by_code_points(from: Channels, code_points: &CodePoints) -> PreparedMethod {
     let note = code_points.cicp.is_hdr().then(|| HDR_NOTE.to_owned());
-    let Some(converter) = CodePointConverter::new(code_points) else { return (None, note) };
+    let Some(converter) = CodePointConverter::new(code_points) else {
+        return Ok((None, note));
+    };
     let method = match from {
         Channels::Rgb | Channels::Rgba => Method::CodePoints(converter),
         Channels::Grey | Channels::GreyAlpha => {
@@ -162,7 +171,7 @@ fn by_code_points(from: Channels, code_points: &CodePoints) -> PreparedMethod {
         }
         Channels::Cmyk => return or_note(Err("is for other kinds of pixels")),
     };
-    (Some(method), note)
+    Ok((Some(method), note))
 }
 
 /// Converts samples that code points describe.
@@ -311,8 +320,8 @@ mod tests {
         let (conversion, note) =
             Conversion::new(Channels::Rgb, Some(&profile(b"no profile".into())));
         assert!(conversion.is_identity() && note.unwrap().contains("can't be read"));
-        let (_, note) = Conversion::new(Channels::Cmyk, Some(&p3));
-        assert!(note.unwrap().contains("other kinds of pixels"));
+        let (conversion, note) = Conversion::new(Channels::Cmyk, Some(&p3));
+        assert!(conversion.lacks_profile() && note.unwrap().contains("other kinds of pixels"));
         let (conversion, note) = Conversion::new(Channels::Rgb, Some(&Profile::TooLong));
         assert!(conversion.is_identity() && note.unwrap().contains("longer than 4 MiB"));
     }

@@ -18,6 +18,8 @@ pub(crate) struct DeepConversion {
     from: Channels,
     /// How colours are converted, or `None` if they are sRGB's.
     method: Option<Method>,
+    /// Whether there is a profile that can't be used.
+    lacks_profile: bool,
 }
 
 enum Method {
@@ -41,7 +43,12 @@ impl DeepConversion {
             }
             None | Some(Profile::TooLong) => None,
         };
-        (Self { from, method }, note)
+        (Self { from, method, lacks_profile: shallow.lacks_profile() }, note)
+    }
+
+    /// Whether a profile was left out because it can't be used.
+    pub(crate) const fn lacks_profile(&self) -> bool {
+        self.lacks_profile
     }
 
     /// Converts rows of `width` pixels, whose samples have two bytes, the higher one first.

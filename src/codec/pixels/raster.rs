@@ -32,19 +32,25 @@ pub(crate) struct Raster {
 }
 
 impl Raster {
-    /// Whether the picture that [`Raster::into_upright_srgb`] returns lacks something of the
-    /// source.
-    pub(crate) const fn is_partial(&self) -> bool {
-        self.partial || matches!(self.profile, Some(Profile::TooLong))
-    }
-
-    /// Returns the picture upright in sRGB, as 8-bit RGB or RGBA, and the notes on it.
-    pub(crate) fn into_upright_srgb(self) -> (DynamicImage, Vec<String>) {
-        let Self { width, height, channels, samples, profile, orientation, mut notes, partial: _ } =
-            self;
+    /// Returns the picture upright in sRGB, as 8-bit RGB or RGBA.
+    pub(crate) fn into_upright_srgb(self) -> Upright {
+        let Self { width, height, channels, samples, profile, orientation, .. } = self;
+        let (mut partial, mut notes) = (self.partial, self.notes);
         let (conversion, note) = Conversion::new(channels, profile.as_ref());
         notes.extend(note);
+        partial |= conversion.lacks_profile();
         let pixels = conversion.apply(samples, width as usize);
-        (apply_orientation(from_pixels(width, height, pixels), orientation), notes)
+        let picture = apply_orientation(from_pixels(width, height, pixels), orientation);
+        Upright { picture, partial, notes }
     }
+}
+
+/// A picture upright in sRGB.
+pub(crate) struct Upright {
+    /// RGB or RGBA of 8 bits.
+    pub(crate) picture: DynamicImage,
+    /// Whether it lacks something of the source. A note says what.
+    pub(crate) partial: bool,
+    /// What the user should know.
+    pub(crate) notes: Vec<String>,
 }

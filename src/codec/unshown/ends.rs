@@ -66,9 +66,11 @@ pub(super) fn behind_bmp(bmp: &[u8]) -> &[u8] {
 /// Returns notes on what is in other chunks of a PNG than its picture, and behind the last one.
 pub(super) fn beside_png(png: &[u8]) -> Vec<String> {
     let (mut at, mut has_layers, mut has_gain_map) = (8, false, false);
+    let mut animation = PngAnimation::default();
     let mut behind = &[][..];
     while let Some(&[a, b, c, d, ref name @ ..]) = png.get(at..).and_then(<[u8]>::first_chunk::<8>)
     {
+        animation.pass(*name, png.get(at + 8..).unwrap_or_default());
         has_layers |= LAYER_CHUNKS.contains(&&name[..]);
         has_gain_map |= GAIN_MAP_CHUNKS.contains(&&name[..]);
         at = at.saturating_add(12 + u32::from_be_bytes([a, b, c, d]) as usize);
@@ -83,7 +85,50 @@ pub(super) fn beside_png(png: &[u8]) -> Vec<String> {
     let says_something = behind.iter().any(|byte| *byte != 0);
     let bytes = || says_something.then(|| behind::bytes_note(behind.len()));
     let behind = behind::note(behind).or_else(bytes);
-    layers.into_iter().chain(gain_map).chain(behind).collect()
+    let notes = layers.into_iter().chain(gain_map).chain(animation.note());
+    notes.chain(behind).collect()
+}
+
+/// What the chunks of a PNG say of its animation.
+#[derive(Default)]
+struct PngAnimation {
+    /// Number of frames that the animation is said to have, in front of the pixels.
+    said: u32,
+    /// Number of frames that are there.
+    found: u32,
+    /// Whether the still picture came.
+    has_still: bool,
+    /// Whether that is a frame, too.
+    still_is_frame: bool,
+}
+
+impl PngAnimation {
+    /// Takes a chunk: its name, and what follows that.
+    fn pass(&mut self, name: [u8; 4], content: &[u8]) {
+        match &name {
+            b"acTL" if !self.has_still => {
+                self.said = content.first_chunk().copied().map_or(0, u32::from_be_bytes);
+            }
+            b"fcTL" => {
+                self.found = self.found.saturating_add(1);
+                self.still_is_frame |= !self.has_still;
+            }
+            b"IDAT" => self.has_still = true,
+            _ => {}
+        }
+    }
+
+    /// Returns a note on the frames, or the still picture, that are not shown.
+    fn note(&self) -> Option<String> {
+        let is_shown = self.said > 1;
+        let shown = if is_shown { self.said } else { u32::from(self.still_is_frame) };
+        let left_out = self.found.saturating_sub(shown);
+        if left_out > 0 {
+            return Some(format!("{left_out} frames of its animation are not kept"));
+        }
+        (is_shown && !self.still_is_frame)
+            .then(|| "the still picture beside its animation is not kept".into())
+    }
 }
 
 /// Returns a note on what follows the pixels of a PNM, which is another picture as a rule.

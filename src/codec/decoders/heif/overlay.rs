@@ -11,7 +11,7 @@ use crate::codec::error::BoxedError;
 use crate::codec::header::Header;
 use crate::codec::pixels::canvas::over;
 use crate::codec::pixels::channels::Channels;
-use crate::codec::pixels::raster::Raster;
+use crate::codec::pixels::raster::{Raster, Upright};
 
 use HeifError::{Contradiction, NoSuchItem, TooMuch, Unsupported};
 
@@ -156,8 +156,9 @@ impl Overlay<'_> {
                 continue;
             }
             let raster = decode(&layer.picture)?;
-            partial |= raster.is_partial();
-            let (picture, layer_notes) = raster.into_upright_srgb();
+            let Upright { picture, partial: is_partial, notes: layer_notes } =
+                raster.into_upright_srgb();
+            partial |= is_partial;
             let is_new = |note: &String| !notes.contains(note);
             let new_notes: Vec<_> = layer_notes.into_iter().filter(is_new).collect();
             notes.extend(new_notes);

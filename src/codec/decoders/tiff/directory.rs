@@ -45,6 +45,7 @@ pub(super) mod tag {
     pub(in super::super) const MAKE: u16 = 271;
     pub(in super::super) const SUB_DIRECTORIES: u16 = 330;
     pub(in super::super) const LAYERS: u16 = 37724;
+    pub(in super::super) const IMAGE_DEPTH: u16 = 32997;
     pub(in super::super) const CR2_SLICES: u16 = 50752;
     pub(in super::super) const DNG_VERSION: u16 = 50706;
 
@@ -75,7 +76,7 @@ pub(super) mod tag {
         REFERENCE_BLACK_WHITE,
     ];
 
-    pub(super) const SURROUNDINGS: [u16; 15] = [
+    pub(super) const SURROUNDINGS: [u16; 16] = [
         SENSOR_WIDTH,
         SENSOR_HEIGHT,
         NEW_SUBFILE_TYPE,
@@ -89,6 +90,7 @@ pub(super) mod tag {
         TILE_OFFSETS,
         SUB_DIRECTORIES,
         LAYERS,
+        IMAGE_DEPTH,
         CR2_SLICES,
         DNG_VERSION,
     ];
@@ -291,12 +293,14 @@ impl<'s> TiffFile<'s> {
 
     /// Counts the pages that are pictures of their own, up to [`MAX_PAGES`]. Smaller versions and
     /// masks (`NewSubfileType`, TIFF 6.0, section 8) do not count, but the first page always does.
-    /// Damage ends the count.
-    pub(super) fn count_pages(&self) -> usize {
+    /// Damage ends the count. Returns whether there was none, too.
+    pub(super) fn count_pages(&self) -> (usize, bool) {
         const SMALLER_OR_MASK: u64 = 0b101;
         let (mut pages, mut seen, mut at) = (0, HashSet::new(), self.first);
         while at != 0 && seen.len() < MAX_PAGES && seen.insert(at) {
-            let Ok(directory) = self.read_directory(at, PAGE) else { break };
+            let Ok(directory) = self.read_directory(at, PAGE) else {
+                return (pages, false);
+            };
             let subfile = directory.number(tag::NEW_SUBFILE_TYPE, 0).unwrap_or_default();
             let is_picture =
                 directory.number(tag::IMAGE_WIDTH, 0).is_some() && subfile & SMALLER_OR_MASK == 0;
@@ -305,7 +309,7 @@ impl<'s> TiffFile<'s> {
             }
             at = directory.next;
         }
-        pages
+        (pages, true)
     }
 
     /// Reads what is whole of these tags in a directory, or in the first one if `at` is `None`.
@@ -474,16 +478,16 @@ mod tests {
     #[test]
     fn pages_are_counted_once_and_smaller_versions_are_not() {
         for (pages, expected) in [
-            (&[(0, 0)][..], 1),
-            (&[(0, 38), (0, 68), (0, 0)], 3),
-            (&[(0, 38), (1, 68), (4, 0)], 1),
+            (&[(0, 0)][..], (1, true)),
+            (&[(0, 38), (0, 68), (0, 0)], (3, true)),
+            (&[(0, 38), (1, 68), (4, 0)], (1, true)),
             // The first page counts whatever it is.
-            (&[(1, 38), (0, 0)], 2),
+            (&[(1, 38), (0, 0)], (2, true)),
             // Circles end the count.
-            (&[(0, 8)], 1),
-            (&[(0, 38), (0, 8)], 2),
+            (&[(0, 8)], (1, true)),
+            (&[(0, 38), (0, 8)], (2, true)),
             // Damage ends it too.
-            (&[(0, 38), (0, 9_999)], 2),
+            (&[(0, 38), (0, 9_999)], (2, false)),
         ] {
             assert_eq!(TiffFile::open(&file(pages)).unwrap().count_pages(), expected, "{pages:?}");
         }

@@ -87,17 +87,24 @@ pub(in crate::codec) fn decode(
         return Err(CodecError::TooMuchMemory { width, height, needed, limit: memory_bytes });
     }
     let painter = Painter::new(&layout)?;
-    let (samples, damaged) = paint_picture(&layout, &painter, timer)?;
+    let Painted { samples, is_damaged, is_cut } = paint_picture(&layout, &painter, timer)?;
     // L*a*b* became sRGB while it was painted, so a profile no longer applies.
     let profile = match layout.colour {
         Colour::Lab { .. } => None,
         _ => layout.directory.bytes(tag::ICC_PROFILE),
     };
-    let mut notes = Vec::from_iter(pages_note(&file));
-    let partial = damaged || !notes.is_empty();
-    if damaged {
+    let mut notes = pages_notes(&file);
+    if is_damaged {
         notes.push(DAMAGED_NOTE.into());
     }
+    if is_cut {
+        notes.push("what is brighter than white or darker than black is cut off".into());
+    }
+    let further = layout.samples - layout.shown().count();
+    if further > 0 {
+        notes.push(format!("{further} channels beside its colours are not kept"));
+    }
+    let partial = !notes.is_empty();
     if painter.channels == Channels::Cmyk && layout.alpha.is_some() {
         notes.push("what is transparent is shown white".into());
     }
@@ -117,7 +124,7 @@ pub(in crate::codec) fn decode(
 fn decode_old_jpeg(file: &TiffFile<'_>, page: &[u8], timer: &Timer) -> Result<Raster, CodecError> {
     let directory = file.read_first_page()?;
     let mut raster = jpeg::decode(page, timer)?;
-    raster.notes.extend(pages_note(file));
+    raster.notes.extend(pages_notes(file));
     Ok(Raster {
         profile: directory.bytes(tag::ICC_PROFILE).and_then(Profile::new).or(raster.profile),
         orientation: orientation(&directory).unwrap_or(Orientation::NoTransforms),
@@ -126,10 +133,13 @@ fn decode_old_jpeg(file: &TiffFile<'_>, page: &[u8], timer: &Timer) -> Result<Ra
     })
 }
 
-/// Returns the note on further pages.
-fn pages_note(file: &TiffFile<'_>) -> Option<String> {
-    let pages = file.count_pages();
-    (pages > 1).then(|| format!("only the first of {pages} pages"))
+/// Returns notes on what follows the first page.
+fn pages_notes(file: &TiffFile<'_>) -> Vec<String> {
+    let (pages, pages_are_whole) = file.count_pages();
+    let further = (pages > 1).then(|| format!("only the first of {pages} pages"));
+    let damaged =
+        (!pages_are_whole).then(|| "damaged: what follows its pages can't be read".into());
+    further.into_iter().chain(damaged).collect()
 }
 
 /// Returns the memory that the picture takes until it is upright, in bytes: its samples, and the
@@ -174,19 +184,29 @@ fn decode_bytes(layout: &TiffLayout<'_>) -> u64 {
     raster.saturating_add(decoding.max(converting))
 }
 
-/// Decodes the picture to the samples of a raster. Tells whether a part of it may be wrong.
+/// The samples of a raster.
+struct Painted {
+    samples: Vec<u8>,
+    /// Whether a part of them may be wrong.
+    is_damaged: bool,
+    /// Whether some were beyond black or white.
+    is_cut: bool,
+}
+
+/// Decodes the picture to the samples of a raster.
 fn paint_picture(
     layout: &TiffLayout<'_>,
     painter: &Painter,
     timer: &Timer,
-) -> Result<(Vec<u8>, bool), CodecError> {
-    let unpacker = SampleUnpacker::new(layout, find_sample_range(layout, timer)?);
+) -> Result<Painted, CodecError> {
+    let (range, is_cut) = find_sample_range(layout, timer)?;
+    let unpacker = SampleUnpacker::new(layout, range);
     let pixel_bytes = painter.channels.count();
     let row_bytes = layout.width as usize * pixel_bytes;
     let mut picture = vec![0; row_bytes * layout.height as usize];
     let mut samples = vec![Vec::new(); layout.shown().count()];
     let needs_no_change = is_stored_as_shown(layout, pixel_bytes);
-    let damaged = for_each_row(layout, timer, |part| {
+    let is_damaged = for_each_row(layout, timer, |part| {
         let start = part.y as usize * row_bytes + part.x as usize * pixel_bytes;
         let target = &mut picture[start..][..part.pixels * pixel_bytes];
         if needs_no_change {
@@ -201,7 +221,7 @@ fn paint_picture(
         }
         painter.paint_row(&samples, target);
     })?;
-    Ok((picture, damaged))
+    Ok(Painted { samples: picture, is_damaged, is_cut })
 }
 
 /// Whether a row in the file has the very bytes of a row of the raster.
@@ -218,11 +238,14 @@ fn is_stored_as_shown(layout: &TiffLayout<'_>, pixel_bytes: usize) -> bool {
 }
 
 /// Finds which numbers are black and white. Where the format leaves that open, the whole picture is
-/// decoded once more to see.
-fn find_sample_range(layout: &TiffLayout<'_>, timer: &Timer) -> Result<SampleRange, CodecError> {
+/// decoded once more to see. Tells whether samples lie beyond these.
+fn find_sample_range(
+    layout: &TiffLayout<'_>,
+    timer: &Timer,
+) -> Result<(SampleRange, bool), CodecError> {
     let has_range = matches!(layout.colour, Colour::Palette | Colour::Lab { .. });
     if has_range || !has_open_range(layout.sample_kind, layout.bits) {
-        return Ok(SampleRange::default());
+        return Ok((SampleRange::default(), false));
     }
     let unpacker = SampleUnpacker::new(layout, SampleRange::default());
     let mut survey = SampleSurvey::default();
@@ -234,7 +257,8 @@ fn find_sample_range(layout: &TiffLayout<'_>, timer: &Timer) -> Result<SampleRan
             survey.observe(&unpacker, row, (0..part.pixels).map(|x| offset + x * stride));
         }
     })?;
-    Ok(survey.range(layout.sample_kind, layout.bits))
+    let range = survey.range(layout.sample_kind, layout.bits);
+    Ok((range, survey.exceeds(range)))
 }
 
 /// A row of a chunk, cut at the edge of the picture.

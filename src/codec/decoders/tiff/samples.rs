@@ -230,6 +230,10 @@ impl Default for SampleRange {
     }
 }
 
+/// Largest sample that fractions count as light up to. A picture of 0 to 255 without larger ones
+/// would be black.
+const MAX_LIGHT: f64 = 16.0;
+
 /// Statistics of a picture's samples, to find what is black and white among them.
 ///
 /// Floating-point samples lie between 0 and 1, and anything beyond is brighter than white. But
@@ -266,10 +270,18 @@ impl SampleSurvey {
         }
     }
 
+    /// Whether samples lie so far beyond black or white that 8 bits would tell, and are cut off.
+    pub(super) fn exceeds(&self, SampleRange { black, white }: SampleRange) -> bool {
+        let half_a_step = (white - black) / 512.0;
+        self.smallest < black - half_a_step || self.largest > white + half_a_step
+    }
+
     pub(super) fn range(&self, sample_kind: SampleKind, bits: u32) -> SampleRange {
         let is_fraction = match sample_kind {
             SampleKind::Float => {
-                self.largest <= 1.0 || self.any_fraction && self.large * 2 <= self.samples
+                let few_are_large = self.large * 2 <= self.samples;
+                self.largest <= 1.0
+                    || self.any_fraction && (few_are_large || self.largest <= MAX_LIGHT)
             }
             SampleKind::Unsigned | SampleKind::Signed => false,
         };
@@ -334,21 +346,25 @@ mod tests {
     fn white_is_found_by_looking() {
         use SampleKind::{Float, Signed, Unsigned};
         const WIDEST: f64 = 4_294_967_295.0;
-        for (sample_kind, values, expected) in [
-            (Float, &[0.0, 0.25, 1.0][..], (0.0, 1.0)),
+        for (sample_kind, values, expected, is_cut) in [
+            (Float, &[0.0, 0.25, 1.0][..], (0.0, 1.0), false),
             // A highlight, or a rounding error.
-            (Float, &[0.0, 0.25, 0.5, 3.5], (0.0, 1.0)),
-            (Float, &[0.5, 1.000_001], (0.0, 1.0)),
-            (Float, &[0.0, 1.0, 2.0], (0.0, 255.0)),
-            (Float, &[12.5, 200.25, 100.0], (0.0, 255.0)),
-            (Float, &[0.0, 256.0], (0.0, 65_535.0)),
-            (Float, &[-1.0, 1e6], (0.0, 1e6)),
-            (Float, &[f32::NAN, f32::INFINITY], (0.0, 1.0)),
-            (Signed, &[0.0, 255.0], (0.0, 255.0)),
-            (Signed, &[0.0, 1e9], (0.0, WIDEST.div_euclid(2.0))),
-            (Signed, &[-1.0, 1.0], (-WIDEST.div_euclid(2.0) - 1.0, WIDEST.div_euclid(2.0))),
-            (Unsigned, &[0.0, 65_535.0], (0.0, 65_535.0)),
-            (Unsigned, &[0.0, 65_536.0], (0.0, WIDEST)),
+            (Float, &[0.0, 0.25, 0.5, 3.5], (0.0, 1.0), true),
+            (Float, &[0.5, 1.000_001], (0.0, 1.0), false),
+            (Float, &[-0.5, 0.5], (0.0, 1.0), true),
+            // Much light, and no picture that is almost black.
+            (Float, &[0.0, 4.5, 9.0, 10.0], (0.0, 1.0), true),
+            (Float, &[0.0, 1.0, 2.0], (0.0, 255.0), false),
+            (Float, &[12.5, 200.25, 100.0], (0.0, 255.0), false),
+            (Float, &[0.0, 256.0], (0.0, 65_535.0), false),
+            (Float, &[-1.0, 1e6], (0.0, 1e6), false),
+            (Float, &[-1e6, 1e6], (0.0, 1e6), true),
+            (Float, &[f32::NAN, f32::INFINITY], (0.0, 1.0), false),
+            (Signed, &[0.0, 255.0], (0.0, 255.0), false),
+            (Signed, &[0.0, 1e9], (0.0, WIDEST.div_euclid(2.0)), false),
+            (Signed, &[-1.0, 1.0], (-WIDEST.div_euclid(2.0) - 1.0, WIDEST.div_euclid(2.0)), false),
+            (Unsigned, &[0.0, 65_535.0], (0.0, 65_535.0), false),
+            (Unsigned, &[0.0, 65_536.0], (0.0, WIDEST), false),
         ] {
             #[expect(clippy::cast_possible_truncation, reason = "they are small")]
             let bytes = |value: &f32| match sample_kind {
@@ -364,6 +380,7 @@ mod tests {
             );
             let expected = SampleRange { black: expected.0, white: expected.1 };
             assert_eq!(survey.range(sample_kind, 32), expected, "{sample_kind:?} {values:?}");
+            assert_eq!(survey.exceeds(expected), is_cut, "{sample_kind:?} {values:?}");
         }
     }
 

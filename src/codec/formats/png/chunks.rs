@@ -52,8 +52,12 @@ impl Chunk<'_> {
         is_critical || matches!(&self.kind, b"acTL" | b"fcTL" | b"fdAT")
     }
 
-    /// Whether the decoder is given it.
+    /// Whether the decoder is given it. It refuses code points of colours that it does not know,
+    /// and needs none.
     fn is_given(&self) -> bool {
+        if self.kind == *b"cICP" {
+            return false;
+        }
         self.holds_pixels()
             || self.content.len() <= MAX_KEPT_BYTES && (self.is_essential() || self.is_intact())
     }

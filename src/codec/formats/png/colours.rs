@@ -63,7 +63,7 @@ fn read_profile(source: &[u8], notes: &mut Vec<String>) -> Option<Profile> {
             None => notes.push("its code points of colours are unknown and were left out".into()),
         }
     }
-    let says_srgb = before_pixels(source, b"sRGB").is_some();
+    let says_srgb = matches!(before_pixels(source, b"sRGB"), Some([0..=3]));
     if let Some(content) = before_pixels(source, b"iCCP") {
         if let Some(profile) = icc_profile(content) {
             let is_profile = |chunk: &super::chunks::Chunk<'_>| chunk.kind == *b"iCCP";
@@ -82,8 +82,8 @@ fn read_profile(source: &[u8], notes: &mut Vec<String>) -> Option<Profile> {
     if says_srgb {
         return None;
     }
-    let gamma = number(before_pixels(source, b"gAMA")?, 0)?;
-    let curve = power_curve(gamma, before_pixels(source, b"cHRM"));
+    let gamma = number(before_pixels(source, b"gAMA")?, 0);
+    let curve = gamma.and_then(|gamma| power_curve(gamma, before_pixels(source, b"cHRM")));
     if curve.is_none() {
         notes.push("its gamma or its primaries make no sense and were left out".into());
     }
@@ -226,6 +226,7 @@ mod tests {
             chunk(b"cHRM", &coordinates.map(|it| (it * 1000).to_be_bytes()).concat())
         };
         for chunks in [
+            vec![chunk(b"gAMA", &[0; 3])],
             vec![gamma(0)],
             vec![gamma(1)],
             vec![gamma(u32::MAX)],
@@ -241,6 +242,15 @@ mod tests {
         let (profile, notes) =
             profile(&[gamma(100_000), primaries([31, 33, 64, 33, 30, 60, 15, 6])]);
         assert!(matches!(profile, Some(Profile::PowerCurve(_))) && notes.is_empty());
+    }
+
+    #[test]
+    fn srgb_counts_if_its_intent_is_known() {
+        let gamma = chunk(b"gAMA", &100_000_u32.to_be_bytes());
+        for (intent, counts) in [(&[0][..], true), (&[3], true), (&[5], false), (&[], false)] {
+            let (profile, _) = profile(&[chunk(b"sRGB", intent), gamma.clone()]);
+            assert_eq!(profile.is_none(), counts, "{intent:?}");
+        }
     }
 
     /// A short file may hold gigabytes.

@@ -51,7 +51,8 @@ impl<'s> PngFrames<'s> {
         let conversion = is_deep.then(|| {
             let profile = colours.profile.take();
             let (conversion, note) = DeepConversion::new(channels, profile.as_ref());
-            notes.extend(note);
+            // What is left out keeps the original, and the rest does not.
+            if conversion.lacks_profile() { &mut colours.notes } else { &mut notes }.extend(note);
             conversion
         });
         Ok(Self {

@@ -75,7 +75,7 @@ const MEANINGS: [(&str, &str); 16] = [
     ("Missing palette", "its palette is missing"),
     ("Invalid image dimensions", "its header gives no size"),
     ("Invalid color/depth combination", "its header gives a depth that its colours can't have"),
-    ("must appear at most once", "it has two palettes"),
+    ("must appear at most once", "its header, its palette or the like is there twice"),
 ];
 
 /// Messages on pixels that are missing.

@@ -79,10 +79,11 @@ pub(in crate::codec) fn decode(source: &[u8], timer: &Timer) -> Result<Raster, C
     let decoded = decoded.map_err(|error| decode_error(error, &damage))?;
     let Decoded { size: (width, height), mut channels, mut samples } = decoded;
     let Colours { mut profile, mut notes } = colours;
-    let partial = !damage_notes.is_empty() || !notes.is_empty();
+    let mut partial = !damage_notes.is_empty() || !notes.is_empty();
     if is_deep {
         let (conversion, note) = DeepConversion::new(channels, profile.take().as_ref());
         notes.extend(note);
+        partial |= conversion.lacks_profile();
         samples = conversion.apply(&samples, width as usize);
         channels = if channels.has_alpha() { Channels::Rgba } else { Channels::Rgb };
     }
@@ -189,6 +190,8 @@ mod tests {
         let unknown = chunk(b"ABCD", b"");
         let palette = chunk(b"PLTE", &[0; 6]);
         let two = [palette.clone(), palette, half.clone()];
+        let mut twice = picture(8, 2, slice::from_ref(&half));
+        twice.splice(8..8, chunk(b"IHDR", &twice[16..29]));
         let wrong_filter = chunk(b"IDAT", &compressed(&[9; 7 * 20]));
         let mut iphone = picture(8, 2, slice::from_ref(&half));
         iphone.splice(8..8, chunk(b"CgBI", &[0; 4]));
@@ -205,7 +208,8 @@ mod tests {
             (picture(8, 2, &[unknown, pixels.clone(), end.clone()]), "no reader knows"),
             (picture(8, 2, &[wrong_filter, end.clone()]), "a filter that PNG does not know"),
             (picture(8, 3, &[pixels.clone(), end.clone()]), "its palette is missing"),
-            (picture(8, 3, &two), "it has two palettes"),
+            (picture(8, 3, &two), "is there twice"),
+            (twice, "is there twice"),
             (picture(4, 2, &[pixels, end]), "a depth that its colours can't have"),
             (iphone, "only iPhones show"),
         ] {
