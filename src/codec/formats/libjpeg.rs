@@ -249,10 +249,11 @@ impl<'s> Libjpeg<'s> {
         // A component without any scan has no table. libjpeg shows it as grey, without a word.
         let lacks_scans =
             self.component_infos().iter().any(|component| component.quant_table.is_null());
-        if watch.cut || watch.ran_out && (lacks_scans || !self.is_refined()) {
+        let is_incomplete = lacks_scans || !self.is_refined();
+        if watch.cut || watch.ran_out && is_incomplete {
             return Err(Failure::Cut);
         }
-        Ok(match (watch.damaged || lacks_scans, has_end && !watch.ran_out) {
+        Ok(match (watch.damaged || is_incomplete, has_end && !watch.ran_out) {
             (true, _) => Condition::Damaged,
             (false, false) => Condition::NoEnd,
             (false, true) => Condition::Whole,

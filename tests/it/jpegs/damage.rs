@@ -175,6 +175,14 @@ fn ends() -> Vec<Row> {
             Noted(0..HEIGHT, DAMAGED),
         ),
         (
+            "without its last steps",
+            altered(in_steps(0), 6, is_data, |parts, place| {
+                parts.truncate(place - 1);
+                parts.push(eoi());
+            }),
+            Noted(NO_ROWS, DAMAGED),
+        ),
+        (
             "without its last component and end",
             altered(by_component(), 2, is_data, |parts, place| parts.truncate(place - 1)),
             Refused(CUT),
