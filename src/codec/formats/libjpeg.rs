@@ -27,6 +27,9 @@ const MESSAGE_BYTES: usize = 200;
 /// Rows that are asked for at once, as many as libjpeg gives at most.
 const ROWS_AT_ONCE: usize = 4;
 
+/// Most zeros between two markers that are padding. More may be data of pixels that was overwritten.
+const MAX_PADDING: usize = 16;
+
 /// What libjpeg reads behind the end of the source: the marker at the end of a picture.
 static END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 
@@ -361,7 +364,8 @@ extern "C-unwind" fn weigh_warning(common: &mut jpeg_common_struct, level: c_int
     }
 }
 
-/// Whether bytes that were skipped before a marker may have been data of pixels. Zeros are padding.
+/// Whether bytes that were skipped before a marker may have been data of pixels. A few
+/// zeros are padding.
 fn has_lost_data(watch: &Watch<'_>, skipped: usize) -> bool {
     // SAFETY: the decoder lives as long as its watch, and these two are plain numbers.
     let (scans, input) = unsafe {
@@ -375,7 +379,8 @@ fn has_lost_data(watch: &Watch<'_>, skipped: usize) -> bool {
         _ => watch.source.len(),
     };
     let skipped = &watch.source[end.saturating_sub(skipped)..end];
-    scans > 0 && skipped.iter().any(|byte| *byte != 0)
+    let is_padding = skipped.len() <= MAX_PADDING && skipped.iter().all(|byte| *byte == 0);
+    scans > 0 && !is_padding
 }
 
 /// Looks at the clock and at the number of scans, once for each row of blocks

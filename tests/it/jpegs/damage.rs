@@ -138,9 +138,15 @@ fn ends() -> Vec<Row> {
         ("no end, progressive", ending(in_steps(0), &[]), Noted(NO_ROWS, NO_END)),
         ("no end, by component", ending(by_component(), &[]), Noted(NO_ROWS, NO_END)),
         ("half an end", ending(plain(), &[bytes(&[0xFF])]), Noted(NO_ROWS, NO_END)),
-        ("zeros for the end", ending(plain(), &[bytes(&[0; 512])]), Noted(NO_ROWS, NO_END)),
+        ("zeros for the end", ending(plain(), &[bytes(&[0; 16])]), Noted(NO_ROWS, NO_END)),
+        ("many zeros for the end", ending(plain(), &[bytes(&[0; 512])]), Noted(NO_ROWS, DAMAGED)),
         ("junk for the end", ending(plain(), &[bytes(&[0x5A; 40])]), Noted(NO_ROWS, DAMAGED)),
         ("zeros before the end", ending(plain(), &[bytes(&[0; 9]), eoi()]), Shown),
+        (
+            "many zeros before the end",
+            ending(plain(), &[bytes(&[0; 24]), eoi()]),
+            Noted(NO_ROWS, DAMAGED),
+        ),
         ("fill bytes before the end", ending(plain(), &[bytes(&[0xFF; 9]), eoi()]), Shown),
         (
             "junk before the end",
