@@ -13,6 +13,7 @@ use std::ptr;
 use mozjpeg_sys as ffi;
 use mozjpeg_sys::{J_COLOR_SPACE, jpeg_common_struct, jpeg_decompress_struct};
 
+use super::libjpeg_arithmetic as arithmetic;
 use crate::codec::error::CodecError;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::sniff::PictureFormat;
@@ -85,6 +86,9 @@ struct Watch<'s> {
     /// Whether pixels are missing because of that.
     cut: bool,
     damaged: bool,
+    /// Whether the data is sequential and in an arithmetic code, which libjpeg takes to go on with
+    /// zeros for ever.
+    endless: bool,
 }
 
 /// All that libjpeg has pointers to.
@@ -112,6 +116,7 @@ impl<'s> Libjpeg<'s> {
             ran_out: false,
             cut: false,
             damaged: false,
+            endless: arithmetic::is_sequential(source),
         };
         let input = ffi::jpeg_source_mgr {
             next_input_byte: source.as_ptr(),
@@ -195,6 +200,10 @@ impl<'s> Libjpeg<'s> {
 
     /// Decodes the picture, to rows of bytes from the top.
     pub(crate) fn decode(mut self, colours: Colours) -> Result<(Vec<u8>, Condition), Failure> {
+        // SAFETY: the box is alive, and no call is under way.
+        let watch = unsafe { &mut (*self.parts).watch };
+        let data = &watch.source[read_bytes(watch)..];
+        watch.damaged |= watch.endless && arithmetic::has_empty_interval(data);
         self.call(|decoder| {
             decoder.out_color_space = match (colours, decoder.jpeg_color_space) {
                 (Colours::Stored, _) => {
@@ -367,17 +376,9 @@ extern "C-unwind" fn weigh_warning(common: &mut jpeg_common_struct, level: c_int
 /// Whether bytes that were skipped before a marker may have been data of pixels. A few
 /// zeros are padding.
 fn has_lost_data(watch: &Watch<'_>, skipped: usize) -> bool {
-    // SAFETY: the decoder lives as long as its watch, and these two are plain numbers.
-    let (scans, input) = unsafe {
-        let decoder = watch.decoder;
-        ((&raw const (*decoder).input_scan_number).read(), (&raw const (*decoder).src).read())
-    };
-    // SAFETY: `open` has set the pointer.
-    let next = unsafe { (*input).next_input_byte } as usize;
-    let end = match next.checked_sub(watch.source.as_ptr() as usize) {
-        Some(end) if !watch.ran_out => end.min(watch.source.len()),
-        _ => watch.source.len(),
-    };
+    // SAFETY: the decoder lives as long as its watch, and this is a plain number.
+    let scans = unsafe { (&raw const (*watch.decoder).input_scan_number).read() };
+    let end = read_bytes(watch);
     let skipped = &watch.source[end.saturating_sub(skipped)..end];
     let is_padding = skipped.len() <= MAX_PADDING && skipped.iter().all(|byte| *byte == 0);
     scans > 0 && !is_padding
@@ -396,6 +397,34 @@ extern "C-unwind" fn check_progress(common: &mut jpeg_common_struct) {
     if scans > MAX_SCANS {
         let words = format!("it has more than {MAX_SCANS} scans");
         resume_unwind(Box::new(Failure::Corrupt(words)));
+    }
+    if watch.endless && is_within_scan(watch) {
+        watch.cut |= watch.ran_out;
+        watch.damaged |= arithmetic::ends_with_marker(&watch.source[..read_bytes(watch)]);
+    }
+}
+
+/// Whether rows of blocks of the scan under way are missing.
+fn is_within_scan(watch: &Watch<'_>) -> bool {
+    // SAFETY: the decoder lives as long as its watch, and these are plain numbers.
+    let (row, height, down) = unsafe {
+        let decoder = watch.decoder;
+        (
+            (&raw const (*decoder).input_iMCU_row).read(),
+            (&raw const (*decoder).image_height).read(),
+            (&raw const (*decoder).max_v_samp_factor).read(),
+        )
+    };
+    row < height.div_ceil(8 * down.unsigned_abs().max(1))
+}
+
+/// Returns how many bytes of the source libjpeg has read.
+fn read_bytes(watch: &Watch<'_>) -> usize {
+    // SAFETY: the decoder lives as long as its watch, and `open` has set the pointer.
+    let next = unsafe { (*(&raw const (*watch.decoder).src).read()).next_input_byte } as usize;
+    match next.checked_sub(watch.source.as_ptr() as usize) {
+        Some(bytes) if !watch.ran_out => bytes.min(watch.source.len()),
+        _ => watch.source.len(),
     }
 }
 
