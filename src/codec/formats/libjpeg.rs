@@ -14,6 +14,7 @@ use mozjpeg_sys as ffi;
 use mozjpeg_sys::{J_COLOR_SPACE, jpeg_common_struct, jpeg_decompress_struct};
 
 use super::libjpeg_arithmetic as arithmetic;
+use super::libjpeg_idct as idct;
 use crate::codec::error::CodecError;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::sniff::PictureFormat;
@@ -215,7 +216,10 @@ impl<'s> Libjpeg<'s> {
                 (Colours::Converted, as_stored) => as_stored,
             };
             // SAFETY: the headers were read.
-            unsafe { ffi::jpeg_start_decompress(decoder) }
+            unsafe {
+                idct::install(decoder);
+                ffi::jpeg_start_decompress(decoder)
+            }
         })?;
         let samples = self.read_rows()?;
         // What is wrong behind the last pixel costs no pixel.
