@@ -200,6 +200,18 @@ fn jpeg_rows() -> Vec<Row> {
         ("sound.jpg", with(0xE1, b"xap/1.0/\0 GAudio:Mime='audio/mp4a'"), Some("its sound")),
         ("wave.jpg", with(0xE2, b"RIFF\0\0\0\0WAVEfmt "), Some("its sound")),
         ("heat.jpg", with(0xE1, b"FLIR\0\x01\0\0"), Some("its thermal data")),
+        ("bulk.jpg", with(0xE3, &[0x5A; 40_000]), Some("40000 bytes of unknown segments")),
+        ("small.jpg", with(0xE3, &[0x5A; 30_000]), None),
+        (
+            "credentials.jpg",
+            with(0xEB, &[b"JP\0\x01\0\0\0\x01\0\0\x9C\x40jumb", &[0; 40_000][..]].concat()),
+            None,
+        ),
+        (
+            "residual.jpg",
+            with(0xEB, b"JP\0\x01\0\0\0\x01\0\0\0\x0CRESI1234"),
+            Some("its residual of JPEG XT"),
+        ),
     ]
 }
 

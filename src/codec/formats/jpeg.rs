@@ -106,4 +106,21 @@ mod tests {
         assert_eq!(decode(&source, &in_time).unwrap().notes, [""; 0]);
         assert!(matches!(decode(&source, &Timer::over()), Err(CodecError::TooSlow { .. })));
     }
+
+    #[test]
+    fn samples_far_outside_of_their_range_are_clamped() {
+        let luma = |x: u32, y: u32| if (x / 16 + y / 16).is_multiple_of(2) { 0 } else { 255 };
+        let picture = image::GrayImage::from_fn(64, 64, |x, y| image::Luma([luma(x, y)]));
+        let mut source = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new(&mut source).encode_image(&picture).unwrap();
+        let timer = Timer::new(std::time::Duration::from_secs(60));
+        let sound = decode(&source, &timer).unwrap();
+        assert!(sound.notes.is_empty() && sound.samples == picture.as_raw().as_slice());
+        // All coefficients become greater, and black and white stay what they are.
+        let table = memchr::memmem::find(&source, &[0xFF, 0xDB]).unwrap();
+        source[table + 5] *= 7;
+        let loud = decode(&source, &timer).unwrap();
+        assert_eq!(loud.notes, [DAMAGED_NOTE]);
+        assert!(loud.samples == picture.as_raw().as_slice());
+    }
 }

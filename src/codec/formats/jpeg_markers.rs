@@ -74,12 +74,13 @@ pub(crate) fn profile(jpeg: &[u8]) -> Result<Option<Profile>, BrokenProfile> {
     Ok(Profile::new(pieces.iter().flatten().copied().collect::<Vec<_>>().concat()))
 }
 
-/// Returns the EXIF metadata. Of several, the first counts, as in other programs: some phones write
-/// a second one.
+/// Returns the EXIF metadata. Of several, the first with content counts, as in other programs: some
+/// phones write a second one.
 pub(crate) fn exif(jpeg: &[u8]) -> Option<&[u8]> {
     before_pixels(jpeg)
         .filter(|segment| segment.marker == 0xE1)
-        .find_map(|segment| segment.content.strip_prefix(EXIF_PREFIX))
+        .filter_map(|segment| segment.content.strip_prefix(EXIF_PREFIX))
+        .find(|exif| !exif.is_empty())
 }
 
 /// Returns the segments of applications that stand before the pixels: their markers and contents.
@@ -173,6 +174,7 @@ mod tests {
         let odd = vec![0xFF, 0xE5, 0, 0, 0, 0, 0xFF];
         let found = |segments: &[Vec<u8>]| super::exif(&jpeg(segments)).map(<[u8]>::to_vec);
         assert_eq!(found(&[odd, xmp, exif(b"a"), exif(b"b")]), Some(b"a".to_vec()));
+        assert_eq!(found(&[exif(b""), exif(b"b")]), Some(b"b".to_vec()));
         assert_eq!(found(&[scan, exif(b"a")]), None);
     }
 

@@ -13,6 +13,8 @@ use std::ptr;
 use mozjpeg_sys as ffi;
 use mozjpeg_sys::{J_COLOR_SPACE, jpeg_common_struct, jpeg_decompress_struct};
 
+use super::libjpeg_arithmetic as arithmetic;
+use super::libjpeg_idct as idct;
 use crate::codec::error::CodecError;
 use crate::codec::pixels::channels::Channels;
 use crate::codec::sniff::PictureFormat;
@@ -30,6 +32,9 @@ const ROWS_AT_ONCE: usize = 4;
 /// Most bytes that libjpeg is given at once. It looks for a marker through all of it, and only
 /// then can the clock be looked at.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// Most zeros between two markers that are padding. More may be data of pixels that was overwritten.
+const MAX_PADDING: usize = 16;
 
 /// What libjpeg reads behind the end of the source: the marker at the end of a picture.
 static END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
@@ -88,6 +93,9 @@ struct Watch<'s> {
     /// Whether pixels are missing because of that.
     cut: bool,
     damaged: bool,
+    /// Whether the data is sequential and in an arithmetic code, which libjpeg takes to go on with
+    /// zeros for ever.
+    endless: bool,
 }
 
 /// All that libjpeg has pointers to.
@@ -116,6 +124,7 @@ impl<'s> Libjpeg<'s> {
             ran_out: false,
             cut: false,
             damaged: false,
+            endless: arithmetic::is_sequential(source),
         };
         let input = ffi::jpeg_source_mgr {
             next_input_byte: source.as_ptr(),
@@ -199,6 +208,10 @@ impl<'s> Libjpeg<'s> {
 
     /// Decodes the picture, to rows of bytes from the top.
     pub(crate) fn decode(mut self, colours: Colours) -> Result<(Vec<u8>, Condition), Failure> {
+        // SAFETY: the box is alive, and no call is under way.
+        let watch = unsafe { &mut (*self.parts).watch };
+        let data = &watch.source[read_bytes(watch)..];
+        watch.damaged |= watch.endless && arithmetic::has_empty_interval(data);
         self.call(|decoder| {
             decoder.out_color_space = match (colours, decoder.jpeg_color_space) {
                 (Colours::Stored, _) => {
@@ -210,7 +223,10 @@ impl<'s> Libjpeg<'s> {
                 (Colours::Converted, as_stored) => as_stored,
             };
             // SAFETY: the headers were read.
-            unsafe { ffi::jpeg_start_decompress(decoder) }
+            unsafe {
+                idct::install(decoder);
+                ffi::jpeg_start_decompress(decoder)
+            }
         })?;
         let samples = self.read_rows()?;
         // What is wrong behind the last pixel costs no pixel.
@@ -256,10 +272,11 @@ impl<'s> Libjpeg<'s> {
         // A component without any scan has no table. libjpeg shows it as grey, without a word.
         let lacks_scans =
             self.component_infos().iter().any(|component| component.quant_table.is_null());
-        if watch.cut || watch.ran_out && (lacks_scans || !self.is_refined()) {
+        let is_incomplete = lacks_scans || !self.is_refined();
+        if watch.cut || watch.ran_out && is_incomplete {
             return Err(Failure::Cut);
         }
-        Ok(match (watch.damaged || lacks_scans, has_end && !watch.ran_out) {
+        Ok(match (watch.damaged || is_incomplete, has_end && !watch.ran_out) {
             (true, _) => Condition::Damaged,
             (false, false) => Condition::NoEnd,
             (false, true) => Condition::Whole,
@@ -367,21 +384,15 @@ extern "C-unwind" fn weigh_warning(common: &mut jpeg_common_struct, level: c_int
     }
 }
 
-/// Whether bytes that were skipped before a marker may have been data of pixels. Zeros are padding.
+/// Whether bytes that were skipped before a marker may have been data of pixels. A few
+/// zeros are padding.
 fn has_lost_data(watch: &Watch<'_>, skipped: usize) -> bool {
-    // SAFETY: the decoder lives as long as its watch, and these two are plain numbers.
-    let (scans, input) = unsafe {
-        let decoder = watch.decoder;
-        ((&raw const (*decoder).input_scan_number).read(), (&raw const (*decoder).src).read())
-    };
-    // SAFETY: `open` has set the pointer.
-    let next = unsafe { (*input).next_input_byte } as usize;
-    let end = match next.checked_sub(watch.source.as_ptr() as usize) {
-        Some(end) if !watch.ran_out => end.min(watch.source.len()),
-        _ => watch.source.len(),
-    };
+    // SAFETY: the decoder lives as long as its watch, and this is a plain number.
+    let scans = unsafe { (&raw const (*watch.decoder).input_scan_number).read() };
+    let end = read_bytes(watch);
     let skipped = &watch.source[end.saturating_sub(skipped)..end];
-    scans > 0 && skipped.iter().any(|byte| *byte != 0)
+    let is_padding = skipped.len() <= MAX_PADDING && skipped.iter().all(|byte| *byte == 0);
+    scans > 0 && !is_padding
 }
 
 /// Looks at the clock and at the number of scans, once for each row of blocks
@@ -397,6 +408,34 @@ extern "C-unwind" fn check_progress(common: &mut jpeg_common_struct) {
     if scans > MAX_SCANS {
         let words = format!("it has more than {MAX_SCANS} scans");
         resume_unwind(Box::new(Failure::Corrupt(words)));
+    }
+    if watch.endless && is_within_scan(watch) {
+        watch.cut |= watch.ran_out;
+        watch.damaged |= arithmetic::ends_with_marker(&watch.source[..read_bytes(watch)]);
+    }
+}
+
+/// Whether rows of blocks of the scan under way are missing.
+fn is_within_scan(watch: &Watch<'_>) -> bool {
+    // SAFETY: the decoder lives as long as its watch, and these are plain numbers.
+    let (row, height, down) = unsafe {
+        let decoder = watch.decoder;
+        (
+            (&raw const (*decoder).input_iMCU_row).read(),
+            (&raw const (*decoder).image_height).read(),
+            (&raw const (*decoder).max_v_samp_factor).read(),
+        )
+    };
+    row < height.div_ceil(8 * down.unsigned_abs().max(1))
+}
+
+/// Returns how many bytes of the source libjpeg has read.
+fn read_bytes(watch: &Watch<'_>) -> usize {
+    // SAFETY: the decoder lives as long as its watch, and `open` has set the pointer.
+    let next = unsafe { (*(&raw const (*watch.decoder).src).read()).next_input_byte } as usize;
+    match next.checked_sub(watch.source.as_ptr() as usize) {
+        Some(bytes) if !watch.ran_out => bytes.min(watch.source.len()),
+        _ => watch.source.len(),
     }
 }
 

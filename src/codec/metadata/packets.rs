@@ -68,7 +68,9 @@ impl<'s> Packets<'s> {
         let mut photoshop = Vec::new();
         for (marker, content) in jpeg_markers::application_segments(source) {
             if let Some(exif) = content.strip_prefix(EXIF_PREFIX).filter(|_| marker == 0xE1) {
-                packets.exif.get_or_insert(exif.into());
+                if !exif.is_empty() {
+                    packets.exif.get_or_insert(exif.into());
+                }
             } else if let Some(xmp) = content.strip_prefix(XMP_PREFIX).filter(|_| marker == 0xE1) {
                 packets.xmp.get_or_insert(xmp.into());
             } else if let Some(part) = content.strip_prefix(PHOTOSHOP_PREFIX)

@@ -23,6 +23,13 @@ const MAX_PICTURES: usize = 10_000;
 /// Length of an entry of the index, in bytes.
 const ENTRY_BYTES: usize = 16;
 
+/// Most bytes of unknown segments of applications that are passed over. Cameras write sensor data
+/// of heat there, and nothing says so.
+const MAX_UNKNOWN_BYTES: usize = 32 * 1024;
+/// What a segment with a part of a box begins with. Numbers of 10 bytes and the box's kind follow
+/// (ISO/IEC 18477-3, annex B).
+const BOX_PREFIX: &[u8] = b"JP";
+
 /// Words in the segments of applications, and what is there then. XMP holds data in the same
 /// segments as its properties, or in later ones.
 const IN_SEGMENTS: &[(&[u8], &str)] = &[
@@ -47,6 +54,7 @@ pub(super) fn unshown(jpeg: &[u8]) -> Vec<String> {
             notes.push(note);
         }
     };
+    let mut unknown_bytes = 0;
     for segment in before_pixels(jpeg).filter(|segment| matches!(segment.marker, 0xE1..=0xEF)) {
         let has = |what: &[u8]| memchr::memmem::find(segment.content, what).is_some();
         let named = IN_SEGMENTS.iter().filter(|(word, _)| has(word));
@@ -54,6 +62,18 @@ pub(super) fn unshown(jpeg: &[u8]) -> Vec<String> {
         if segment.content.starts_with(b"FLIR\0") {
             add("its thermal data is not kept".into());
         }
+        match (segment.marker, box_kind(segment.content)) {
+            (0xEB, Some(b"RESI" | b"FINE" | b"RFIN")) => {
+                add("its residual of JPEG XT is not kept".into());
+            }
+            // Credentials of the content, which can be long.
+            (0xEB, Some(b"jumb")) => {}
+            (0xE3..=0xEC | 0xEF, _) => unknown_bytes += segment.content.len(),
+            _ => {}
+        }
+    }
+    if unknown_bytes > MAX_UNKNOWN_BYTES {
+        add(format!("{unknown_bytes} bytes of unknown segments are not kept"));
     }
     let Some(end) = end_of_jpeg(jpeg, 2) else { return notes };
     let thumbnails = thumbnails(jpeg);
@@ -83,6 +103,10 @@ pub(super) fn unshown(jpeg: &[u8]) -> Vec<String> {
         add(format!("only the first of {} pictures", further + 1));
     }
     notes
+}
+
+fn box_kind(content: &[u8]) -> Option<&[u8; 4]> {
+    content.strip_prefix(BOX_PREFIX)?.get(10..)?.first_chunk()
 }
 
 fn is_gain_map(picture: &[u8]) -> bool {

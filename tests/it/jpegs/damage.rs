@@ -109,7 +109,8 @@ fn eoi() -> Part {
 }
 
 pub fn all() -> Vec<(&'static str, Vec<u8>, Fate)> {
-    let kinds = [ends(), intervals(), middles(), headers(), unknown_kinds()].concat_all();
+    let kinds =
+        [ends(), intervals(), middles(), arithmetic(), headers(), unknown_kinds()].concat_all();
     kinds.into_iter().map(|(name, parts, fate)| (name, join(&parts), fate)).collect()
 }
 
@@ -138,9 +139,15 @@ fn ends() -> Vec<Row> {
         ("no end, progressive", ending(in_steps(0), &[]), Noted(NO_ROWS, NO_END)),
         ("no end, by component", ending(by_component(), &[]), Noted(NO_ROWS, NO_END)),
         ("half an end", ending(plain(), &[bytes(&[0xFF])]), Noted(NO_ROWS, NO_END)),
-        ("zeros for the end", ending(plain(), &[bytes(&[0; 512])]), Noted(NO_ROWS, NO_END)),
+        ("zeros for the end", ending(plain(), &[bytes(&[0; 16])]), Noted(NO_ROWS, NO_END)),
+        ("many zeros for the end", ending(plain(), &[bytes(&[0; 512])]), Noted(NO_ROWS, DAMAGED)),
         ("junk for the end", ending(plain(), &[bytes(&[0x5A; 40])]), Noted(NO_ROWS, DAMAGED)),
         ("zeros before the end", ending(plain(), &[bytes(&[0; 9]), eoi()]), Shown),
+        (
+            "many zeros before the end",
+            ending(plain(), &[bytes(&[0; 24]), eoi()]),
+            Noted(NO_ROWS, DAMAGED),
+        ),
         ("fill bytes before the end", ending(plain(), &[bytes(&[0xFF; 9]), eoi()]), Shown),
         (
             "junk before the end",
@@ -173,6 +180,14 @@ fn ends() -> Vec<Row> {
                 parts.push(eoi());
             }),
             Noted(0..HEIGHT, DAMAGED),
+        ),
+        (
+            "without its last steps",
+            altered(in_steps(0), 6, is_data, |parts, place| {
+                parts.truncate(place - 1);
+                parts.push(eoi());
+            }),
+            Noted(NO_ROWS, DAMAGED),
         ),
         (
             "without its last component and end",
@@ -264,6 +279,47 @@ fn middles() -> Vec<Row> {
             "a marker within a late step",
             with_data(in_steps(0), 8, |bytes| put_in(bytes, &[0xFF, 0x35])),
             Refused("Unsupported marker type 0x35"),
+        ),
+    ]
+}
+
+/// What is wrong with an arithmetic code. The files are [`plain`] as jpegtran codes it, the second
+/// with a restart marker behind each row of blocks.
+fn arithmetic() -> Vec<Row> {
+    let whole = include_bytes!("../../data/jpegs/arithmetic.jpg");
+    let restarting = include_bytes!("../../data/jpegs/arithmetic-restart.jpg");
+    let bytes = |bytes: &[u8]| Bytes(bytes.to_vec());
+    let marker = bytes(&[0xFF, 0x35, 0, 2]);
+    // Three restart markers stand at these places, each with data before it.
+    let markers: Vec<usize> = (0..8)
+        .filter_map(|number| memchr::memmem::find(restarting, &[0xFF, 0xD0 + number]))
+        .collect();
+    let without_second = [&restarting[..markers[0] + 2], &restarting[markers[1]..]].concat();
+    let without_last =
+        [&restarting[..markers[2] + 2], &restarting[restarting.len() - 2..]].concat();
+    vec![
+        ("arithmetic", vec![bytes(whole)], Shown),
+        ("arithmetic, with restart markers", vec![bytes(restarting)], Shown),
+        ("arithmetic, cut", vec![bytes(&whole[..300])], Refused(CUT)),
+        (
+            "arithmetic, an end in the middle",
+            vec![bytes(&whole[..300]), eoi()],
+            Noted(14..HEIGHT, DAMAGED),
+        ),
+        (
+            "arithmetic, a marker within data",
+            vec![bytes(&whole[..300]), marker, bytes(&whole[300..])],
+            Noted(14..HEIGHT, DAMAGED),
+        ),
+        (
+            "arithmetic, no data between two restart markers",
+            vec![Bytes(without_second)],
+            Noted(14..34, DAMAGED),
+        ),
+        (
+            "arithmetic, no data behind the last restart marker",
+            vec![Bytes(without_last)],
+            Noted(46..HEIGHT, DAMAGED),
         ),
     ]
 }
