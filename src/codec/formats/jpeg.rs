@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn samples_far_outside_of_their_range_are_clamped() {
-        let luma = |x: u32, y: u32| if (x / 16 + y / 16) % 2 == 0 { 0 } else { 255 };
+        let luma = |x: u32, y: u32| if (x / 16 + y / 16).is_multiple_of(2) { 0 } else { 255 };
         let picture = image::GrayImage::from_fn(64, 64, |x, y| image::Luma([luma(x, y)]));
         let mut source = Vec::new();
         image::codecs::jpeg::JpegEncoder::new(&mut source).encode_image(&picture).unwrap();

@@ -29,7 +29,7 @@ const MESSAGE_BYTES: usize = 200;
 /// Rows that are asked for at once, as many as libjpeg gives at most.
 const ROWS_AT_ONCE: usize = 4;
 
-/// Most zeros between two markers that are padding. More may be data of pixels that was overwritten.
+/// Most zeros between two markers that are padding. More may be what overwrote data of pixels.
 const MAX_PADDING: usize = 16;
 
 /// What libjpeg reads behind the end of the source: the marker at the end of a picture.
@@ -377,8 +377,8 @@ extern "C-unwind" fn weigh_warning(common: &mut jpeg_common_struct, level: c_int
     }
 }
 
-/// Whether bytes that were skipped before a marker may have been data of pixels. A few
-/// zeros are padding.
+/// Whether bytes that were skipped before a marker may have been data of pixels. A few zeros
+/// are padding.
 fn has_lost_data(watch: &Watch<'_>, skipped: usize) -> bool {
     // SAFETY: the decoder lives as long as its watch, and this is a plain number.
     let scans = unsafe { (&raw const (*watch.decoder).input_scan_number).read() };

@@ -5,8 +5,8 @@
 //! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp`, `tga` and `ends`
 //! preparing what it does not take; `png` and `ico`, which may hold PNGs; `jpeg` with
 //! `jpeg_markers`, `libjpeg`, `libjpeg_arithmetic`, `libjpeg_idct` and `jpeg_extent`; `gif` with
-//! `gif_blocks`, which finds the frames of damaged files; `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have
-//! readers of our own, in `decoders/`.
+//! `gif_blocks`, which finds the frames of damaged files; `webp`, and `jxl` with `jxl_boxes`. TIFF,
+//! HEIC and AVIF have readers of our own, in `decoders/`.
 
 pub(super) mod image_crate;
 
