@@ -1,8 +1,9 @@
 //! Transforms blocks of a JPEG whose samples lie far outside of their range.
 //!
 //! libjpeg looks samples up in a table, to clamp them, and what lies beyond the table comes out
-//! inverted. Its code for vector instructions, which other programs run, clamps all numbers. So
-//! blocks that leave the table are transformed here. Only damaged data has any.
+//! inverted. Its code for vector instructions, which other programs run, clamps as long as 16 bits
+//! hold the numbers, and its transform in floats always does. So blocks that leave the table are
+//! transformed here, in floats. Only damaged data has any.
 #![allow(unsafe_code)] // A library in C can't be called otherwise.
 
 use std::f64::consts::PI;

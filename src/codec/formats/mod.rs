@@ -4,9 +4,10 @@
 //! gives a raster; formats with animations have a type with the trait `Frames`. In reading order:
 //! `image_crate` decodes BMP, PNM, QOI and TGA by the image crate, with `bmp`, `tga` and `ends`
 //! preparing what it does not take, and `pnm` finding what it must not be given; `png` and `ico`,
-//! which may hold PNGs; `jpeg` with `jpeg_markers`, `libjpeg`, `libjpeg_arithmetic`, `libjpeg_idct`
-//! and `jpeg_extent`; `gif` with `gif_blocks`, which finds the frames of damaged files; `webp`, and
-//! `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have readers of our own, in `decoders/`.
+//! which may hold PNGs; `jpeg` with `jpeg_markers`, `libjpeg` (with `libjpeg_watch`,
+//! `libjpeg_arithmetic` and `libjpeg_idct`) and `jpeg_extent`; `gif` with `gif_blocks`, which finds
+//! the frames of damaged files; `webp`, and `jxl` with `jxl_boxes`. TIFF, HEIC and AVIF have
+//! readers of our own, in `decoders/`.
 
 pub(super) mod image_crate;
 
@@ -31,6 +32,8 @@ pub(super) mod libjpeg;
 mod libjpeg_arithmetic;
 
 mod libjpeg_idct;
+
+mod libjpeg_watch;
 
 pub(super) mod jpeg_extent;
 

@@ -110,7 +110,8 @@ fn eoi() -> Part {
 
 pub fn all() -> Vec<(&'static str, Vec<u8>, Fate)> {
     let kinds =
-        [ends(), intervals(), middles(), arithmetic(), headers(), unknown_kinds()].concat_all();
+        [ends(), missing_scans(), intervals(), middles(), arithmetic(), headers(), unknown_kinds()]
+            .concat_all();
     kinds.into_iter().map(|(name, parts, fate)| (name, join(&parts), fate)).collect()
 }
 
@@ -173,6 +174,12 @@ fn ends() -> Vec<Row> {
         ("cut in a late step", cut(in_steps(0), 8, &[]), Refused(CUT)),
         ("cut in a header", plain()[..3].to_vec(), Refused(CUT)),
         ("an end in the middle", cut(plain(), 0, &[eoi()]), Noted(16..HEIGHT, DAMAGED)),
+    ]
+}
+
+/// What scans are missing.
+fn missing_scans() -> Vec<Row> {
+    vec![
         (
             "without its last component",
             altered(by_component(), 2, is_data, |parts, place| {
