@@ -260,7 +260,7 @@ pub(super) mod tests {
         let doubtful = with_wrong_checksum(pixels.clone());
         let cut = [&2_u32.to_be_bytes()[..], b"IDATpi", &[0; 4], &end].concat();
         let without_text = png(&[header.clone(), pixels.clone(), end.clone()]);
-        let rows: [(Vec<u8>, Vec<u8>, &[&str]); 11] = [
+        let rows: [(Vec<u8>, Vec<u8>, &[&str]); 12] = [
             (whole.clone(), whole.clone(), &[]),
             (with(1, long), without_text.clone(), &[]),
             (with(3, Vec::new()), whole.clone(), &["end is missing"]),
@@ -273,6 +273,7 @@ pub(super) mod tests {
             ([&whole[..], &[0; 99]].concat(), Vec::new(), &[]),
             (with(1, chunk(b"mkBF", b"")), with(1, chunk(b"mkBF", b"")), &[]),
             (with(3, [b"\xFF\xFF\xFF\xFFtEXt", &end[..]].concat()), whole, &["can't be read"]),
+            (with(1, chunk(b"cICP", &[1, 13, 1, 1])), png(&[header, pixels, end]), &[]),
         ];
         for (number, (source, expected, notes)) in rows.into_iter().enumerate() {
             let damage = Damage::find(&source, true);
