@@ -74,7 +74,8 @@ pub(super) struct Watch<'s> {
 /// Returns what `open` has left for the functions that libjpeg calls back.
 ///
 /// # Safety
-/// The decoder must be one of [`Libjpeg::open`], and nobody else may have a reference to its watch.
+/// The decoder must be one that `Libjpeg::open` made, and nobody else may have a reference to its
+/// watch.
 const unsafe fn watch<'w>(common: &jpeg_common_struct) -> &'w mut Watch<'w> {
     // SAFETY: the pointer was set by `open`, and the watch lives as long as the decoder.
     unsafe { &mut *common.client_data.cast() }
