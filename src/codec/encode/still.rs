@@ -212,12 +212,12 @@ fn encode_as(
     if quick.len() * 10 > most_quick_tenths(effort) * lossy.len() {
         return Ok((lossy, with_loss));
     }
-    let lossless = webp::encode_lossless(&picture, LosslessLevel::of(effort))?;
+    let lossless = webp::encode_lossless(&picture, LosslessLevel::Normal)?;
     Ok(if lossless.len() <= lossy.len() { (lossless, coding) } else { (lossy, with_loss) })
 }
 
 /// Encodes a picture at the highest quality below `quality` that takes at most `most` bytes, as far
-/// as four attempts find it.
+/// as some attempts find it.
 fn encode_within(
     pixels: &LossySource<'_>,
     quality: u8,

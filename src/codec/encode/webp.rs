@@ -45,22 +45,10 @@ pub(crate) enum Effort {
 /// `WebPConfigLosslessPreset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LosslessLevel {
-    /// Tells whether one of the others is worth its time.
+    /// Tells whether `Normal` is worth its time.
     Quick = 0,
-    /// For renditions: two thirds of the time of `Normal`, and some percent more bytes.
-    Fast = 4,
     /// The default of libwebp.
     Normal = 6,
-}
-
-impl LosslessLevel {
-    /// Returns the level of a thorough attempt.
-    pub(crate) const fn of(effort: Effort) -> Self {
-        match effort {
-            Effort::Fast => Self::Fast,
-            Effort::Normal => Self::Normal,
-        }
-    }
 }
 
 /// A picture on its way to lossy WebP. It can be encoded several times.

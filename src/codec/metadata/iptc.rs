@@ -1,7 +1,7 @@
 //! Reads the claims of IPTC, the older metadata of press agencies: the records of its Information
 //! Interchange Model (IIM 4.2).
 
-use super::claims::{Claims, Stars, parse_date};
+use super::claims::{Claims, parse_date};
 use super::text;
 use crate::image::TakenAt;
 
@@ -29,7 +29,7 @@ pub(super) fn read(iim: &[u8]) -> Claims {
     Claims {
         taken: date(first(55), first(60).as_deref()),
         made: date(first(62), first(63).as_deref()),
-        stars: None::<Stars>,
+        stars: None,
         title: first(5),
         creator: (!bylines.is_empty()).then(|| bylines.join(", ")),
         copyright: first(116),
